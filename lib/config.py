@@ -1,0 +1,114 @@
+"""params.yaml: reading it, checking it against a schema per section, and composing a profile over it.
+
+A section has the name of its notebook and its stage; each of its keys is a parameter of that notebook. A section may
+leave keys out (the notebook's own value then holds), so an empty section means "the tutorial size".
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from lib.paths import ROOT
+
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Seeds = Annotated[list[Natural], Field(min_length=1)]
+Names = Annotated[list[str], Field(min_length=1)]
+Eps = Annotated[float, Field(ge=0, le=1)]
+Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+
+SCHEMA: dict[str, dict[str, Any]] = {
+    "00_start_here": {"photograph": str, "eps": Eps},
+    "faces_data": {
+        "root": str | None,
+        "identities": Annotated[int, Field(ge=2)] | None,
+        "samples": Annotated[int, Field(ge=3)],
+        "size": Annotated[int, Field(ge=48)],
+        "channels": Literal[1, 3],
+        "seed": Natural,
+        "unreadable": Literal["error", "skip"],
+    },
+    "faces_train": {
+        "networks": Names,
+        "seeds": Seeds,
+        "epochs": Positive,
+        "batch": Annotated[int, Field(ge=2)],
+        "lr": Annotated[float, Field(gt=0, le=1)],
+        "workers": Positive,
+        "device": Device,
+    },
+    "faces_attack": {
+        "eps": Annotated[list[Eps], Field(min_length=1)],
+        "source": str,
+        "images": Positive | None,
+        "device": Device,
+    },
+    "faces_gradcam": {
+        "modes": Annotated[list[Literal["own_pred", "clean_pred", "true_label"]], Field(min_length=1)],
+        "batch": Positive,
+        "layer_images": Positive,
+        "device": Device,
+    },
+    "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Annotated[int, Field(ge=100)], "seed": Natural},
+    "shift_gallery": {"seed": Natural},
+    "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
+    "claims_report": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural},
+}
+TOP_LEVEL = {"threads": Positive}
+
+
+def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
+    """The whole file, checked. Raises ValueError with one sentence that names file, section and parameter."""
+    try:
+        values = yaml.safe_load(file.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file.name}: not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{file.name}: holds a {type(values).__name__}, expected a mapping of sections")
+    for name, content in values.items():
+        if name in TOP_LEVEL:
+            check_value(content, TOP_LEVEL[name], f"{file.name}: {name}")
+        elif name not in SCHEMA:
+            known = ", ".join([*TOP_LEVEL, *SCHEMA])
+            raise ValueError(f"{file.name}: section {name!r} is unknown, expected one of: {known}")
+        else:
+            check_section(name, content or {}, file.name)
+    return values
+
+
+def check_section(section: str, values: dict[str, Any], where: str) -> None:
+    """Compare one section with its schema. Raises ValueError naming the parameter, its value and what was expected."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{where}: section {section} is {values!r}, expected a mapping of parameters")
+    for name, value in values.items():
+        if name not in SCHEMA[section]:
+            raise ValueError(
+                f"{where}: {section}.{name} is not a parameter, expected one of: {', '.join(SCHEMA[section])}"
+            )
+        check_value(value, SCHEMA[section][name], f"{where}: {section}.{name}")
+
+
+def check_value(value: Any, annotation: Any, where: str) -> None:
+    """Strict check of one value. Raises ValueError."""
+    try:
+        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+    except ValidationError as error:
+        # A union reports one problem per member; a range problem says more than "should be None".
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] in ("none_required",))
+        message = problems[0]["msg"]
+        raise ValueError(f"{where} is {value!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def compose(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """`base` with a profile laid over it: keys of a section replace the base's, a section set to null is emptied."""
+    composed = {name: dict(content) if isinstance(content, dict) else content for name, content in base.items()}
+    for name, content in overlay.items():
+        if content is None:
+            composed[name] = {}
+        elif isinstance(content, dict):
+            composed[name] = composed.get(name, {}) | content
+        else:
+            composed[name] = content
+    return composed

@@ -1,0 +1,115 @@
+"""One form for every labelled image set: small sets are a packed array, large ones an index of files read lazily.
+
+On disk a data set is a folder: `dataset.json` (classes, source line, image form, counts), `index.csv` (one row per
+image: label, split and, for a lazy set, its file) and, for a packed set, `images.npy` (uint8, N×C×H×W).
+Downstream code calls `batch(indices)` and does not know which kind it holds.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, ImageOps
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images with labels (N indices), splits (N names) and class names; `source` is the line that captions print."""
+
+    labels: torch.Tensor
+    split: np.ndarray
+    classes: list[str]
+    source: str
+    channels: int
+    size: int
+    images: np.ndarray | None = None
+    files: list[str] | None = None
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices) -> torch.Tensor:
+        """The images at `indices` as float32 N×C×H×W in [0,1]."""
+        indices = np.asarray(indices)
+        if self.images is not None:
+            packed = self.images[indices]
+        else:
+            packed = np.stack([read_image(self.files[i], channels=self.channels, size=self.size) for i in indices])
+        return torch.from_numpy(packed).float().div_(255)
+
+    def indices(self, split: str, limit: int | None = None) -> np.ndarray:
+        """Indices of a split; with `limit`, an even spread over it, so that small runs see every class they can."""
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} is unknown, expected one of {', '.join(SPLITS)}")
+        found = np.flatnonzero(self.split == split)
+        if limit is None or limit >= len(found):
+            return found
+        return found[np.linspace(0, len(found) - 1, limit).round().astype(int)]
+
+    def save(self, folder: Path) -> None:
+        """Write the folder form described above into `folder` (created)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {"classes": self.classes, "source": self.source, "channels": self.channels, "size": self.size}
+        (folder / "dataset.json").write_text(json.dumps(card | {"counts": self.counts}, indent=1) + "\n")
+        index = pd.DataFrame({"label": self.labels.numpy(), "split": self.split})
+        if self.images is not None:
+            np.save(folder / "images.npy", self.images, allow_pickle=False)
+        else:
+            index["file"] = self.files
+        index.to_csv(folder / "index.csv", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Dataset":
+        """Read a folder written by `save`."""
+        card = json.loads((folder / "dataset.json").read_text())
+        index = pd.read_csv(folder / "index.csv", dtype={"split": str})
+        packed = folder / "images.npy"
+        return cls(
+            labels=torch.from_numpy(index["label"].to_numpy().copy()),
+            split=index["split"].to_numpy(dtype=object),
+            images=np.load(packed, mmap_mode="r", allow_pickle=False) if packed.exists() else None,
+            files=index["file"].tolist() if "file" in index else None,
+            **card,
+        )
+
+
+def read_image(file: str | Path, *, channels: int, size: int) -> np.ndarray:
+    """One image file as uint8 C×size×size: EXIF rotation applied, grey (1) or RGB (3), shorter side scaled
+    (bicubic), centre crop. Raises ValueError naming the file if it cannot be decoded.
+    """
+    try:
+        with Image.open(file) as opened:
+            image = ImageOps.exif_transpose(opened).convert({1: "L", 3: "RGB"}[channels])
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file}: cannot be read as an image ({error})") from error
+    pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def split_by_sample(
+    labels: np.ndarray, seed: int, *, validation: float = 0.1, test: float = 0.1, names: list[str] | None = None
+) -> np.ndarray:
+    """Assign each sample to train, validation or test within its class (stratified, seeded); N names.
+
+    Every class gets at least one image in each split, so a class of fewer than three raises ValueError.
+    """
+    split = np.full(len(labels), "train", dtype=object)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 3:
+            name = names[label] if names else label
+            raise ValueError(
+                f"class {name!r} has {len(members)} image(s), expected at least 3 (train, validation, test)"
+            )
+        shuffled = np.random.default_rng([seed, int(label)]).permutation(members)
+        n_validation = max(1, round(validation * len(members)))
+        n_test = max(1, round(test * len(members)))
+        split[shuffled[:n_validation]] = "validation"
+        split[shuffled[n_validation : n_validation + n_test]] = "test"
+    return split

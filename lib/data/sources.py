@@ -1,0 +1,105 @@
+"""The raw files: which package ships them, where they go below data/, and their hashes.
+
+`python -m lib.data.sources` copies what `manifest.yaml` lists from the installed packages into data/;
+`python -m lib.data.sources --check` only compares. Every stage that reads data/ checks first, because DVC would record
+a changed folder silently. Any difference ends in one sentence and a non-zero exit.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from lib.paths import DATA, ROOT
+
+MANIFEST = Path(__file__).with_name("manifest.yaml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One raw file: its place below data/, the package that ships it, the file inside it, hash and terms."""
+
+    path: str
+    package: str
+    version: str
+    file: str
+    sha256: str
+    licence: str
+    what: str
+
+    def installed(self) -> Path:
+        """The file inside the installed package. Raises FileNotFoundError naming package and version."""
+        try:
+            found = Path(str(metadata.distribution(self.package).locate_file(self.file)))
+        except metadata.PackageNotFoundError:
+            raise FileNotFoundError(f"package {self.package}=={self.version} is not installed: `make setup`") from None
+        if not found.exists():
+            raise FileNotFoundError(f"{self.package} {metadata.version(self.package)} ships no {self.file}")
+        return found
+
+
+def manifest() -> list[Source]:
+    """Every raw file, in the order of manifest.yaml."""
+    groups = yaml.safe_load(MANIFEST.read_text())
+    return [
+        Source(**{key: value for key, value in group.items() if key != "files"}, **file)
+        for group in groups
+        for file in group["files"]
+    ]
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's bytes."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def fill(folder: Path = DATA) -> None:
+    """Copy every file whose copy is missing or differs. Raises ValueError if a package's own file differs."""
+    for source in manifest():
+        target = folder / source.path
+        if target.exists() and sha256(target) == source.sha256:
+            continue
+        original = source.installed()
+        if sha256(original) != source.sha256:
+            raise ValueError(
+                f"{source.file} of {source.package} {metadata.version(source.package)} is not the file of "
+                f"{source.version} that the manifest names: install the pinned version (`make setup`)"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".part.{target.name}")
+        shutil.copyfile(original, part)
+        part.replace(target)
+
+
+def check(folder: Path = DATA) -> None:
+    """Compare the folder with the manifest. Raises ValueError or FileNotFoundError for the first difference."""
+    known = {source.path: source for source in manifest()}
+    for path, source in known.items():
+        if not (folder / path).exists():
+            raise FileNotFoundError(f"data/{path} is missing: `make data` copies it from {source.package}")
+        if sha256(folder / path) != source.sha256:
+            raise ValueError(
+                f"data/{path} has changed since it was shipped with {source.package}: `make data` restores it"
+            )
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.relative_to(folder).as_posix() not in known:
+            raise ValueError(f"{file.relative_to(ROOT)} is not in lib/data/manifest.yaml: move it out of data/")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lib.data.sources", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare hashes, change nothing")
+    arguments = parser.parse_args()
+    try:
+        check() if arguments.check else fill()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"lib.data.sources: {error}")
+
+
+if __name__ == "__main__":
+    main()

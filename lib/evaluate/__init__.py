@@ -1,0 +1,1 @@
+"""Measures on saved maps and predictions."""

@@ -1,0 +1,1 @@
+"""Explanations: what in the image a network's answer rests on."""

@@ -1,0 +1,104 @@
+"""Run the pipeline at another size in a side tree: `python -m lib.profile NAME` (`make repro PROFILE=NAME`).
+
+`profiles/NAME.yaml` is laid over params.yaml. The side tree build/profiles/NAME/ holds a copy of the project's tracked
+and new files, the composed params.yaml and a dvc.lock of its own, and shares the cache; its results come back as
+results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean and dvc.lock keeps describing the default.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from lib import config
+from lib.notebooks import SOURCES
+from lib.paths import BUILD, ROOT, remove
+
+KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
+
+
+def side_tree(name: str) -> Path:
+    """Where the profile runs."""
+    return BUILD / "profiles" / name
+
+
+def prepare(name: str) -> Path:
+    """Bring the side tree in step with the checkout and return it.
+
+    Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
+    """
+    overlay = ROOT / "profiles" / f"{name}.yaml"
+    if not overlay.exists():
+        known = ", ".join(sorted(file.stem for file in overlay.parent.glob("*.yaml")))
+        raise FileNotFoundError(f"profiles/{name}.yaml is missing, expected one of: {known}")
+    params = config.compose(config.load(), config.load(overlay))
+
+    side = side_tree(name)
+    side.mkdir(parents=True, exist_ok=True)
+    for path in side.iterdir():
+        if path.name not in KEPT:
+            remove(path)
+    listing = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    for file in filter(None, listing.stdout.split("\0")):
+        if Path(file).parts[0] == "results" or file == "dvc.lock" or not (ROOT / file).is_file():
+            continue
+        target = side / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, target)
+    (side / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (side / ".dvc").mkdir(exist_ok=True)
+    (side / ".dvc" / "config.local").write_text(
+        f"[core]\n    no_scm = true\n[cache]\n    dir = {ROOT / '.dvc' / 'cache'}\n"
+    )
+    lock = ROOT / "profiles" / f"{name}.lock"
+    if lock.exists():
+        shutil.copy2(lock, side / "dvc.lock")
+    return side
+
+
+def run(name: str) -> None:
+    """Reproduce the profile and bring its results back. Raises RuntimeError if the pipeline fails."""
+    side = prepare(name)
+    environment = os.environ | {"PYTHONPATH": str(side)}
+    for command in (["lib.data.sources"], ["dvc", "repro"]):
+        if subprocess.run([sys.executable, "-m", *command], cwd=side, env=environment).returncode:
+            raise RuntimeError(f"profile {name} stopped in `{' '.join(command)}` (see above)")
+    shutil.copy2(side / "dvc.lock", ROOT / "profiles" / f"{name}.lock")
+    results = ROOT / "results" / name
+    part = results.with_name(f".part.{name}")
+    remove(part)
+    shutil.copytree(side / "results", part)
+    remove(results)
+    part.rename(results)
+
+
+def refresh_notebooks() -> None:
+    """Copy the executed notebooks of the tutorial-size pipeline, which injects nothing, over the sources."""
+    side = side_tree("tutorial")
+    for source in sorted(SOURCES.rglob("*.ipynb")):
+        executed = side / "build" / "executed" / source.name
+        if executed.exists():
+            shutil.copyfile(executed, source)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lib.profile", description=__doc__.splitlines()[0])
+    parser.add_argument("name", help="a file of profiles/, without .yaml")
+    parser.add_argument("--refresh-notebooks", action="store_true", help="also copy the outputs back into notebooks/")
+    arguments = parser.parse_args()
+    try:
+        run(arguments.name)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        sys.exit(f"lib.profile: {error}")
+    if arguments.refresh_notebooks:
+        refresh_notebooks()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Displays, tables, claims and the published results."""

@@ -1,0 +1,86 @@
+"""What the papers claim, tested on the saved tables: effect, bootstrap interval over images and seeds, verdict.
+
+`claims.yaml` lists the claims. Each names an estimator of its paper's module (`lib.report.paperN`), which returns a
+cube of values and a statistic of it, and the relation that the statistic should satisfy. The verdict follows from the
+interval alone:
+
+    reproduced       the whole interval satisfies the relation
+    same direction   the estimate does, the interval does not
+    not reproduced   the estimate does not
+    not testable here   the estimate is undefined on these data (the reason says why)
+"""
+
+import importlib
+import operator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from lib.evaluate.bootstrap import Interval, interval
+
+REGISTER = Path(__file__).with_name("claims.yaml")
+COLUMNS = [
+    "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "n", "seeds", "verdict",
+    "reason", "command",
+]  # fmt: skip
+RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+STRENGTHS = ("must", "expected", "report")
+
+
+def register() -> list[dict[str, Any]]:
+    """All claims, in the order of claims.yaml. Raises ValueError for an unknown strength or relation."""
+    claims = yaml.safe_load(REGISTER.read_text())
+    for claim in claims:
+        if claim["strength"] not in STRENGTHS:
+            raise ValueError(f"claims.yaml: {claim['id']} has strength {claim['strength']!r}, expected {STRENGTHS}")
+        if "relation" in claim and claim["relation"].split()[0] not in RELATIONS:
+            raise ValueError(
+                f"claims.yaml: {claim['id']} has relation {claim['relation']!r}, expected {list(RELATIONS)}"
+            )
+    return claims
+
+
+def judge(found: Interval, claim: dict[str, Any]) -> tuple[str, str]:
+    """Verdict and reason. A claim has a `relation` ("> 0") or a `tolerance` around its `reported` value."""
+    if not np.isfinite(found.value):
+        return "not testable here", claim.get("undefined", "the estimate is undefined on these data")
+    note = claim.get("note", "")
+    if "tolerance" in claim:
+        low, high = claim["reported"] - claim["tolerance"], claim["reported"] + claim["tolerance"]
+        inside = found.low <= high and found.high >= low
+        verdict = "reproduced" if inside else "not reproduced"
+        return verdict, sentence(f"the interval {'meets' if inside else 'misses'} [{low:.3g}, {high:.3g}]", note)
+    sign, bound = claim["relation"].split()
+    holds = RELATIONS[sign]
+    needed = f"needed {claim['relation']}"
+    if holds(found.low, float(bound)) and holds(found.high, float(bound)):
+        return "reproduced", sentence(needed, note)
+    if holds(found.value, float(bound)):
+        return "same direction", sentence(f"{needed}, the interval does not exclude the opposite", note)
+    return "not reproduced", sentence(needed, note)
+
+
+def sentence(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def evaluate(
+    claim: dict[str, Any], predictions: pd.DataFrame, shift: pd.DataFrame, *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """One row of claims.csv."""
+    module = importlib.import_module(f"lib.report.paper{claim['paper']}")
+    values, statistic = getattr(module, claim["estimate"])(predictions, shift, **claim.get("arguments", {}))
+    found = interval(statistic, values, resamples=resamples, seed=seed)
+    verdict, reason = judge(found, claim)
+    row = {key: claim.get(key) for key in ("id", "paper", "display", "statement", "strength", "reported")}
+    row |= {"ours": found.value, "ci_low": found.low, "ci_high": found.high, "n": values.shape[1]}
+    return row | {"seeds": values.shape[0], "verdict": verdict, "reason": reason, "command": claim["command"]}
+
+
+def evaluate_all(predictions: pd.DataFrame, shift: pd.DataFrame, *, progress=iter, **options) -> pd.DataFrame:
+    """The whole of claims.csv: one row per claim, columns `COLUMNS`."""
+    rows = [evaluate(claim, predictions, shift, **options) for claim in progress(register())]
+    return pd.DataFrame(rows)[COLUMNS]

@@ -1,0 +1,1 @@
+"""Does an explanation depend on what the network learned?"""

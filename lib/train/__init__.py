@@ -1,0 +1,1 @@
+"""Networks: creating, training, saving."""
