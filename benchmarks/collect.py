@@ -86,7 +86,11 @@ def is_met(goal: str, ours: float, times: dict[str, float]) -> bool:
 def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit("usage: python benchmarks/collect.py FILE.json")
-    table = pd.DataFrame(rows_of(json.loads(Path(sys.argv[1]).read_text())))
+    report = json.loads(Path(sys.argv[1]).read_text())
+    for entry in report["benchmarks"]:
+        if entry["stats"]["iqr"] > 0.2 * entry["stats"]["median"]:
+            print(f"{entry['name']}: the rounds differ much, repeat on an idle machine", file=sys.stderr)
+    table = pd.DataFrame(rows_of(report))
     TABLE.parent.mkdir(exist_ok=True)
     part = TABLE.with_name(f".part.{TABLE.name}")
     table.to_csv(part, index=False)

@@ -35,5 +35,5 @@ def test_fgsm_costs_no_more_than_its_forward_and_backward_pass(benchmark):
         ours=ours,
         others={"peer:foolbox LinfFastGradientAttack": peer, "limit": limit},
         goal="ours <= 1.05 x limit",
-        rounds=40,
+        rounds=100,
     )

@@ -40,5 +40,5 @@ def test_gradcam_costs_no_more_than_captum_alone(benchmark):
         ours=ours,
         others={"peer:captum LayerGradCam": peer, "limit": limit},
         goal="ours <= 1.05 x peer",
-        rounds=40,
+        rounds=100,
     )

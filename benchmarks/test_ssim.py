@@ -54,5 +54,5 @@ def test_batched_ssim_is_faster_than_pair_by_pair(benchmark):
         ours=ours,
         others={"peer:scikit-image": skimage, "peer:per-pair convolution": convolution, "limit": limit},
         goal="ours <= 0.5 x peer",
-        rounds=20,
+        rounds=40,
     )

@@ -84,3 +84,10 @@ def evaluate_all(predictions: pd.DataFrame, shift: pd.DataFrame, *, progress=ite
     """The whole of claims.csv: one row per claim, columns `COLUMNS`."""
     rows = [evaluate(claim, predictions, shift, **options) for claim in progress(register())]
     return pd.DataFrame(rows)[COLUMNS]
+
+
+def metrics(tested: pd.DataFrame) -> dict[str, Any]:
+    """Counts for `dvc metrics diff`: verdicts per strength, and every claim's estimate rounded to four digits."""
+    counts = tested.groupby(["strength", "verdict"]).size()
+    verdicts = {strength: counts[strength].to_dict() for strength in STRENGTHS if strength in counts}
+    return {"verdicts": verdicts, "ours": {row.id: float(f"{row.ours:.4g}") for row in tested.itertuples()}}

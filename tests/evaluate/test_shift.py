@@ -1,0 +1,139 @@
+import pandas as pd
+import pytest
+import torch
+
+from lib.evaluate.dissimilarity import nissim, ssim
+from lib.evaluate.shift import compare, join_predictions
+from lib.explain.gradcam import heatmap
+from lib.rng import generator
+
+SIZE = 16
+COLUMNS = ["arm", "mode", "eps", "position", "ssim", "nissim", "zero0", "zero", "peak0", "peak"]
+MAPS = ["clean/own_pred", "clean/true_label", "white/own_pred/0.05", "white/true_label/0.05", "black/own_pred/0.05"]
+
+
+@pytest.fixture
+def maps():
+    """Coarse maps of three images; the last clean and the first white one are zero everywhere."""
+    drawn = torch.rand(len(MAPS), 3, 1, 4, 4, generator=generator(6, 1)) * 2
+    found = dict(zip(MAPS, drawn, strict=True))
+    found["clean/own_pred"][2] = 0
+    found["white/own_pred/0.05"][0] = 0
+    return found
+
+
+@pytest.fixture
+def rows(maps):
+    return compare(maps, size=SIZE)
+
+
+def chosen(rows, arm, mode, eps):
+    return rows[(rows["arm"] == arm) & (rows["mode"] == mode) & (rows["eps"] == eps)]
+
+
+# ---- comparing
+
+
+def test_every_set_of_maps_has_rows_and_the_clean_ones_stand_once_per_arm_and_mode(rows):
+    assert list(rows.columns) == COLUMNS
+    found = rows.groupby(["arm", "mode", "eps"])["position"].apply(list).to_dict()
+    sets = [("white", "own_pred"), ("white", "true_label"), ("black", "own_pred")]
+    assert found == {(arm, mode, eps): [0, 1, 2] for arm, mode in sets for eps in (0.0, 0.05)}
+
+
+def test_without_an_attack_nothing_has_moved(rows):
+    clean = rows[rows["eps"] == 0]
+    assert clean["nissim"].abs().max() <= 1e-6
+    assert (clean["zero"] == clean["zero0"]).all()
+    assert (clean["peak"] == clean["peak0"]).all()
+
+
+def test_identical_attacked_maps_have_not_moved(maps):
+    maps["white/own_pred/0.05"] = maps["clean/own_pred"].clone()
+    assert chosen(compare(maps, size=SIZE), "white", "own_pred", 0.05)["nissim"].abs().max() <= 1e-6
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 3}, {"window": 11, "gaussian": 1.5}, {"jet": True}])
+@pytest.mark.parametrize(("arm", "mode"), [("white", "own_pred"), ("white", "true_label"), ("black", "own_pred")])
+def test_the_shift_is_the_dissimilarity_of_the_heatmaps_to_the_clean_ones_of_the_same_mode(maps, arm, mode, options):
+    pair = [heatmap(maps[name], SIZE) for name in (f"clean/{mode}", f"{arm}/{mode}/0.05")]
+    found = chosen(compare(maps, size=SIZE, **options), arm, mode, 0.05)
+    assert found["ssim"].tolist() == ssim(*pair, **options).tolist()
+    assert found["nissim"].tolist() == nissim(*pair, **options).tolist()
+    assert found["nissim"].max() > 0.1
+
+
+def test_a_flat_heatmap_against_no_heatmap_has_the_ssim_on_paper():
+    maps = {"clean/own_pred": torch.full((1, 1, 4, 4), 3.0), "white/own_pred/0.1": torch.zeros(1, 1, 4, 4)}
+    # normalised to 1 and 0 everywhere: no variance, so SSIM = C1 / (1 + C1) with C1 = 0.01² (and C2 / C2 = 1)
+    row = chosen(compare(maps, size=SIZE), "white", "own_pred", 0.1).iloc[0]
+    assert row["ssim"] == pytest.approx(1e-4 / (1 + 1e-4), rel=1e-4)
+    assert row["nissim"] == pytest.approx((1 - 1e-4 / (1 + 1e-4)) / 2, abs=1e-6)
+    assert (row["peak0"], row["peak"], row["zero0"], row["zero"]) == (3.0, 0.0, False, True)
+
+
+def test_zero_maps_are_flagged_and_peaks_are_those_before_normalisation(maps, rows):
+    found = chosen(rows, "white", "own_pred", 0.05)
+    assert found["zero0"].tolist() == [False, False, True]
+    assert found["zero"].tolist() == [True, False, False]
+    assert found["peak0"].tolist() == maps["clean/own_pred"].flatten(1).amax(1).tolist()
+    assert found["peak"].tolist() == maps["white/own_pred/0.05"].flatten(1).amax(1).tolist()
+
+
+# ---- joining
+
+
+@pytest.fixture
+def small():
+    """Two images, their shift at one level in two modes and what the network said of them."""
+    sets = [("white", "own_pred"), ("white", "true_label"), ("black", "own_pred")]
+    shift = pd.DataFrame(
+        [(arm, mode, eps, i, eps + i) for arm, mode in sets for eps in (0.0, 0.1) for i in (0, 1)],
+        columns=["arm", "mode", "eps", "position", "nissim"],
+    )
+    outcomes = {  # arm, eps → prediction of image 30 (label 3) and of image 10 (label 1)
+        ("white", 0.0): (3, 0),
+        ("white", 0.1): (2, 1),
+        ("black", 0.0): (3, 0),
+        ("black", 0.1): (3, 2),
+    }
+    predictions = pd.DataFrame(
+        [
+            (arm, eps, image, label, said, said == label, eps + 1, f"{arm}_1")
+            for (arm, eps), both in outcomes.items()
+            for image, label, said in zip((30, 10), (3, 1), both, strict=True)
+        ],
+        columns=["arm", "eps", "image", "label", "prediction", "correct", "psnr", "source"],
+    )
+    return shift, predictions.assign(network="vgg", family="deep", seed=4, confidence=0.5)
+
+
+def test_every_row_gets_its_network_image_prediction_and_the_outcome_without_attack(small):
+    joined = join_predictions(*small)
+    assert list(joined.columns) == [
+        *("arm", "mode", "eps", "nissim", "network", "family", "seed", "image", "label", "prediction", "correct"),
+        *("psnr", "source", "prediction0", "correct0"),
+    ]
+    columns = ["arm", "mode", "eps", "image", "nissim", "prediction", "correct", "prediction0", "correct0"]
+    assert list(joined[columns].itertuples(index=False, name=None)) == [
+        ("white", "own_pred", 0.0, 30, 0.0, 3, True, 3, True),
+        ("white", "own_pred", 0.0, 10, 1.0, 0, False, 0, False),
+        ("white", "own_pred", 0.1, 30, 0.1, 2, False, 3, True),
+        ("white", "own_pred", 0.1, 10, 1.1, 1, True, 0, False),
+        ("white", "true_label", 0.0, 30, 0.0, 3, True, 3, True),
+        ("white", "true_label", 0.0, 10, 1.0, 0, False, 0, False),
+        ("white", "true_label", 0.1, 30, 0.1, 2, False, 3, True),
+        ("white", "true_label", 0.1, 10, 1.1, 1, True, 0, False),
+        ("black", "own_pred", 0.0, 30, 0.0, 3, True, 3, True),
+        ("black", "own_pred", 0.0, 10, 1.0, 0, False, 0, False),
+        ("black", "own_pred", 0.1, 30, 0.1, 3, True, 3, True),
+        ("black", "own_pred", 0.1, 10, 1.1, 2, False, 0, False),
+    ]
+    assert set(joined[["network", "family", "seed"]].itertuples(index=False, name=None)) == {("vgg", "deep", 4)}
+    assert joined["source"].tolist() == ["white_1"] * 8 + ["black_1"] * 4
+
+
+def test_levels_that_were_attacked_but_not_explained_are_left_out(small):
+    shift, predictions = small
+    joined = join_predictions(shift[shift["eps"] == 0], predictions)
+    assert joined["eps"].tolist() == [0.0] * 6

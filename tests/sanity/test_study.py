@@ -1,0 +1,107 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lib.attack.transfer import predict
+from lib.evaluate.dissimilarity import ssim
+from lib.explain.gradcam import gradcam, heatmap
+from lib.rng import generator, seeded
+from lib.sanity.randomization import randomized, spearman, study
+from lib.train.zoo import create
+
+SIZE, SEED = 16, 3
+LAYERS = ["body.5", "body.2", "body.1", "body.0"]  # from the output to the input
+
+
+@pytest.fixture(scope="module")
+def network():
+    with seeded(7, 1):
+        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3, stride=2, padding=1), nn.ReLU()]
+        body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(5 * 8 * 8, 3))
+        body[1].weight.data.uniform_(0.5, 1.5)
+    return create(body, classes=3, channels=1, size=SIZE, cam_layers=["2"]).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(4, 1, SIZE, SIZE, generator=generator(7, 2))
+
+
+@pytest.fixture(scope="module")
+def rows(network, images):
+    return study(network, images, size=SIZE, seed=SEED)
+
+
+def maps_of(model, images, target):
+    return heatmap(gradcam(model, images, target, layer=model.cam_layer()), SIZE)
+
+
+@pytest.fixture(scope="module")
+def intact(network, images):
+    return maps_of(network, images, predict(network, images).argmax(1))
+
+
+def test_every_way_layer_and_image_has_one_row(rows):
+    assert list(rows.columns) == ["way", "layer", "depth", "position", "spearman", "ssim"]
+    ways = [("other image", "")] + [(way, layer) for way in ("cascading", "independent") for layer in LAYERS]
+    expected = [(way, layer, position) for way, layer in ways for position in range(4)]
+    assert list(rows[["way", "layer", "position"]].itertuples(index=False, name=None)) == expected
+
+
+@pytest.mark.parametrize("way", ["cascading", "independent"])
+def test_the_depth_is_the_share_of_the_layers_from_the_output_up_to_this_one(rows, way):
+    depths = rows[rows["way"] == way].drop_duplicates("layer").set_index("layer")["depth"].to_dict()
+    assert depths == {"body.5": 0.25, "body.2": 0.5, "body.1": 0.75, "body.0": 1.0}
+
+
+@pytest.mark.parametrize("way", ["cascading", "independent"])
+def test_similarity_is_to_the_intact_map_of_the_class_that_the_intact_network_predicts(
+    rows, network, images, intact, way
+):
+    target = predict(network, images).argmax(1)
+    for name, changed in randomized(network, seed=SEED, cascading=way == "cascading"):
+        found, maps = rows[(rows["way"] == way) & (rows["layer"] == name)], maps_of(changed, images, target)
+        assert not torch.equal(maps, intact)
+        assert np.array_equal(found["spearman"], spearman(intact, maps), equal_nan=True)
+        assert np.array_equal(found["ssim"], ssim(intact, maps))
+
+
+def test_the_first_layer_of_both_ways_is_the_same_change(rows):
+    first = rows[rows["layer"] == "body.5"]
+    cascading, independent = (first.loc[first["way"] == way, "ssim"].tolist() for way in ("cascading", "independent"))
+    assert cascading == independent
+
+
+def test_other_image_compares_the_intact_maps_of_each_image_and_the_next(rows, intact):
+    found = rows[rows["way"] == "other image"]
+    following = intact[[1, 2, 3, 0]]
+    assert found["ssim"].tolist() == ssim(intact, following).tolist()
+    assert found["spearman"].tolist() == spearman(intact, following).tolist()
+
+
+def test_a_layer_whose_reset_changes_nothing_leaves_the_map_as_it_was(images):
+    with seeded(7, 3):
+        body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 256, 3))
+    fresh = create(body, classes=3, channels=1, size=SIZE, cam_layers=["0"])
+    rows = study(fresh, images, size=SIZE, seed=SEED)  # the normalisation is still as it was initialised
+    still = rows[(rows["way"] == "independent") & (rows["layer"] == "body.1")]
+    assert still["ssim"].tolist() == pytest.approx([1, 1, 1, 1], abs=1e-6)
+    assert still["spearman"].tolist() == pytest.approx([1, 1, 1, 1], abs=1e-6)
+
+
+def test_the_network_is_untouched(network, images, condition):
+    network.train()
+    before, state = condition(network), copy.deepcopy(network.state_dict())
+    study(network, images, size=SIZE, seed=SEED)
+    assert condition(network) == before
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    network.eval()
+
+
+def test_the_study_repeats_for_the_same_seed_and_not_for_another(rows, network, images):
+    again, other = (study(network, images, size=SIZE, seed=seed) for seed in (SEED, SEED + 1))
+    assert again.equals(rows)
+    assert not other.equals(rows)

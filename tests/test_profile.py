@@ -1,0 +1,181 @@
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from lib import config, profile
+
+PARAMS = {"threads": 2, "mod_vid": {"window": 7, "resamples": 1000, "seed": 0}, "shift_gallery": {"seed": 0}}
+OVERLAY = {"mod_vid": {"resamples": 100}, "shift_gallery": None}
+COMPOSED = {"threads": 2, "mod_vid": {"window": 7, "resamples": 100, "seed": 0}, "shift_gallery": {}}
+IGNORED = "/build/\n/data\n*.pyc\n"
+TRACKED = {
+    "params.yaml": yaml.safe_dump(PARAMS, sort_keys=False),
+    "profiles/small.yaml": yaml.safe_dump(OVERLAY),
+    "profiles/tiny.yaml": "",
+    ".gitignore": IGNORED,
+    ".dvc/config": "[core]\n",
+    "lib/a.py": "a = 1",
+    "lib/gone.py": "gone",
+    "dvc.lock": "the default's lock",
+    "results/README.md": "the default's results",
+}
+OTHERS = {"lib/new.py": "new", "results/new.csv": "1", "data/cat.png": "cat", "build/faces/a": "a", "lib/a.pyc": "c"}
+
+
+def write(root, contents):
+    for name, text in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def files(root):
+    found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {name for name in found if not name.startswith(".git/")}
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with tracked, new and ignored files; one tracked file is deleted from the working tree."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.delenv("GIT_DIR", raising=False)
+    monkeypatch.setattr(profile, "ROOT", tmp_path)
+    monkeypatch.setattr(profile, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(profile, "SOURCES", tmp_path / "notebooks")
+    monkeypatch.setattr(config.load, "__defaults__", (tmp_path / "params.yaml",))
+    write(tmp_path, TRACKED)
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    write(tmp_path, OTHERS)
+    (tmp_path / "lib" / "gone.py").unlink()
+    return tmp_path
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    """Instead of commands other than git, note them; `dvc repro` writes a result and a lock. `fail` names one to fail."""
+    real, calls = subprocess.run, []
+
+    class Pipeline:
+        fail, commands = None, calls
+
+    def execute(command, **options):
+        if command[0] == "git":
+            return real(command, **options)
+        calls.append((command, options["cwd"], options["env"]["PYTHONPATH"]))
+        if command[2:] == ["dvc", "repro"] and Pipeline.fail != "dvc":
+            write(options["cwd"], {"results/README.md": "small", "results/figures/a.png": "a", "dvc.lock": "new lock"})
+        return subprocess.CompletedProcess(command, returncode=int(command[2] == Pipeline.fail))
+
+    monkeypatch.setattr(subprocess, "run", execute)
+    return Pipeline
+
+
+# ---- the side tree
+
+
+def test_the_side_tree_has_the_tracked_and_new_files_without_results_lock_and_ignored_ones(checkout):
+    side = profile.prepare("small")
+    assert side == checkout / "build" / "profiles" / "small"
+    kept = {"profiles/small.yaml", "profiles/tiny.yaml", ".gitignore", ".dvc/config", "lib/a.py", "lib/new.py"}
+    assert files(side) == kept | {"params.yaml", ".dvc/config.local"}
+    assert (side / "lib" / "a.py").read_text() == "a = 1"
+
+
+def test_the_side_trees_parameters_are_the_composed_ones_in_their_order(checkout):
+    composed = yaml.safe_load((profile.prepare("small") / "params.yaml").read_text())
+    assert composed == COMPOSED
+    assert list(composed) == list(COMPOSED)
+    assert yaml.safe_load((checkout / "params.yaml").read_text()) == PARAMS
+
+
+def test_the_side_tree_is_no_repository_and_shares_the_cache(checkout):
+    settings = (profile.prepare("small") / ".dvc" / "config.local").read_text()
+    assert settings == f"[core]\n    no_scm = true\n[cache]\n    dir = {checkout}/.dvc/cache\n"
+
+
+def test_a_second_preparation_follows_the_checkout(checkout):
+    profile.prepare("small")
+    write(checkout, {"lib/a.py": "a = 2"})
+    (checkout / "lib" / "new.py").unlink()
+    side = profile.prepare("small")
+    assert (side / "lib" / "a.py").read_text() == "a = 2"
+    assert "lib/new.py" not in files(side)
+
+
+def test_a_second_preparation_keeps_what_the_pipeline_made(checkout):
+    made = {"build/faces/a": "side", "data/cat.png": "side", "results/README.md": "side", "dvc.lock": "side"}
+    write(profile.prepare("small"), made)
+    side = profile.prepare("small")
+    assert {name: (side / name).read_text() for name in made} == made
+
+
+def test_the_side_tree_gets_the_lock_of_its_profile(checkout):
+    write(checkout, {"profiles/small.lock": "small lock"})
+    assert (profile.prepare("small") / "dvc.lock").read_text() == "small lock"
+
+
+def test_an_unknown_profile_is_an_error_that_lists_the_profiles(checkout):
+    with pytest.raises(FileNotFoundError, match=r"^profiles/large\.yaml is missing, expected one of: small, tiny$"):
+        profile.prepare("large")
+    assert not (checkout / "build" / "profiles").exists()
+
+
+def test_a_profile_that_does_not_fit_the_schema_is_an_error_that_names_it(checkout):
+    write(checkout, {"profiles/small.yaml": "mod_vid: {resamples: 1}"})
+    with pytest.raises(ValueError, match=r"^small\.yaml: mod_vid\.resamples is 1: input should be greater than"):
+        profile.prepare("small")
+
+
+# ---- running
+
+
+def test_a_run_fills_the_data_and_reproduces_in_the_side_tree_with_its_own_modules(checkout, pipeline):
+    profile.run("small")
+    side = checkout / "build" / "profiles" / "small"
+    commands = [[sys.executable, "-m", "lib.data.sources"], [sys.executable, "-m", "dvc", "repro"]]
+    assert pipeline.commands == [(command, side, str(side)) for command in commands]
+
+
+def test_a_run_brings_results_and_lock_back_and_leaves_the_defaults_alone(checkout, pipeline):
+    before = {name: (checkout / name).read_text() for name in files(checkout)}
+    profile.run("small")
+    outside = {name for name in files(checkout) if not name.startswith("build/profiles/")}
+    new = {"results/small/README.md": "small", "results/small/figures/a.png": "a", "profiles/small.lock": "new lock"}
+    assert {name: (checkout / name).read_text() for name in outside} == before | new
+
+
+def test_earlier_results_of_the_profile_are_replaced_and_not_merged(checkout, pipeline):
+    write(checkout, {"results/small/figures/old.png": "old"})
+    profile.run("small")
+    assert files(checkout / "results" / "small") == {"README.md", "figures/a.png"}
+
+
+@pytest.mark.parametrize(("fail", "named"), [("lib.data.sources", "lib.data.sources"), ("dvc", "dvc repro")])
+def test_a_failing_command_is_named_and_nothing_is_brought_back(checkout, pipeline, fail, named):
+    pipeline.fail = fail
+    with pytest.raises(RuntimeError, match=f"^profile small stopped in `{named}`"):
+        profile.run("small")
+    assert pipeline.commands[-1][0][2] == fail
+    assert not (checkout / "results" / "small").exists()
+    assert not (checkout / "profiles" / "small.lock").exists()
+
+
+# ---- the command line and the notebooks
+
+
+def test_the_command_ends_with_one_sentence(checkout, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["lib.profile", "large"])
+    with pytest.raises(SystemExit) as caught:
+        profile.main()
+    assert caught.value.code == "lib.profile: profiles/large.yaml is missing, expected one of: small, tiny"
+
+
+@pytest.mark.parametrize(("options", "text"), [([], "source"), (["--refresh-notebooks"], "executed")])
+def test_executed_notebooks_are_copied_back_only_on_request(checkout, pipeline, monkeypatch, options, text):
+    sources = {"notebooks/1_a/first.ipynb": "source", "notebooks/2_b/second.ipynb": "source"}
+    write(checkout, sources | {"build/profiles/tutorial/build/executed/first.ipynb": "executed"})
+    monkeypatch.setattr(sys, "argv", ["lib.profile", "small", *options])
+    profile.main()
+    assert [(checkout / name).read_text() for name in sources] == [text, "source"]

@@ -1,0 +1,329 @@
+import argparse
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+import yaml
+from nbformat import v4
+
+from lib import config, notebooks, run
+from lib.paths import ROOT
+
+SHOW = """
+# what the kernel sees
+import os
+import sys
+print(word, count, os.environ.get("COMPANION_STAGE"), os.environ["OMP_NUM_THREADS"], os.getcwd())
+print("a progress bar", file=sys.stderr)
+"""
+FAIL = '\n\nassert count != 13, "thirteen"\nprint("not reached")'
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """Make a project with one notebook, `tiny`, and point the runner to it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def to(section, *, threads=1, own=1):
+            root = tmp_path_factory.mktemp("project")
+            build, source = root / "build", root / "notebooks" / "1_a" / "tiny.ipynb"
+            source.parent.mkdir(parents=True)
+            parameters = v4.new_code_cell(f'word = "own"  # a = b\ncount = {own}', metadata={"tags": ["parameters"]})
+            cells = [v4.new_markdown_cell("# Tiny"), parameters, v4.new_code_cell(SHOW), v4.new_code_cell(FAIL)]
+            nbformat.write(v4.new_notebook(cells=cells), source)
+            (root / "params.yaml").write_text(yaml.safe_dump({"threads": threads, "tiny": section}))
+            for name, value in {"ROOT": root, "BUILD": build, "BY_HAND": build / "by_hand"}.items():
+                patch.setattr(run, name, value)
+            for module in (run, notebooks):
+                patch.setattr(module, "SOURCES", root / "notebooks")
+                patch.setattr(module, "STRIPPED", build / "notebooks")
+            patch.setitem(config.SCHEMA, "tiny", {"word": str, "count": config.Positive, "extra": str})
+            patch.setattr(config.load, "__defaults__", (root / "params.yaml",))
+            patch.delenv(run.STAGE_VARIABLE, raising=False)
+            return root
+
+        yield to
+
+
+def files(root):
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def printed(file):
+    """What a notebook's cells printed, and the source of its injected cell."""
+    cells = nbformat.read(file, as_version=4).cells
+    text = "".join(output.text for cell in cells for output in cell.get("outputs", []) if output.name == "stdout")
+    injected = [cell.source for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    return text, injected
+
+
+@pytest.fixture(scope="module")
+def history(make):
+    """Two runs as a stage, then one by hand: what was written when, and the environment around it."""
+    root, environment = make({"word": "given"}, threads=3), dict(os.environ)
+    stage = run.run("tiny")
+    first, after_stage = stage.read_bytes(), files(root)
+    second = run.run("tiny.ipynb").read_bytes()
+    by_hand = run.run("tiny", {"count": 5})
+    return {
+        "root": root,
+        "stage": stage,
+        "runs": (first, second),
+        "after_stage": after_stage,
+        "by_hand": by_hand,
+        "environment": (environment, dict(os.environ)),
+    }
+
+
+@pytest.fixture
+def no_execution(monkeypatch):
+    """Fail the test if the notebook is executed."""
+    monkeypatch.setattr(run.papermill, "execute_notebook", lambda *_, **__: pytest.fail("executed"))
+
+
+@pytest.fixture
+def executions(monkeypatch):
+    """Instead of executing, copy the input to the output; the list of (input, output, parameters, stage)."""
+    calls = []
+
+    def execute(source, target, values, **options):
+        calls.append((source, target, values, os.environ.get(run.STAGE_VARIABLE)))
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(run.papermill, "execute_notebook", execute)
+    return calls
+
+
+# ---- a stage
+
+
+def test_a_stage_runs_in_the_root_with_the_parameters_of_its_section_its_name_and_the_threads(history):
+    text, injected = printed(history["stage"])
+    assert text == f"given 1 tiny 3 {history['root']}\nnot reached\n"
+    assert injected == ['# Parameters\nword = "given"\n']
+
+
+def test_a_stage_leaves_its_executed_copy_and_nothing_half_done(history):
+    assert history["stage"] == history["root"] / "build" / "executed" / "tiny.ipynb"
+    written = {"build/executed/tiny.ipynb", "build/stripped/tiny.ipynb", "build/locks/tiny"}
+    assert history["after_stage"] == written | {"notebooks/1_a/tiny.ipynb", "params.yaml"}
+
+
+def test_two_runs_write_the_same_bytes(history):
+    first, second = history["runs"]
+    assert first == second
+    outputs = [output for cell in nbformat.reads(first, 4).cells for output in cell.get("outputs", [])]
+    assert [output.name for output in outputs] == ["stdout", "stdout"]
+
+
+def test_the_environment_is_put_back(history):
+    before, after = history["environment"]
+    assert after == before
+
+
+def test_a_stage_executes_the_copy_that_it_depends_on(make, executions):
+    root = make({})
+    notebooks.main()
+    run.run("tiny")
+    assert executions[0][0] == root / "build" / "notebooks" / "1_a" / "tiny.ipynb"
+
+
+def test_an_empty_section_injects_nothing(make, executions):
+    make(None)
+    run.run("tiny")
+    assert [(values, stage) for _, _, values, stage in executions] == [({}, "tiny")]
+
+
+# ---- by hand
+
+
+def test_a_run_by_hand_is_no_stage_and_lays_its_values_over_the_section(history):
+    text, injected = printed(history["by_hand"])
+    assert text == f"given 5 None 3 {history['root']}\nnot reached\n"
+    assert injected == ['# Parameters\nword = "given"\ncount = 5\n']
+
+
+def test_a_run_by_hand_writes_only_below_by_hand(history):
+    assert history["by_hand"] == history["root"] / "build" / "by_hand" / "executed" / "tiny.ipynb"
+    new = files(history["root"]) - history["after_stage"]
+    assert new == {f"build/by_hand/{name}" for name in ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny")}
+    assert history["stage"].read_bytes() == history["runs"][1]
+
+
+def test_a_run_by_hand_executes_the_notebook_as_it_is_now_and_not_the_copy_of_the_pipeline(make, executions):
+    root = make({})
+    notebooks.main()
+    run.run("tiny", {"count": 2})
+    assert executions[0][0] == root / "build" / "by_hand" / "stripped" / "tiny.ipynb"
+
+
+def test_a_run_by_hand_beside_a_running_stage_has_a_temporary_file_of_its_own(make, executions):
+    make({})
+    run.run("tiny")
+    run.run("tiny", {"count": 2})
+    assert executions[0][1] != executions[1][1]
+
+
+# ---- failing
+
+
+@pytest.fixture(scope="module")
+def failures(make):
+    """The project and the message of a failing cell, with an injected parameter and with the notebook's own values."""
+    found = []
+    for options in ({"section": {"count": 13}}, {"section": None, "own": 13}):
+        root = make(**options)
+        with pytest.raises(RuntimeError) as caught:
+            run.run("tiny")
+        found.append((root, str(caught.value)))
+    return found
+
+
+def test_a_failing_cell_is_one_sentence_with_notebook_cell_and_error(failures):
+    for _, message in failures:
+        assert message.startswith("notebooks/1_a/tiny.ipynb, cell ")
+        assert """ ('assert count != 13, "thirteen"'): AssertionError: thirteen """ in message
+        assert message.endswith("[kept as far as it came: build/failed/tiny.ipynb]")
+        assert "\n" not in message
+
+
+def test_a_failing_cell_has_the_same_number_with_and_without_injected_parameters(failures):
+    injected, own = (message for _, message in failures)
+    assert injected == own
+
+
+def test_a_failing_notebook_is_kept_as_far_as_it_came_and_no_executed_copy_is_written(failures):
+    for root, _ in failures:
+        kept = nbformat.read(root / "build" / "failed" / "tiny.ipynb", as_version=4)
+        outputs = [output for cell in kept.cells for output in cell.get("outputs", [])]
+        assert [output.text for output in outputs if output.get("name") == "stdout"] == [f"own 13 tiny 1 {root}\n"]
+        assert [output.ename for output in outputs if output.output_type == "error"] == ["AssertionError"]
+        assert not {name for name in files(root) if "executed" in name or ".part." in name}
+
+
+def test_a_notebook_that_succeeds_after_all_removes_the_failed_copy(make, executions):
+    failed = make({}) / "build" / "failed" / "tiny.ipynb"
+    failed.parent.mkdir(parents=True)
+    failed.touch()
+    run.run("tiny")
+    assert not failed.exists()
+
+
+# ---- refused before anything is executed
+
+
+def test_an_unknown_notebook_is_refused(make, no_execution):
+    make({})
+    with pytest.raises(FileNotFoundError, match="^no notebook 'tinny' below notebooks/, expected one of: tiny$"):
+        run.run("tinny")
+
+
+def test_a_value_of_the_wrong_type_in_params_yaml_is_refused(make, no_execution):
+    make({"count": "many"})
+    with pytest.raises(ValueError, match=r"^params\.yaml: tiny\.count is 'many': input should be a valid integer"):
+        run.run("tiny")
+
+
+def test_a_value_of_the_wrong_type_by_hand_is_refused(make, no_execution):
+    make({})
+    with pytest.raises(ValueError, match=r"^-p: tiny\.count is 0: input should be greater than or equal to 1"):
+        run.run("tiny", {"count": 0})
+
+
+def test_an_unknown_parameter_by_hand_is_refused(make, no_execution):
+    make({})
+    with pytest.raises(ValueError, match=r"^-p: tiny\.cuont is not a parameter, expected one of: word, count, extra"):
+        run.run("tiny", {"cuont": 2})
+
+
+@pytest.mark.parametrize(("section", "overrides"), [({"extra": "x"}, None), ({}, {"extra": "x"})])
+def test_a_parameter_that_the_notebook_does_not_declare_is_refused(make, no_execution, section, overrides):
+    make(section)
+    expected = r"^notebooks/1_a/tiny\.ipynb has no parameter 'extra', expected one of: word, count$"
+    with pytest.raises(ValueError, match=expected):
+        run.run("tiny", overrides)
+
+
+def test_a_second_run_of_a_stage_is_refused_with_the_process_of_the_first(make, no_execution):
+    root = make({})
+    expected = rf"^tiny is already running \(process {os.getpid()}\): wait or end it$"
+    with run.locked("tiny", root / "build"), pytest.raises(RuntimeError, match=expected):
+        run.run("tiny")
+
+
+def test_the_lock_is_free_again_after_a_run_also_one_that_failed(make, executions):
+    root = make({})
+    with pytest.raises(KeyError), run.locked("tiny", root / "build"):
+        raise KeyError
+    run.run("tiny")
+    run.run("tiny")
+    assert len(executions) == 2
+
+
+# ---- the command line
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("eps=0.01", ("eps", 0.01)),
+        ("seeds=[1, 2]", ("seeds", [1, 2])),
+        ("root=~/faces", ("root", "~/faces")),
+        ("root=null", ("root", None)),
+        ("images=", ("images", None)),
+        ("name='3'", ("name", "3")),
+        ("name=a=b", ("name", "a=b")),
+        ("on=true", ("on", True)),
+    ],
+)
+def test_a_value_on_the_command_line_is_read_as_yaml(argument, expected):
+    assert run.parse(argument) == expected
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("eps", "^'eps' is not of the form name=value$"),
+        ("seeds=[1,", r"^the value of 'seeds=\[1,' is not valid YAML$"),
+    ],
+)
+def test_an_argument_that_is_no_name_with_a_value_is_refused(argument, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        run.parse(argument)
+
+
+def test_the_command_line_hands_all_values_to_the_run(make, executions, monkeypatch):
+    make({"word": "given"})
+    monkeypatch.setattr(sys, "argv", ["lib.run", "tiny", "-p", "count=2", "-p", "word=other"])
+    run.main()
+    assert executions[0][2] == {"word": "other", "count": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tinny"], "lib.run: no notebook 'tinny' below notebooks/, expected one of: tiny"),
+        (["tiny", "-p", "count=x"], "lib.run: -p: tiny.count is 'x': input should be a valid integer"),
+        (["tiny"], "lib.run: tiny is already running (process 1): wait or end it"),
+    ],
+)
+def test_a_problem_ends_the_command_with_its_sentence(make, no_execution, monkeypatch, arguments, message):
+    root = make({})
+    monkeypatch.setattr(sys, "argv", ["lib.run", *arguments])
+    monkeypatch.setattr(run.os, "getpid", lambda: 1)
+    with run.locked("tiny", root / "build"), pytest.raises(SystemExit) as caught:
+        run.main()
+    assert caught.value.code.startswith(message)
+    assert "\n" not in caught.value.code
+
+
+def test_the_command_exits_with_1_and_one_line_on_stderr():
+    done = subprocess.run(
+        [sys.executable, "-m", "lib.run", "no_such_notebook"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("lib.run: no notebook 'no_such_notebook' below notebooks/, expected one of: ")
+    assert done.stderr.count("\n") == 1
