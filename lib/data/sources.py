@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from lib.paths import DATA, ROOT
+from lib.paths import DATA
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
 
@@ -88,7 +88,8 @@ def check(folder: Path = DATA) -> None:
             )
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.relative_to(folder).as_posix() not in known:
-            raise ValueError(f"{file.relative_to(ROOT)} is not in lib/data/manifest.yaml: move it out of data/")
+            name = file.relative_to(folder).as_posix()
+            raise ValueError(f"data/{name} is not in lib/data/manifest.yaml: move it out of data/")
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ def interval(
 ) -> Interval:
     """`statistic(values)` with an interval; `values` has the axes seeds × images × anything.
 
-    A statistic that does not vary over the resamples gets an interval of width zero. An axis of length one is held
-    fixed (one training seed says nothing about the spread over seeds). Raises ValueError for an empty array.
+    A statistic that does not vary over the resamples gets an interval of width zero; resamples on which it is undefined
+    (NaN) are left out. An axis of length one is held fixed (one training seed says nothing about the spread over
+    seeds). Raises ValueError for an empty array.
     """
     if values.ndim < 2 or 0 in values.shape:
         raise ValueError(f"values have shape {values.shape}, expected non-empty seeds × images × ...")
@@ -48,19 +49,18 @@ def interval(
         rows, columns = (next(remaining) if len(axis) > 1 else axis for axis in axes)
         return statistic(values[np.ix_(rows.astype(int), columns.astype(int))])
 
-    for method in ("BCa", "percentile"):
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # scipy warns about degenerate distributions, which are handled below
-            result = stats.bootstrap(
-                varying,
-                on_block,
-                n_resamples=resamples,
-                confidence_level=level,
-                vectorized=False,
-                method=method,
-                rng=np.random.default_rng(seed),
-            )
-        low, high = (float(bound) for bound in result.confidence_interval)
-        if np.isfinite([low, high]).all():
-            return Interval(point, low, high)
-    return Interval(point, point, point)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # scipy warns about degenerate distributions, which are handled below
+        result = stats.bootstrap(
+            varying,
+            on_block,
+            n_resamples=resamples,
+            confidence_level=level,
+            vectorized=False,
+            rng=np.random.default_rng(seed),
+        )
+    low, high = result.confidence_interval
+    defined = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
+    if not np.isfinite([low, high]).all():
+        low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined.size else (point, point)
+    return Interval(point, float(low), float(high))

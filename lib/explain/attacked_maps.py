@@ -16,7 +16,12 @@ from lib.explain.gradcam import class_to_explain, explain_classes, gradcam
 
 def key(arm: str, mode: str, eps: float) -> str:
     """Name of a set of maps; level 0 is the clean one whatever the arm."""
-    return f"{arm}/{mode}/{eps:g}" if eps else f"clean/{mode}"
+    return f"{arm}/{mode}/{exact(eps)}" if eps else f"clean/{mode}"
+
+
+def exact(eps: float) -> str:
+    """The shortest text that reads back as the same number, so that rows join on it."""
+    return repr(float(eps)).removesuffix(".0")
 
 
 def attacked_maps(
@@ -64,7 +69,7 @@ def stage_maps(
         shown = perturb(images, signs, level)
         for name in network.cam_layers:
             values = gradcam(network, shown, classes, layer=network.cam_layer(name))
-            maps[f"{name}/{level:g}"] = values[:, 0].numpy()
+            maps[f"{name}/{exact(level)}"] = values[:, 0].numpy()
     return maps
 
 

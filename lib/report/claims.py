@@ -90,4 +90,7 @@ def metrics(tested: pd.DataFrame) -> dict[str, Any]:
     """Counts for `dvc metrics diff`: verdicts per strength, and every claim's estimate rounded to four digits."""
     counts = tested.groupby(["strength", "verdict"]).size()
     verdicts = {strength: counts[strength].to_dict() for strength in STRENGTHS if strength in counts}
-    return {"verdicts": verdicts, "ours": {row.id: float(f"{row.ours:.4g}") for row in tested.itertuples()}}
+    return {
+        "verdicts": verdicts,
+        "ours": {row.id: float(f"{row.ours:.4g}") if np.isfinite(row.ours) else None for row in tested.itertuples()},
+    }

@@ -14,8 +14,8 @@ from lib.report import displays
 
 RIGHT, WRONG = "#009E73", "#D55E00"  # bluish green and vermillion, distinct for colour-blind readers
 HEAT = "inferno"  # the papers use jet, which invents edges that the map does not have
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#332288", "#882255", "#44AA99")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 
 def use_style() -> None:
@@ -48,7 +48,7 @@ def markers(names: list[str]) -> dict[str, str]:
 
 def picture(axes: Axes, image: np.ndarray, *, right: bool | None = None, title: str = "", **options) -> None:
     """Show an image without ticks; `right` draws the coloured frame (green correct, red wrong) and a mark."""
-    axes.imshow(image, **({"vmin": 0, "vmax": 1} | options))
+    axes.imshow(np.asarray(image), **({"vmin": 0, "vmax": 1} | options))
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(right is not None)
@@ -78,7 +78,8 @@ def channels_last(image) -> np.ndarray:
 
 def save(display: str, figure: Figure, **card) -> Path:
     """Save a figure as the display with this id; `card` is described in `lib.report.displays.save`."""
-    return displays.save(display, ".png", lambda path: figure.savefig(path, metadata={"Software": None}), **card)
+    options = {"bbox_inches": "tight", "metadata": {"Software": None}}
+    return displays.save(display, ".png", lambda path: figure.savefig(path, **options), **card)
 
 
 @contextlib.contextmanager

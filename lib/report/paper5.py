@@ -58,14 +58,21 @@ def cube(rows: pd.DataFrame, column: str, *, levels=LEVELS, mode: str | None = N
     values = chosen[column].astype(float)
     if mode is not None:
         values = values.where(chosen["correct0"])
-    networks, seeds, images = names(chosen), sorted(chosen["seed"].unique()), sorted(chosen["image"].unique())
+    networks, seeds, images = names(rows), sorted(chosen["seed"].unique()), sorted(chosen["image"].unique())
     shape = (len(seeds), len(images), len(networks), len(levels))
-    if len(chosen) != np.prod(shape):
-        raise ValueError(
-            f"{column}: {len(chosen)} rows for arm {arm}, expected seeds × images × networks × ε = {shape}"
-        )
+    if chosen.empty or len(chosen) != np.prod(shape):
+        found = f"{len(chosen)} rows for arm {arm}"
+        raise ValueError(f"{column}: {found}, expected seeds × images × networks × ε = {shape}")
     order = chosen.assign(value=values, network=pd.Categorical(chosen["network"], networks))
     return order.sort_values(["seed", "image", "network", "eps"])["value"].to_numpy().reshape(shape)
+
+
+def settings(shift: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (arm, class mode) pairs to tabulate. "true_label" is left out: for images that are right without attack the
+    clean prediction is the label.
+    """
+    pairs = dict.fromkeys(zip(shift["arm"], shift["mode"], strict=True))
+    return [pair for pair in pairs if pair[1] != "true_label"]
 
 
 def levels_of(rows: pd.DataFrame) -> tuple[float, ...]:
@@ -105,11 +112,15 @@ def accuracy_table(predictions: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def mod_table(shift: pd.DataFrame, **options) -> pd.DataFrame:
-    """T5.2: MOD per network, arm, class mode and level, with the share of zero maps and the paper's digitised value."""
+    """T5.2: MOD per network, arm, class mode and level; the share of attacked maps that are zero everywhere, MOD
+    without those, and the paper's digitised value.
+    """
     tables = []
-    for (arm, mode), rows in shift.groupby(["arm", "mode"], sort=False):
-        table = mean_table(cube(rows, "nissim", mode=mode, arm=arm), names(rows), LEVELS, arm=arm, mode=mode, **options)
-        table["zero_maps"] = np.nanmean(cube(rows, "zero", mode=mode, arm=arm), axis=(0, 1)).ravel()
+    for arm, mode in settings(shift):
+        values, zero = (cube(shift, column, mode=mode, arm=arm) for column in ("nissim", "zero"))
+        table = mean_table(values, names(shift), LEVELS, arm=arm, mode=mode, **options)
+        table["zero_maps"] = curve(zero).ravel()
+        table["mean_without_zero"] = curve(np.where(zero == 1, np.nan, values)).ravel()
         tables.append(table)
     table = pd.concat(tables, ignore_index=True)
     table["paper"] = [(1 - paper_ssim(row.network, row.eps)) / 2 for row in table.itertuples()]
@@ -124,7 +135,7 @@ def paper_ssim(network: str, level: float) -> float:
 def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
     """T5.3: VID per network and class mode in its three readings (the spread of one level is averaged over levels)."""
     rows = []
-    for mode in dict.fromkeys(shift.loc[shift["arm"] == "white", "mode"]):
+    for mode in (mode for arm, mode in settings(shift) if arm == "white"):
         values = cube(shift, "nissim", mode=mode)
         for i, network in enumerate(names(shift)):
             paper = digitised(network)

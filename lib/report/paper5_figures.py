@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from lib.report.figures import HEAT, RIGHT, WRONG, channels_last, colours, markers, picture
 from lib.report.paper5 import COUNTERPART, LEVELS, names
 
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))) * 2
+
 
 def label(network: str) -> str:
     """The network with the paper's network of the same family: "resnet (as ResNet50)"."""
@@ -22,7 +24,7 @@ def label(network: str) -> str:
 def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") -> Figure:
     """F5.4: one density panel per level, one curve per network; `quantity` is "ssim" (as plotted) or "nissim"."""
     rows = shift[(shift["arm"] == "white") & (shift["mode"] == mode) & shift["correct0"]]
-    figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.4), sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), sharey=True)
     palette = colours(names(rows))
     axis_label = {"ssim": "SSIM(original, attacked)", "nissim": "NISSIM(original, attacked)"}[quantity]
     for panel, level, letter in zip(axes.flat, LEVELS, "abcd", strict=False):
@@ -35,38 +37,45 @@ def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") ->
             legend=False,
             ax=panel,
         )
+        # hue draws its curves last first; a line style per network, so that colour is not the only cue
+        for line, style in zip(reversed(panel.lines), LINES, strict=False):
+            line.set_linestyle(style)
         medians = rows[rows["eps"] == level].groupby("network")[quantity].median()
         for network, median in medians.items():
             panel.plot(median, 0, "|", color=palette[network], markersize=14, markeredgewidth=2, clip_on=False)
-        panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density")
-        panel.xaxis.set_tick_params(labelbottom=True)
+        xlim = (-0.4, 1.2) if quantity == "ssim" else (-0.1, 0.7)
+        panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density", xlim=xlim)
     for panel in axes.flat[len(LEVELS) :]:
         panel.axis("off")
-    handles = [plt.Line2D([], [], color=colour, label=label(network)) for network, colour in palette.items()]
+    handles = [
+        plt.Line2D([], [], color=colour, linestyle=style, label=label(network))
+        for (network, colour), style in zip(palette.items(), LINES, strict=False)
+    ]
     axes.flat[len(LEVELS)].legend(handles=handles, loc="center", title="(e) networks; ticks: medians")
     return figure
 
 
 def curves_with_bands(
-    table: pd.DataFrame, columns: dict[str, pd.DataFrame], *, ylabel: str, ylim: tuple[float, float], logx: bool = False
+    table: pd.DataFrame, columns: dict[str, pd.DataFrame], *, ylabel: str, ylim: tuple[float, float], even: bool = False
 ) -> Figure:
-    """One panel per entry of `columns` (title → rows with network, eps, mean, ci_low, ci_high), 95 % bands."""
+    """One panel per entry of `columns` (title → rows with network, eps, mean, ci_low, ci_high), 95 % bands.
+
+    `even` spaces the levels evenly instead of to scale (for levels from one grey level to a tenth of the range).
+    """
     networks = names(table)
     figure, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns) + 1.2, 3.8), sharey=True, squeeze=False)
     for panel, (title, rows) in zip(axes[0], columns.items(), strict=True):
         for network in networks:
             line = rows[rows["network"] == network].sort_values("eps")
             colour = colours(networks)[network]
-            panel.plot(
-                line["eps"], line["mean"], color=colour, marker=markers(networks)[network], ms=5, label=label(network)
-            )
-            panel.fill_between(line["eps"], line["ci_low"], line["ci_high"], color=colour, alpha=0.2, lw=0)
+            x = range(len(line)) if even else line["eps"]
+            panel.plot(x, line["mean"], color=colour, marker=markers(networks)[network], ms=5, label=label(network))
+            panel.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.2, lw=0)
         panel.set(title=title, xlabel="ε (pixel units)", ylim=ylim)
-        if logx:
-            panel.set_xscale("symlog", linthresh=0.0025, linscale=0.5)
+        if even:
             ticks = sorted(rows["eps"].unique())
-            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=60, fontsize=8)
-            panel.minorticks_off()
+            panel.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], rotation=45, fontsize=9)
+            panel.set_xlabel("ε, levels evenly spaced")
     axes[0, 0].set_ylabel(ylabel)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure
@@ -102,8 +111,8 @@ def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
 
 def strip(images: list[np.ndarray], *, right: list[bool] | None = None, titles: list[str], **options) -> Figure:
     """One row of pictures, with frames where `right` is given (F5.1, F5.3)."""
-    figure, axes = plt.subplots(1, len(images), figsize=(1.9 * len(images), 2.5))
-    for i, panel in enumerate(axes):
+    figure, axes = plt.subplots(1, len(images), figsize=(1.9 * len(images), 2.5), squeeze=False)
+    for i, panel in enumerate(axes[0]):
         picture(panel, images[i], right=None if right is None else right[i], title=titles[i], **options)
     return figure
 
@@ -134,7 +143,7 @@ def grid(
 ) -> Figure:
     """F5.5, F5.6: rows of heatmaps over the levels; a cell is a map in [0,1] and whether the network was right."""
     figure, axes = plt.subplots(
-        len(rows), len(levels), figsize=(1.55 * len(levels) + 1.9, 1.6 * len(rows) + 0.3), squeeze=False
+        len(rows), len(levels), figsize=(1.6 * len(levels) + 3, 1.65 * len(rows) + 0.3), squeeze=False
     )
     for line, (name, cells) in zip(axes, rows.items(), strict=True):
         for panel, (heat, ok) in zip(line, cells, strict=True):

@@ -31,7 +31,7 @@ def cascade(network, images: torch.Tensor, *, size: int, seed: int, steps: int) 
 def cascade_grid(stages: Stages, images: torch.Tensor) -> Figure:
     """One row per image: the image, then its heatmap as more of the network is re-initialised."""
     size = (1.35 * (len(stages) + 1) + 0.6, 1.5 * len(images) + 0.7)
-    figure, axes = plt.subplots(len(images), len(stages) + 1, figsize=size)
+    figure, axes = plt.subplots(len(images), len(stages) + 1, figsize=size, squeeze=False)
     for row, image, index in zip(axes, images, range(len(images)), strict=True):
         picture(row[0], channels_last(image), cmap="gray")
         for panel, (name, maps) in zip(row[1:], stages, strict=True):
@@ -60,14 +60,16 @@ def curves(similarity: pd.DataFrame) -> Figure:
                 markersize=4,
                 seed=0,
                 n_boot=200,
-                legend=panel is axes[0, 1],
+                legend=panel is axes[0, 1] and "full",
                 ax=panel,
             )
             panel.axhline(baseline, color="black", ls=":", lw=1)
             panel.set(title=way if measure == "spearman" else "", xlabel="", ylabel=f"{label} to the intact map")
     axes[1, 0].set_xlabel("share of layers re-initialised, output first")
     axes[1, 1].set_xlabel("position of the layer, output = 0, input = 1")
-    axes[0, 1].legend(fontsize=8)
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    axes[0, 1].get_legend().remove()
+    figure.legend(handles, labels, loc="outside right center", fontsize=9)
     return figure
 
 

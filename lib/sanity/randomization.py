@@ -18,21 +18,36 @@ from lib.evaluate.dissimilarity import ssim
 from lib.explain.gradcam import gradcam, heatmap
 from lib.rng import seeded
 
+NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
 
 def randomized(model: nn.Module, *, seed: int, cascading: bool = True) -> Iterator[tuple[str, nn.Module]]:
     """Yield (name, copy of the model with that layer re-initialised), from the output towards the input.
 
-    A layer is a module with its own parameters and a `reset_parameters` method (convolutions, linear and
-    normalisation layers); its new values are its own initialisation drawn from (seed, position). The caller's model is
-    not touched. With `cascading` the same copy accumulates the changes, so use each before taking the next.
+    A layer is a convolution or linear layer together with the normalisation that follows it (a re-initialised
+    normalisation alone would undo nothing that the convolution has learned); it is named after the former. Its new
+    values are its own initialisation drawn from (seed, position). The caller's model is not touched. With `cascading`
+    the same copy accumulates the changes, so use each before taking the next.
     """
-    names = [name for name, module in model.named_modules() if resettable(module)]
     cascade = copy.deepcopy(model)
-    for position, name in enumerate(reversed(names)):
+    for position, names in enumerate(reversed(layers(model))):
         current = cascade if cascading else copy.deepcopy(model)
         with seeded(seed, position), torch.no_grad():
-            current.get_submodule(name).reset_parameters()
-        yield name, current
+            for name in names:
+                current.get_submodule(name).reset_parameters()
+        yield names[0], current
+
+
+def layers(model: nn.Module) -> list[list[str]]:
+    """Names of the modules of each layer in definition order: a layer with weights, then its normalisations."""
+    found: list[list[str]] = []
+    for name, module in model.named_modules():
+        if resettable(module):
+            if isinstance(module, NORMALISATIONS) and found:
+                found[-1].append(name)
+            else:
+                found.append([name])
+    return found
 
 
 def resettable(module: nn.Module) -> bool:
@@ -60,8 +75,8 @@ def study(network, images: torch.Tensor, *, size: int, seed: int) -> pd.DataFram
     """
     target = predict(network, images).argmax(1)
     intact = heatmap(gradcam(network, images, target, layer=network.cam_layer()), size)
-    tables = [similarity("other image", "", 0.0, intact, intact.roll(1, 0))]
-    count = sum(resettable(module) for module in network.modules())
+    tables = [similarity("other image", "", 0.0, intact, intact.roll(-1, 0))]
+    count = len(layers(network))
     for cascading in (True, False):
         way = "cascading" if cascading else "independent"
         for position, (name, changed) in enumerate(randomized(network, seed=seed, cascading=cascading), 1):

@@ -18,6 +18,12 @@ def save(network: Network, file: Path, **facts) -> None:
     file.with_suffix(".json").write_text(json.dumps(network.card | facts, indent=1) + "\n")
 
 
+def first_problem(error: RuntimeError) -> str:
+    """The first mismatch of torch's list, on one line."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    return lines[1].rstrip(".") if len(lines) > 1 else lines[0]
+
+
 def card(file: Path) -> dict:
     """The card of a checkpoint."""
     return json.loads(file.with_suffix(".json").read_text())
@@ -34,11 +40,10 @@ def load(file: Path, *, device: str = "cpu", source=None) -> Network:
         source or facts["name"],
         **{key: facts[key] for key in ("classes", "channels", "size", "seed", "mean", "std", "cam_layers")},
     )
-    missing, unexpected = network.load_state_dict(load_file(file), strict=False)
-    if missing or unexpected:
-        raise ValueError(
-            f"{file.name}: weights do not fit {facts['name']} (missing {missing[:3]}, unexpected {unexpected[:3]})"
-        )
+    try:
+        network.load_state_dict(load_file(file))
+    except RuntimeError as error:  # torch's own message lists every mismatch over many lines
+        raise ValueError(f"{file.name}: weights do not fit {facts['name']} ({first_problem(error)})") from None
     network.to(torch.device(device)).eval()
     return network.to(memory_format=torch.channels_last)
 

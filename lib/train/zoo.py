@@ -133,11 +133,10 @@ def build(source, *, classes: int, channels: int, size: int, weights: str | None
     if ":" in source:
         module, _, factory = source.partition(":")
         try:
-            return getattr(importlib.import_module(module), factory)(
-                classes=classes, channels=channels, size=size
-            ), channels
+            make = getattr(importlib.import_module(module), factory)
         except (ImportError, AttributeError) as error:
             raise ValueError(f"network {source!r} cannot be imported ({error})") from error
+        return make(classes=classes, channels=channels, size=size), channels
     raise ValueError(
         f"network {source!r} is unknown, expected compact/NAME, torchvision/NAME, timm/NAME or package.module:factory"
     )

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from lib.data import sources
+from lib.paths import ROOT
 
 PACKAGE = sources.metadata.version("foolbox")
 # an installed package's own files; the hashes are computed when the manifest is written
@@ -73,7 +74,9 @@ def test_filling_restores_a_changed_byte_and_a_missing_file(data):
 
 def test_a_package_whose_file_differs_is_an_error_that_names_it_and_nothing_is_copied(tmp_path, write_manifest):
     write_manifest(sha256="0" * 64, version="9.9.9")
-    expected = f"^{FILES[FIRST]} of foolbox {PACKAGE} is not the file of 9.9.9 that the manifest names: install the pinned"
+    expected = (
+        f"^{FILES[FIRST]} of foolbox {PACKAGE} is not the file of 9.9.9 that the manifest names: install the pinned"
+    )
     with pytest.raises(ValueError, match=expected):
         sources.fill(tmp_path / "data")
     assert not (tmp_path / "data").exists()
@@ -109,7 +112,9 @@ def test_a_missing_file_is_one_sentence_that_names_file_and_package(data):
 
 def test_a_file_that_the_manifest_does_not_list_is_one_sentence_that_names_it(data):
     (data / "photos" / "mine.jpg").touch()
-    with pytest.raises(ValueError, match=r"^data/photos/mine\.jpg is not in lib/data/manifest\.yaml: move it out of data/$"):
+    with pytest.raises(
+        ValueError, match=r"^data/photos/mine\.jpg is not in lib/data/manifest\.yaml: move it out of data/$"
+    ):
         sources.check(data)
 
 
@@ -145,7 +150,10 @@ def test_the_command_fills_and_with_the_option_only_checks(tmp_path, write_manif
     with pytest.raises(SystemExit) as caught:
         command("--check")
     message = caught.value.code  # a text as exit code: printed on stderr, and the process ends with 1
-    assert message == f"lib.data.sources: data/{FIRST} has changed since it was shipped with foolbox: `make data` restores it"
+    assert (
+        message
+        == f"lib.data.sources: data/{FIRST} has changed since it was shipped with foolbox: `make data` restores it"
+    )
 
 
 def test_the_command_ends_with_one_sentence_when_it_cannot_fill(write_manifest, command):
@@ -169,7 +177,7 @@ def test_the_installed_packages_ship_every_file_of_the_manifest():
 
 
 def test_the_manifest_names_the_pinned_versions():
-    pinned = (Path(sources.ROOT) / "requirements.txt").read_text()
+    pinned = (ROOT / "requirements.txt").read_text()
     for source in sources.manifest():
         assert f"{source.package}=={source.version}" in pinned
 

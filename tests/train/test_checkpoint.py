@@ -77,13 +77,13 @@ def rewritten(file, change) -> None:
 
 def test_missing_weights_are_named_with_the_file(file):
     rewritten(file, lambda weights: weights.pop("body.head.2.bias"))
-    with pytest.raises(ValueError, match=r"resnet_3\.safetensors: .*missing \['body\.head\.2\.bias'\]"):
+    with pytest.raises(ValueError, match=r'resnet_3\.safetensors: .*Missing key.*"body\.head\.2\.bias"'):
         checkpoint.load(file)
 
 
 def test_unexpected_weights_are_named_with_the_file(file):
     rewritten(file, lambda weights: weights.update(extra=torch.zeros(1)))
-    with pytest.raises(ValueError, match=r"resnet_3\.safetensors: .*unexpected \['extra'\]"):
+    with pytest.raises(ValueError, match=r'resnet_3\.safetensors: .*Unexpected key.*"extra"'):
         checkpoint.load(file)
 
 

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -143,7 +144,10 @@ def killed(data, tmp_path_factory):
     deadline = time.monotonic() + 10
     while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return folder, workers, [pid for pid in workers if alive(pid)]
+    left = [pid for pid in workers if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return folder, workers, left
 
 
 def test_the_workers_of_a_killed_run_end(killed):

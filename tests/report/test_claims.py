@@ -1,0 +1,260 @@
+import importlib
+import inspect
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lib.evaluate.bootstrap import Interval
+from lib.report import claims, displays
+from lib.report.paper5 import COUNTERPART, LEVELS
+
+REGISTER = claims.register()
+VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
+FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
+SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
+
+
+@pytest.fixture
+def tables():
+    """Predictions and shift of two seeds and three images: every SSIM is 0.74, and every image stays right."""
+    rows = [
+        {"network": network, "family": family, "seed": seed, "arm": arm, "eps": eps, "image": image}
+        for network, family in FAMILIES.items()
+        for seed in (1, 2)
+        for arm in ("white", "black")
+        for eps in (0.0, *LEVELS)
+        for image in range(3)
+    ]
+    predictions = pd.DataFrame(rows).assign(correct=True)
+    predictions["psnr"] = predictions["psnr_float"] = -20 * np.log10(predictions["eps"].clip(lower=1e-3))
+    arms = [predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS]
+    return predictions, pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
+
+
+@pytest.fixture
+def with_register(tmp_path, monkeypatch):
+    """Make the register hold these claims only."""
+
+    def write(*entries):
+        (tmp_path / "claims.yaml").write_text(yaml.safe_dump(list(entries)))
+        monkeypatch.setattr(claims, "REGISTER", tmp_path / "claims.yaml")
+
+    return write
+
+
+CLAIM = {"id": "P5.99", "paper": 5, "display": "T5.2", "statement": "It is so", "strength": "report", "command": "make"}
+SSIM = CLAIM | {"estimate": "mean_ssim", "arguments": {"network": "vgg", "mode": "own_pred", "level": 0.1}}
+
+
+# ---- the register
+
+
+def test_no_two_claims_have_the_same_id():
+    ids = [claim["id"] for claim in REGISTER]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("claim", REGISTER, ids=lambda claim: claim["id"])
+def test_a_registered_claim_is_complete(claim):
+    assert claim["id"].startswith(f"P{claim['paper']}.")
+    assert claim["statement"].strip()
+    assert claim["command"].strip()
+    assert claim["display"] in displays.register()
+    assert ("relation" in claim) != ("tolerance" in claim)
+    assert "reported" in claim or "relation" in claim
+    assert set(claim) <= {*CLAIM, "reported", "estimate", "arguments", "relation", "tolerance", "note", "undefined"}
+
+
+@pytest.mark.parametrize("claim", REGISTER, ids=lambda claim: claim["id"])
+def test_the_estimator_of_a_claim_exists_and_takes_its_arguments(claim):
+    estimator = getattr(importlib.import_module(f"lib.report.paper{claim['paper']}"), claim["estimate"])
+    inspect.signature(estimator).bind(None, None, **claim.get("arguments", {}))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"strength": "maybe"},
+            r"^claims\.yaml: P5\.99 has strength 'maybe', expected \('must', 'expected', 'report'\)$",
+        ),
+        ({"relation": "!= 0"}, r"^claims\.yaml: P5\.99 has relation '!= 0', expected \['>', '>=', '<', '<='\]$"),
+    ],
+)
+def test_an_unknown_strength_or_relation_is_an_error_that_names_the_claim(with_register, changed, message):
+    with_register(CLAIM | {"relation": "> 0"}, CLAIM | changed)
+    with pytest.raises(ValueError, match=message):
+        claims.register()
+
+
+# ---- verdicts
+
+
+@pytest.mark.parametrize(
+    ("relation", "value", "low", "high", "verdict"),
+    [
+        ("> 0", 1, 0.5, 2, "reproduced"),
+        ("> 0", 1, 0, 2, "same direction"),
+        ("> 0", 1, -0.5, 2, "same direction"),
+        ("> 0", 0, 0, 0, "not reproduced"),
+        ("> 0", -1, -2, 1, "not reproduced"),
+        ("> 0", -1, -2, -0.5, "not reproduced"),
+        (">= 0", 0, 0, 0, "reproduced"),
+        (">= 0", 0, -1, 1, "same direction"),
+        ("< 0", -1, -2, -0.5, "reproduced"),
+        ("< 0", -1, -2, 0, "same direction"),
+        ("< 0", 1, -2, 2, "not reproduced"),
+        ("<= 0.02", 0.02, 0.01, 0.02, "reproduced"),
+        ("<= 0.02", 0.01, 0.0, 0.03, "same direction"),
+        ("<= 0.02", 0.03, 0.0, 0.04, "not reproduced"),
+    ],
+)
+def test_the_verdict_on_a_relation_follows_from_the_interval(relation, value, low, high, verdict):
+    assert claims.judge(Interval(value, low, high), CLAIM | {"relation": relation})[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.3, 0.7, "reproduced"),
+        (0.1, 0.9, "reproduced"),
+        (0.0, 0.25, "reproduced"),
+        (0.75, 0.9, "reproduced"),
+        (0.0, 0.2, "not reproduced"),
+        (0.8, 0.9, "not reproduced"),
+    ],
+)
+def test_a_tolerance_is_met_by_an_interval_that_touches_it(low, high, verdict):
+    claim = CLAIM | {"reported": 0.5, "tolerance": 0.25}
+    found, reason = claims.judge(Interval((low + high) / 2, low, high), claim)
+    assert found == verdict
+    assert reason == f"the interval {'meets' if verdict == 'reproduced' else 'misses'} [0.25, 0.75]"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("rule", [{"relation": "> 0"}, {"reported": 0.5, "tolerance": 0.1}])
+def test_an_undefined_estimate_is_not_testable_and_the_claim_may_say_why(value, rule):
+    found = Interval(value, value, value)
+    expected = "not testable here", "the estimate is undefined on these data"
+    assert claims.judge(found, CLAIM | rule) == expected
+    assert claims.judge(found, CLAIM | rule | {"undefined": "one outcome only"}) == (expected[0], "one outcome only")
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (Interval(1, 0.5, 2), "needed > 0; small sample"),
+        (Interval(1, -0.5, 2), "needed > 0, the interval does not exclude the opposite; small sample"),
+        (Interval(-1, -2, 2), "needed > 0; small sample"),
+    ],
+)
+def test_the_reason_says_what_was_needed_and_adds_the_note(found, reason):
+    assert claims.judge(found, CLAIM | {"relation": "> 0", "note": "small sample"})[1] == reason
+
+
+# ---- evaluating
+
+
+def test_a_claim_about_a_constant_has_an_interval_of_width_zero_and_the_known_verdict(tables):
+    row = claims.evaluate(SSIM | {"reported": 0.75, "tolerance": 0.03}, *tables, resamples=20, seed=0)
+    assert row == {
+        "id": "P5.99",
+        "paper": 5,
+        "display": "T5.2",
+        "statement": "It is so",
+        "strength": "report",
+        "reported": 0.75,
+        "ours": pytest.approx(0.74),
+        "ci_low": row["ours"],
+        "ci_high": row["ours"],
+        "n": 3,
+        "seeds": 2,
+        "verdict": "reproduced",
+        "reason": "the interval meets [0.72, 0.78]",
+        "command": "make",
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"reported": 0.5, "tolerance": 0.03}, "not reproduced"),
+        ({"relation": "> 0.7"}, "reproduced"),
+        ({"relation": "<= 0.7"}, "not reproduced"),
+    ],
+)
+def test_the_rule_of_a_claim_decides_over_the_same_number(tables, rule, verdict):
+    assert claims.evaluate(SSIM | rule, *tables, resamples=20, seed=0)["verdict"] == verdict
+
+
+def test_an_interval_that_spans_zero_is_the_same_direction(tables):
+    predictions, shift = tables
+    rise = np.where(shift["seed"] == 1, 0.3, -0.1)
+    moved = shift.assign(nissim=0.2 + np.where(shift["eps"] == 0.1, rise, 0.0))
+    claim = CLAIM | {"estimate": "mod_rise", "arguments": {"mode": "own_pred"}, "relation": "> 0"}
+    row = claims.evaluate(claim, predictions, moved, resamples=100, seed=0)
+    assert (row["ours"], row["ci_low"], row["ci_high"]) == pytest.approx((0.1, -0.1, 0.3))  # both seeds, one, the other
+    assert row["verdict"] == "same direction"
+
+
+def test_a_resample_on_which_the_estimate_is_undefined_does_not_make_it_certain(tables):
+    predictions, shift = tables
+    first = shift["image"] == 0  # the only image that is fooled; a resample without it has no gap
+    moved = shift.assign(correct=~first, nissim=np.where(first, np.where(shift["seed"] == 1, 0.5, 0.1), 0.2))
+    claim = CLAIM | {"estimate": "failure_gap", "arguments": {"mode": "own_pred", "level": 0.1}, "relation": "> 0"}
+    row = claims.evaluate(claim, predictions, moved, resamples=100, seed=0)
+    assert row["ours"] == pytest.approx(0.1)  # 0.3 in one seed, -0.1 in the other
+    assert row["verdict"] != "reproduced"
+
+
+def test_an_estimate_that_is_undefined_on_these_data_is_not_testable(tables):
+    claim = CLAIM | {"estimate": "failure_gap", "arguments": {"mode": "own_pred", "level": 0.01}, "relation": "> 0"}
+    row = claims.evaluate(claim | {"undefined": "one outcome only"}, *tables, resamples=20, seed=0)
+    assert (row["verdict"], row["reason"]) == ("not testable here", "one outcome only")
+    assert np.isnan(row["ours"])
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")  # the rise of MOD, which is the same for all networks
+def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tables):
+    seen = []
+    table = claims.evaluate_all(*tables, resamples=10, seed=0, progress=lambda all_of: seen.extend(all_of) or all_of)
+    assert list(table.columns) == claims.COLUMNS
+    assert table["id"].tolist() == [claim["id"] for claim in seen] == [claim["id"] for claim in REGISTER]
+    assert set(table["verdict"]) <= VERDICTS
+    assert set(table["n"]) == {3}
+    assert set(table["seeds"]) == {2}
+    verdicts = table.set_index("id")["verdict"]
+    assert verdicts["P5.01"] == "reproduced"  # PSNR falls
+    assert verdicts["P5.06"] == "not reproduced"  # MOD is the same at every level
+    assert verdicts["P5.14"] == "not testable here"  # no image is fooled
+    assert verdicts["P5.24"] == "reproduced"  # a mean SSIM of 0.74
+    assert verdicts["P5.25"] == "not reproduced"  # and not of 0.41
+
+
+# ---- counts
+
+
+def test_the_metrics_count_verdicts_per_strength_and_round_estimates_to_four_digits():
+    rows = [
+        ("P5.01", "must", "reproduced", 2.34567),
+        ("P5.02", "must", "reproduced", -0.000123456),
+        ("P5.03", "must", "same direction", 0.0),
+        ("P5.04", "report", "not reproduced", 1.0),
+    ]
+    table = pd.DataFrame(rows, columns=["id", "strength", "verdict", "ours"])
+    counted = claims.metrics(table)
+    assert counted == {
+        "verdicts": {"must": {"reproduced": 2, "same direction": 1}, "report": {"not reproduced": 1}},
+        "ours": {"P5.01": 2.346, "P5.02": -0.0001235, "P5.03": 0.0, "P5.04": 1.0},
+    }
+    assert json.loads(json.dumps(counted)) == counted
+
+
+def test_the_metrics_of_an_undefined_estimate_are_valid_json():
+    table = pd.DataFrame(
+        [("P5.14", "expected", "not testable here", np.nan)], columns=["id", "strength", "verdict", "ours"]
+    )
+    json.dumps(claims.metrics(table), allow_nan=False)

@@ -1,0 +1,333 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from torch import nn
+
+from lib import paths
+from lib.attack.transfer import predict
+from lib.explain.gradcam import gradcam, heatmap
+from lib.report import figures, paper5_figures, sanity_figures
+from lib.report.figures import RIGHT, WRONG
+from lib.report.paper5 import LEVELS
+from lib.rng import generator, seeded
+from lib.sanity.randomization import randomized, study
+from lib.train.compact import FAMILIES
+from lib.train.zoo import FULL_SIZE, create, short
+
+CARD = {"source": "faces", "n": 240, "seeds": [1]}
+NETWORKS = ("vgg", "resnet")
+
+
+@pytest.fixture(autouse=True)
+def settings():
+    """No window, the shared style, put back afterwards, and no figure left open."""
+    plt.switch_backend("Agg")
+    with plt.rc_context():
+        figures.use_style()
+        plt.rcParams["figure.dpi"] = 20
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """An empty project whose notebooks run as a stage."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+    monkeypatch.setenv("COMPANION_STAGE", "mod_vid")
+    return tmp_path
+
+
+@pytest.fixture
+def shift():
+    """Tidy rows of two networks, two seeds and six images; half of the images are fooled."""
+    rows = [
+        (network, seed, arm, mode, eps, image, True, image % 2 == 0)
+        for network in NETWORKS
+        for seed in (1, 2)
+        for arm, mode in (("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred"))
+        for eps in (0.0, *LEVELS)
+        for image in range(6)
+    ]
+    table = pd.DataFrame(rows, columns=["network", "seed", "arm", "mode", "eps", "image", "correct0", "correct"])
+    nissim = torch.rand(len(table), generator=generator(8, 1), dtype=torch.float64).numpy() / 2
+    return table.assign(nissim=nissim, ssim=1 - 2 * nissim)
+
+
+def content(figure):
+    """The panels of a figure that show something."""
+    return [panel for panel in figure.axes if panel.axison or panel.texts or panel.get_legend()]
+
+
+def frame(panel):
+    """The colours of a picture's frame, None if it has none, and its mark."""
+    shown = {to_hex(spine.get_edgecolor()).upper() for spine in panel.spines.values() if spine.get_visible()}
+    return (shown or None), [text.get_text() for text in panel.texts]
+
+
+def look(line):
+    return to_hex(line.get_color()), line.get_linestyle()
+
+
+FRAMES = {True: ({RIGHT}, ["✓"]), False: ({WRONG}, ["✗"]), None: (None, [])}
+
+
+# ---- the shared look
+
+
+def test_names_have_colours_and_markers_in_order():
+    assert figures.colours(["a", "b"]) == {"a": figures.COLOURS[0], "b": figures.COLOURS[1]}
+    assert figures.markers(["b", "a"]) == {"b": figures.MARKERS[0], "a": figures.MARKERS[1]}
+
+
+@pytest.mark.parametrize("scale", [figures.colours, figures.markers])
+def test_every_network_that_the_project_knows_gets_a_colour_and_a_marker(scale):
+    names = [*FAMILIES, *map(short, FULL_SIZE)]
+    assert set(scale(names)) == set(names)
+
+
+@pytest.mark.parametrize("right", [True, False, None])
+def test_the_frame_and_the_mark_of_a_picture_say_right_or_wrong(right):
+    _, panel = plt.subplots()
+    figures.picture(panel, np.zeros((2, 2)), right=right, title="a face")
+    assert frame(panel) == FRAMES[right]
+    assert (len(panel.get_xticks()), len(panel.get_yticks()), panel.get_title()) == (0, 0, "a face")
+
+
+def test_a_picture_spans_0_to_1_unless_told_otherwise():
+    _, (first, second) = plt.subplots(1, 2)
+    figures.picture(first, np.full((2, 2), 0.25))
+    figures.picture(second, np.full((2, 2), 0.25), vmax=0.5, cmap="inferno")
+    assert first.images[0].get_clim() == (0, 1)
+    assert second.images[0].get_clim() == (0, 0.5)
+    assert second.images[0].get_cmap().name == "inferno"
+
+
+def test_channels_come_last_and_a_grey_image_has_none():
+    image = torch.rand(3, 4, 5, generator=generator(8, 2), requires_grad=True)
+    assert figures.channels_last(image).shape == (4, 5, 3)
+    assert np.array_equal(figures.channels_last(image)[..., 2], image[2].detach())
+    assert np.array_equal(figures.channels_last(image[:1]), image[0].detach())
+
+
+def test_the_same_figure_saved_twice_gives_the_same_bytes(tree):
+    contents = []
+    for _ in range(2):
+        figure, panel = plt.subplots()
+        panel.plot([0, 1], [1, 0])
+        saved = figures.save("F5.4", figure, **CARD)
+        contents.append((saved.read_bytes(), saved.with_suffix(".json").read_bytes()))
+    assert saved == tree / "build" / "displays" / "mod_vid" / "F5.4_vid_distribution.png"
+    assert contents[0] == contents[1]
+    assert contents[0][0].startswith(b"\x89PNG")
+    assert b"Matplotlib" not in contents[0][0]
+
+
+def test_a_drawing_is_shown_once_and_closed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))
+    with figures.drawing(2, 3, figsize=(2, 2)) as (figure, axes):
+        assert axes.shape == (2, 3)
+    assert shown == [[figure.number]]
+    assert plt.get_fignums() == []
+
+
+# ---- paper 5
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("resnet_deep", "resnet_deep (as ResNet101)"), ("resnet50", "resnet50"), ("mine", "mine")]
+)
+def test_a_compact_network_is_labelled_with_the_papers_of_its_family(name, label):
+    assert paper5_figures.label(name) == label
+
+
+@pytest.mark.parametrize("quantity", ["ssim", "nissim"])
+def test_the_densities_have_a_panel_per_level_with_a_tick_at_each_networks_median_and_one_legend(shift, quantity):
+    figure = paper5_figures.kde_panels(shift, quantity=quantity)
+    panels = content(figure)
+    legend = panels[4].get_legend()
+    assert [panel.get_title() for panel in panels[:4]] == [
+        f"({letter}) ε = {level}" for letter, level in zip("abcd", ("0.01", "0.05", "0.075", "0.1"), strict=True)
+    ]
+    assert len(panels) == 5
+    for panel, level in zip(panels, LEVELS, strict=False):
+        rows = shift[(shift["eps"] == level) & (shift["arm"] == "white") & (shift["mode"] == "own_pred")]
+        ticks = {line.get_color(): line.get_xdata()[0] for line in panel.lines if line.get_marker() == "|"}
+        assert ticks == {
+            figures.COLOURS[i]: rows.loc[rows["network"] == network, quantity].median()
+            for i, network in enumerate(NETWORKS)
+        }
+        curves = [line for line in panel.lines if line.get_marker() != "|"]
+        assert sorted(map(look, curves)) == sorted(map(look, legend.get_lines()))
+    assert [text.get_text() for text in legend.get_texts()] == ["vgg (as VGG16)", "resnet (as ResNet50)"]
+
+
+def test_the_densities_leave_out_images_that_were_wrong_without_attack(shift):
+    outlier = shift["image"] == 0
+    changed = shift.assign(correct0=~outlier, ssim=shift["ssim"].where(~outlier, 9.0))
+    figure = paper5_figures.kde_panels(changed, quantity="ssim")
+    assert max(line.get_xdata().max() for panel in content(figure)[:4] for line in panel.lines) < 3
+
+
+@pytest.mark.parametrize(("even", "x"), [(False, [0.0, 0.05, 0.1]), (True, [0, 1, 2])])
+def test_the_curves_have_a_panel_per_table_and_a_line_with_a_band_per_network(even, x):
+    table = pd.DataFrame(
+        [(network, eps, 0.5 + eps, 0.4, 0.6) for network in NETWORKS for eps in (0.1, 0.0, 0.05)],
+        columns=["network", "eps", "mean", "ci_low", "ci_high"],
+    )
+    figure = paper5_figures.curves_with_bands(
+        table, {"white": table, "black": table, "third": table}, ylabel="accuracy", ylim=(0, 1), even=even
+    )
+    assert [panel.get_title() for panel in figure.axes] == ["white", "black", "third"]
+    for panel in figure.axes:
+        assert [list(line.get_xdata()) for line in panel.lines] == [x, x]
+        assert [list(line.get_ydata()) for line in panel.lines] == [[0.5, 0.55, 0.6]] * 2
+        assert len(panel.collections) == 2
+        if even:
+            assert [text.get_text() for text in panel.get_xticklabels()] == ["0", "0.05", "0.1"]
+    assert len(figure.legends[0].get_texts()) == 2
+
+
+def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_outcomes(shift):
+    figure = paper5_figures.failure_panels(shift)
+    assert [panel.get_title().split(":")[0] for panel in figure.axes] == ["own_pred", "clean_pred"]
+    for panel, mode in zip(figure.axes, ("own_pred", "clean_pred"), strict=True):
+        rows = shift[(shift["eps"] == 0.01) & (shift["arm"] == "white") & (shift["mode"] == mode)]
+        means = [
+            rows.loc[(rows["network"] == network) & (rows["correct"] == correct), "nissim"].mean()
+            for correct in (True, False)
+            for network in NETWORKS
+        ]
+        points = [y for line in panel.lines if line.get_marker() in ("o", "X") for y in line.get_ydata()]
+        assert points == pytest.approx(means, abs=1e-9)
+    only = paper5_figures.failure_panels(shift[shift["mode"] == "own_pred"])
+    assert len(only.axes) == 1
+
+
+def test_a_strip_has_one_picture_per_image_with_frames_where_the_outcome_is_given():
+    images = [np.zeros((4, 4))] * 3
+    framed = paper5_figures.strip(images, right=[True, False, True], titles=["a", "b", "c"], cmap="gray")
+    assert [frame(panel) for panel in framed.axes] == [FRAMES[True], FRAMES[False], FRAMES[True]]
+    assert [panel.get_title() for panel in framed.axes] == ["a", "b", "c"]
+    assert [frame(panel) for panel in paper5_figures.strip(images, titles=["a", "b", "c"]).axes] == [FRAMES[None]] * 3
+
+
+def test_the_region_shift_shows_the_image_without_a_frame_and_a_framed_heatmap_per_level():
+    figure = paper5_figures.region_shift(
+        torch.rand(1, 4, 4), torch.rand(3, 1, 4, 4), [True, True, False], [0, 0.05, 0.1]
+    )
+    *panels, bar = figure.axes
+    assert [frame(panel) for panel in panels] == [FRAMES[right] for right in (None, True, True, False)]
+    assert [panel.get_title() for panel in panels] == ["image", "ε = 0", "ε = 0.05", "ε = 0.1"]
+    assert bar.get_ylabel() == "Grad-CAM"
+
+
+def test_the_addition_shows_three_pictures_between_signs_that_are_shown_in_the_unit_interval():
+    image, signs = torch.rand(3, 4, 4), torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1).expand(3, 4, 4)
+    figure = paper5_figures.addition(image, signs, image, eps=0.01, titles=["x", "s", "x*"])
+    assert [len(panel.images) for panel in figure.axes] == [1, 0, 1, 0, 1]
+    assert [panel.texts[0].get_text() for panel in figure.axes[1::2]] == ["+ 0.01 ×", "="]
+    assert figure.axes[2].images[0].get_array()[0, 0].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_grid_has_a_row_per_network_a_column_per_level_and_frames_for_the_outcomes():
+    cells = [(np.eye(4), True), (np.eye(4), False), (np.eye(4), None)]
+    rows = {"vgg": cells, "resnet": cells[::-1]}
+    figure = paper5_figures.grid(rows, [0.0, 0.05, 0.1], row_labels={"vgg": "VGG", "resnet": "ResNet"})
+    *panels, bar = figure.axes
+    assert [frame(panel) for panel in panels] == [FRAMES[right] for right in (True, False, None, None, False, True)]
+    assert [panel.get_title() for panel in panels] == ["ε = 0", "ε = 0.05", "ε = 0.1", "", "", ""]
+    assert [panel.get_ylabel() for panel in panels[::3]] == ["VGG", "ResNet"]
+    assert bar.get_ylabel() == "Grad-CAM, normalised per map"
+
+
+# ---- parameter randomisation
+
+
+@pytest.fixture(scope="module")
+def network():
+    with seeded(8, 3):
+        layers = [nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()]
+        body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 144, 3))
+    return create(body, classes=3, channels=1, size=12, cam_layers=["2"]).eval()
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return torch.rand(3, 1, 12, 12, generator=generator(8, 4))
+
+
+def test_the_cascade_begins_with_the_intact_network_and_ends_with_all_layers(network, faces):
+    stages = sanity_figures.cascade(network, faces, size=12, seed=0, steps=3)
+    assert [name for name, _ in stages] == ["intact", "5", "2", "0"]
+    target = predict(network, faces).argmax(1)
+    models = [("", network), *randomized(network, seed=0, cascading=True)]
+    assert torch.equal(stages[0][1], heatmap(gradcam(network, faces, target, layer=network.cam_layer()), 12))
+    last = models[-1][1]
+    assert torch.equal(stages[-1][1], heatmap(gradcam(last, faces, target, layer=last.cam_layer()), 12))
+
+
+def test_fewer_steps_of_the_cascade_are_spread_evenly(network, faces):
+    stages = sanity_figures.cascade(network, faces, size=12, seed=0, steps=2)
+    assert [name for name, _ in stages] == ["intact", "2", "0"]
+    everything = dict(sanity_figures.cascade(network, faces, size=12, seed=0, steps=99))
+    assert list(everything) == ["intact", "5", "2", "0"]
+    assert all(torch.equal(maps, everything[name]) for name, maps in stages)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_cascade_grid_has_a_row_per_image_and_a_column_per_stage_beside_the_image(faces, count):
+    stages = [("intact", torch.rand(3, 1, 12, 12)), ("fc", torch.rand(3, 1, 12, 12))]
+    *panels, bar = sanity_figures.cascade_grid(stages, faces[:count]).axes
+    assert [panel.get_title() for panel in panels] == ["", "intact", "fc"] + [""] * 3 * (count - 1)
+    assert all(len(panel.images) == 1 for panel in panels)
+    assert bar.get_ylabel() == "Grad-CAM"
+
+
+@pytest.fixture
+def similarity():
+    """Two networks, two layers, two images with known similarities; one rank correlation is undefined."""
+    ways = {
+        "other image": [("", 0.0)],
+        "cascading": [("fc", 0.5), ("conv", 1.0)],
+        "independent": [("fc", 0.5), ("conv", 1)],
+    }
+    values = {("cascading", 0.5): (0.8, 0.6), ("cascading", 1.0): (0.2, np.nan), ("other image", 0.0): (0.1, 0.3)}
+    rows = [
+        (network, way, layer, depth, *pair)
+        for network in NETWORKS
+        for way, layers in ways.items()
+        for layer, depth in layers
+        for pair in zip(values.get((way, depth), (0.5, 0.5)), (0.9, 0.7), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["network", "way", "layer", "depth", "spearman", "ssim"])
+
+
+def test_the_curves_have_a_panel_per_measure_and_way_with_the_baseline_of_other_images(similarity):
+    figure = sanity_figures.curves(similarity)
+    assert [panel.get_title() for panel in figure.axes] == ["cascading", "independent", "", ""]
+    baselines = [line.get_ydata()[0] for panel in figure.axes for line in panel.lines if line.get_linestyle() == ":"]
+    assert baselines == pytest.approx([0.2, 0.2, 0.8, 0.8])
+    texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert texts == list(NETWORKS)
+
+
+def test_the_summary_holds_the_means_by_hand(similarity):
+    summary = sanity_figures.summary(similarity)
+    kinds = ["classifier alone", "all layers", "another image, intact"]
+    assert list(summary.columns) == ["network", "re-initialised", "spearman", "ssim", "undefined"]
+    assert summary["network"].tolist() == ["vgg"] * 3 + ["resnet"] * 3
+    assert summary["re-initialised"].tolist() == kinds * 2
+    assert summary["spearman"].tolist() == pytest.approx([0.7, 0.2, 0.2] * 2)
+    assert summary["ssim"].tolist() == pytest.approx([0.8] * 6)
+    assert summary["undefined"].tolist() == [0.0, 0.5, 0.0] * 2
+
+
+def test_the_rows_of_a_study_can_be_plotted_and_summed_up(network, faces):
+    rows = study(network, faces, size=12, seed=0).assign(network="tiny", seed=1)
+    assert len(sanity_figures.curves(rows).axes) == 4
+    assert sanity_figures.summary(rows)["ssim"].between(-1, 1).all()

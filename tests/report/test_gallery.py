@@ -1,0 +1,232 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lib import paths
+from lib.report import claims, displays, gallery
+
+STAGES = {"mod_vid": {"outs": ["build/displays/mod_vid"]}, "shift_gallery": {"outs": ["build/displays/shift_gallery"]}}
+ENTRIES = {
+    "F5.9": {"slug": "curve", "notebook": "mod_vid", "title": "A curve", "original": "Fig. 9."},
+    "T5.9": {"slug": "means", "notebook": "mod_vid", "title": "The means", "original": "Unknown."},
+    "X2.1": {"slug": "other", "notebook": "shift_gallery", "title": "Of another paper", "original": "Ours."},
+    "X5.9": {"slug": "more", "suffix": ".csv", "notebook": "shift_gallery", "title": "More means", "original": "Ours."},
+}
+CLAIMS = [
+    (
+        "P5.01",
+        5,
+        "F5.9",
+        "It rises | or falls",
+        "must",
+        2.32,
+        0.12345,
+        0.1,
+        0.2,
+        240,
+        3,
+        "reproduced",
+        "needed > 0",
+        "make",
+    ),
+    ("P5.02", 5, "T5.9", "It is zero", "report", np.nan, 1e-9, 0, 0, 240, 3, "not reproduced", "needed > 1", "make"),
+    (
+        "P2.01",
+        2,
+        "X2.1",
+        "It is undefined",
+        "expected",
+        3,
+        np.nan,
+        np.nan,
+        np.nan,
+        9,
+        1,
+        "not testable here",
+        "why",
+        "make",
+    ),
+]
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A project of four displays, all made, in which the report stage runs."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(paths, "BY_HAND", tmp_path / "build" / "by_hand")
+    monkeypatch.setattr(displays, "REGISTER", tmp_path / "displays.yaml")
+    monkeypatch.setenv("COMPANION_STAGE", "claims_report")
+    (tmp_path / "displays.yaml").write_text(yaml.safe_dump(ENTRIES, sort_keys=False))
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}))
+    for display in reversed(ENTRIES):
+        content = f"content of {display}"
+        card = {"source": "faces", "n": 240, "seeds": [1]}
+        displays.save(display, gallery.suffix(display), lambda path, content=content: path.write_text(content), **card)
+    return tmp_path
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(CLAIMS, columns=claims.COLUMNS)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ---- small pieces
+
+
+@pytest.mark.parametrize(("display", "paper"), [("F5.4", 5), ("X5.10", 5), ("T1.2", 1), ("P12.01", 12)])
+def test_the_paper_of_a_display_is_the_number_after_its_letter(display, paper):
+    assert gallery.paper_of(display) == paper
+
+
+def test_every_registered_display_and_claim_belongs_to_a_known_paper():
+    assert {gallery.paper_of(display) for display in displays.register()} <= set(gallery.PAPERS)
+    assert {claim["paper"] for claim in claims.register()} <= set(gallery.PAPERS)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.12345, "0.123"),
+        (2, "2"),
+        (-38.32, "-38.3"),
+        (1e-7, "0"),
+        (-1e-9, "0"),
+        (2e-6, "2e-06"),
+        (0, "0"),
+        (0.4, "0.4"),
+    ],
+)
+def test_a_number_has_three_digits_and_numerical_noise_is_zero(value, text):
+    assert gallery.number(value) == text
+
+
+@pytest.mark.parametrize("value", [None, np.nan, float("nan")])
+def test_a_missing_number_is_empty(value):
+    assert gallery.number(value) == ""
+
+
+def test_tables_are_csv_and_everything_else_is_a_picture_unless_the_register_says_otherwise(tree):
+    assert {display: gallery.suffix(display) for display in ENTRIES} == {
+        "F5.9": ".png",
+        "T5.9": ".csv",
+        "X2.1": ".png",
+        "X5.9": ".csv",
+    }
+
+
+# ---- publishing
+
+
+def test_every_display_is_published_with_its_card(tree):
+    cards = gallery.publish_displays()
+    assert files(tree / "results") == ["figures", "tables"]
+    figures, tables = ["F5.9_curve", "X2.1_other"], ["T5.9_means", "X5.9_more"]
+    assert files(tree / "results" / "figures") == [f"{name}{end}" for name in figures for end in (".json", ".png")]
+    assert files(tree / "results" / "tables") == [f"{name}{end}" for name in tables for end in (".csv", ".json")]
+    assert (tree / "results" / "tables" / "T5.9_means.csv").read_text() == "content of T5.9"
+    assert [(card["id"], card["file"]) for card in cards] == [  # in the order of the register
+        ("F5.9", "figures/F5.9_curve.png"),
+        ("T5.9", "tables/T5.9_means.csv"),
+        ("X2.1", "figures/X2.1_other.png"),
+        ("X5.9", "tables/X5.9_more.csv"),
+    ]
+    published = json.loads((tree / "results" / "figures" / "F5.9_curve.json").read_text())
+    assert cards[0] == published | {"file": "figures/F5.9_curve.png"}
+
+
+def test_a_display_that_is_no_longer_registered_disappears_from_the_results(tree):
+    gallery.publish_displays()
+    (tree / "displays.yaml").write_text(yaml.safe_dump({"T5.9": ENTRIES["T5.9"]}))
+    gallery.publish_displays()
+    assert files(tree / "results" / "figures") == []
+    assert files(tree / "results" / "tables") == ["T5.9_means.csv", "T5.9_means.json"]
+
+
+@pytest.mark.parametrize("ending", [".png", ".json"])
+def test_a_display_that_was_not_made_is_an_error_that_names_the_stage_and_keeps_the_old_results(tree, ending):
+    gallery.publish_displays()
+    before = files(tree / "results" / "figures")
+    (tree / "build" / "displays" / "shift_gallery" / f"X2.1_other{ending}").unlink()
+    place = rf"^build/displays/shift_gallery/X2\.1_other\{ending} is missing: run the stage shift_gallery first"
+    with pytest.raises(FileNotFoundError, match=place):
+        gallery.publish_displays()
+    assert files(tree / "results" / "figures") == before
+
+
+# ---- the page
+
+
+@pytest.fixture
+def page(tree, table):
+    means = pd.DataFrame({"network": ["vgg"] * 12, "mean": [0.25] * 12})
+    long = pd.DataFrame({"network": ["resnet"] * 13, "mean": [0.75] * 13})
+    read = {"tables/T5.9_means.csv": means, "tables/X5.9_more.csv": long}
+    return gallery.page(gallery.publish_displays(), table, read.__getitem__, size="240 test images")
+
+
+def section(page, title):
+    """The lines from a heading to the next one of its kind, without empty lines."""
+    level = title.split()[0]
+    lines = page.splitlines()
+    start = lines.index(title)
+    end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith(f"{level} ")), len(lines))
+    return [line for line in lines[start + 1 : end] if line]
+
+
+def test_the_page_has_a_section_per_paper_with_its_claims_before_its_displays(page):
+    headings = [line for line in page.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# Results",
+        f"## Paper 2 · {gallery.PAPERS[2]}",
+        "### Claims",
+        "### X2.1 · Of another paper",
+        f"## Paper 5 · {gallery.PAPERS[5]}",
+        "### Claims",
+        "### F5.9 · A curve",
+        "### T5.9 · The means",
+        "### X5.9 · More means",
+    ]
+    assert "(240 test images)" in page
+
+
+def test_a_claim_is_a_row_with_numbers_interval_and_a_verdict_that_is_bold_unless_reproduced(page):
+    assert section(page, f"## Paper 5 · {gallery.PAPERS[5]}")[1:5] == [
+        "| id | claim | strength | paper | ours [95 % interval] | verdict | reason |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        r"| P5.01 | It rises \| or falls | must | 2.32 | 0.123 [0.1, 0.2] | reproduced | needed > 0 |",
+        "| P5.02 | It is zero | report |  | 0 [0, 0] | **not reproduced** | needed > 1 |",
+    ]
+    undefined = section(page, f"## Paper 2 · {gallery.PAPERS[2]}")[3]
+    assert undefined.startswith("| P2.01 | It is undefined | expected | 3 |")
+    assert undefined.endswith("| **not testable here** | why |")
+
+
+def test_a_figure_is_shown_with_its_caption_original_and_notebook(page):
+    assert section(page, "### F5.9 · A curve") == [
+        "![F5.9: A curve](figures/F5.9_curve.png)",
+        "*Here:* Data: faces; n = 240; training seed 1. *Original:* Fig. 9. Made by `mod_vid`.",
+    ]
+
+
+def test_a_table_of_twelve_rows_is_shown_and_a_longer_one_is_folded(page):
+    short, long = (section(page, title) for title in ("### T5.9 · The means", "### X5.9 · More means"))
+    assert short[:3] == ["| network | mean |", "| --- | --- |", "| vgg | 0.250 |"]
+    assert len(short) == 2 + 12 + 1
+    assert long[0] == "<details><summary>13 rows (tables/X5.9_more.csv)</summary>"
+    assert long[1:4] == ["| network | mean |", "| --- | --- |", "| resnet | 0.750 |"]
+    assert len(long) == 1 + 2 + 13 + 1 + 1
+
+
+def test_a_paper_with_claims_and_no_display_has_its_section(table):
+    page = gallery.page([], table, None, size="")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        f"## Paper {paper} · {gallery.PAPERS[paper]}" for paper in (2, 5)
+    ]
