@@ -31,12 +31,12 @@ PACK_LIMIT = 256 * 2**20  # bytes; larger identity folders stay on disk and are 
 class Variation:
     """Half-widths of the uniform variations. Lengths are fractions of the image side, angles degrees."""
 
-    position: float = 0.1
-    scale: float = 0.18
-    rotation: float = 20.0
-    light: float = 0.5  # relative brightness change from the middle to the edge
-    contrast: float = 0.35
-    occlusion: float = 0.5  # share of the samples with a rectangle in front of the face
+    position: float = 0.09
+    scale: float = 0.16
+    rotation: float = 18.0
+    light: float = 0.45  # relative brightness change from the middle to the edge
+    contrast: float = 0.3
+    occlusion: float = 0.4  # share of the samples with a rectangle in front of the face
     noise: float = 0.04  # standard deviation, pixel units
 
 
