@@ -94,6 +94,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run(arguments.name)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"lib.profile: a profile needs a git checkout ({error.stderr.strip()})")
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(f"lib.profile: {error}")
     if arguments.refresh_notebooks:
