@@ -125,10 +125,13 @@ def gradient_signs(
 def perturb(images: torch.Tensor, signs: torch.Tensor, eps: float, *, bits: int | None = 8) -> torch.Tensor:
     """clip_[0,1](x + eps · s), rounded to `bits` per pixel as a saved image is (None: not rounded)."""
     attacked = (images + eps * signs).clamp(0, 1)
-    if bits is None:
-        return attacked
+    return attacked if bits is None else quantise(attacked, bits)
+
+
+def quantise(images: torch.Tensor, bits: int = 8) -> torch.Tensor:
+    """round(x·(2^d - 1)) / (2^d - 1): the nearest of 2^d levels, as a saved image has (8 bits)."""
     levels = 2**bits - 1
-    return (attacked * levels).round() / levels
+    return (images * levels).round() / levels
 
 
 def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
