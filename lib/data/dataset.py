@@ -7,6 +7,7 @@ Downstream code calls `batch(indices)` and does not know which kind it holds.
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ class Dataset:
         else:
             index["file"] = self.files
         index.to_csv(folder / "index.csv", index=False)
+
+    def save_view(self, folder: Path, transform: Callable[[torch.Tensor], torch.Tensor], *, batch: int = 256) -> None:
+        """Write the set with `transform` applied to every image, rounded to 8 bits, as a packed set (same order,
+        labels, splits); batch by batch, so that a lazy set need not fit into memory.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        shape = (len(self), self.channels, self.size, self.size)
+        packed = np.lib.format.open_memmap(folder / "view.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for start in range(0, len(self), batch):
+            images = transform(self.batch(range(start, min(start + batch, len(self)))))
+            packed[start : start + batch] = (images.clamp(0, 1) * 255).round().byte().numpy()
+        packed.flush()
+        dataclasses.replace(self, images=packed[:0], files=None).save(folder)
+        (folder / "view.npy").replace(folder / "images.npy")
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":

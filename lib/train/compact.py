@@ -1,7 +1,8 @@
-"""Compact networks with the building blocks of five families, for 64×64 images on a CPU (20 to 40 MFLOP each).
+"""Compact networks with the building blocks of six families, for 64×64 images on a CPU (14 to 40 MFLOP each).
 
-Each family keeps the block that names it, at reduced width and depth; the last feature map is 8×8 at 64 px, because
-the structural similarity of smaller maps degenerates. Inputs N×C×H×W (already normalised), outputs N×classes logits.
+Each family keeps the block that names it, at reduced width and depth; the last feature map of the first five is 8×8 at
+64 px, because the structural similarity of smaller maps degenerates. Inputs N×C×H×W (already normalised), outputs
+N×classes logits.
 
 ===========  ======  =========================================================  ===============================
 name         family  block                                                      source
@@ -11,18 +12,29 @@ resnet       deep    1×1 / 3×3 / 1×1 bottleneck with a shortcut              
 resnet_deep  deep    the same, twice as many blocks                             He et al., CVPR 2016
 inception    wide    parallel 1×1, 3×3, double 3×3 and pooling branches         Szegedy et al., CVPR 2016
 xception     wide    depthwise separable convolutions with shortcuts            Chollet, CVPR 2017
+residual     deep    two 3×3 convolutions with a shortcut                       He et al., CVPR 2016
 ===========  ======  =========================================================  ===============================
+
+`residual` is the plain residual network of the halftoning study (14 MFLOP): a 5×5 stem with stride 2 and max pooling,
+the form of ResNet-18. Its last map is 4×4 at 64 px.
 
 "deep" and "wide" are the labels of Chakraborty et al. (CVPRW 2022), not a property measured here.
 
 Where we depart: batch normalisation also in the VGG (the 2014 network trains slowly without), global average pooling
-only in the four families that have it, no auxiliary Inception head, no dropout.
+only in the families that have it, no auxiliary Inception head, no dropout.
 """
 
 import torch
 from torch import nn
 
-FAMILIES = {"vgg": "deep", "resnet": "deep", "resnet_deep": "deep", "inception": "wide", "xception": "wide"}
+FAMILIES = {
+    "vgg": "deep",
+    "resnet": "deep",
+    "resnet_deep": "deep",
+    "inception": "wide",
+    "xception": "wide",
+    "residual": "deep",
+}
 
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, *, groups: int = 1, relu: bool = True):
@@ -80,6 +92,32 @@ class Bottleneck(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.shortcut(features) + self.body(features))
+
+
+class Basic(nn.Module):
+    """relu(shortcut(x) + conv3(conv3(x)))."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(conv(inputs, outputs, 3, stride), conv(outputs, outputs, relu=False))
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else conv(inputs, outputs, 1, stride, relu=False)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.shortcut(features) + self.body(features))
+
+
+class Residual(Staged):
+    """One basic residual block per stage."""
+
+    def __init__(self, classes: int, channels: int, size: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(conv(channels, 16, 5, 2), nn.MaxPool2d(2))
+        self.stage1 = Basic(16, 16)
+        self.stage2 = Basic(16, 32, 2)
+        self.stage3 = Basic(32, 64, 2)
+        self.stage4 = Basic(64, 128)
+        self.head = average_head(128, classes)
 
 
 class ResNet(Staged):
@@ -162,7 +200,8 @@ class Xception(Staged):
 def compact(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
     """The compact network of that family for `channels`×`size`×`size` images.
 
-    Raises ValueError for an unknown name or an image side below 48 px (the last map would be smaller than 6×6).
+    Raises ValueError for an unknown name or an image side below 48 px (the last map would be smaller than 6×6, of the
+    residual network 3×3).
     """
     if name not in FAMILIES:
         raise ValueError(f"compact network {name!r} is unknown, expected one of {', '.join(FAMILIES)}")
@@ -170,4 +209,5 @@ def compact(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
         raise ValueError(f"image size {size} is too small for compact networks, expected at least 48 (a 6×6 last map)")
     if name == "resnet_deep":
         return ResNet(classes, channels, size, blocks=(2, 4, 4, 2))
-    return {"vgg": VGG, "resnet": ResNet, "inception": Inception, "xception": Xception}[name](classes, channels, size)
+    families = {"vgg": VGG, "resnet": ResNet, "inception": Inception, "xception": Xception, "residual": Residual}
+    return families[name](classes, channels, size)

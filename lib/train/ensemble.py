@@ -5,6 +5,7 @@ times as many images per second as one process with two threads), and single-thr
 the number of cores.
 """
 
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -27,10 +28,27 @@ from lib.train import checkpoint, compact, fit, zoo
 _updates = None  # the queue to the parent, set in each worker
 
 
-def train_all(
-    networks: list[str],
-    seeds: list[int],
-    data: Path,
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One network to train: `name` for the zoo, `label` in file names and tables, folders of the data set (several:
+    its representations, trained on together) and the options of `lib.train.fit.fit` that differ from the others'.
+    """
+
+    name: str
+    label: str
+    seed: int
+    data: tuple[Path, ...]
+    options: dict = dataclasses.field(default_factory=dict)
+
+
+def train_all(networks: list[str], seeds: list[int], data: Path, folder: Path, **options) -> pd.DataFrame:
+    """`train` every network with every seed on the data set in `data`, the most expensive family first."""
+    ordered = sorted(networks, key=cost)
+    return train([Run(name, zoo.short(name), seed, (data,)) for seed in seeds for name in ordered], folder, **options)
+
+
+def train(
+    runs: list[Run],
     folder: Path,
     *,
     workers: int = 2,
@@ -38,26 +56,37 @@ def train_all(
     on_epoch: Callable[[dict], None] = lambda row: None,
     **options,
 ) -> pd.DataFrame:
-    """Train every network with every seed on the data set in `data`; write `NAME_SEED.safetensors` and its card into
-    `folder`; return one row per network, seed and epoch.
+    """Train every run, in this order; write `LABEL_SEED.safetensors` and its card into `folder`; return one row per
+    run and epoch (network: the label, seed, epoch, loss, accuracies). Of several representations the test accuracy and
+    the card's are the first one's. Raises ValueError if two runs share label and seed.
 
     Args:
         workers: processes; one thread each on a CPU.
         on_epoch: called in this process with each finished epoch's row (for a progress bar).
-        options: of `lib.train.fit.fit`.
+        options: of `lib.train.fit.fit`, for all runs.
 
     A killed call continues where it stopped: states are kept below build/resume/ under a hash of the options, the data
     and the training code, until `forget_resume()`.
     """
-    jobs = [
-        {"name": name, "seed": seed, "data": str(data), "folder": str(folder), "device": device, "options": options}
-        for seed in seeds
-        for name in sorted(networks, key=cost)
-    ]
+    keys = [(run.label, run.seed) for run in runs]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"two runs share a label and a seed among {keys}, expected different files")
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = code_and_data(data)
-    for job in jobs:
-        job["resume"] = str(resume_file(fingerprint, job))
+    fingerprints = {data: code_and_data(data) for data in {run.data for run in runs}}
+    jobs = [
+        {
+            "name": run.name,
+            "label": run.label,
+            "seed": run.seed,
+            "data": [str(data) for data in run.data],
+            "folder": str(folder),
+            "device": device,
+            "options": options | run.options,
+        }
+        for run in runs
+    ]
+    for job, run in zip(jobs, runs, strict=True):
+        job["resume"] = str(resume_file(fingerprints[run.data], job))
     context = multiprocessing.get_context("spawn")
     updates = context.Queue()
     tables = []
@@ -80,29 +109,30 @@ def train_all(
 
 def cost(name: str) -> int:
     """Longest first, so that no core idles at the end; unknown networks first of all."""
-    order = ["xception", "resnet_deep", "inception", "resnet", "vgg"]
+    order = ["xception", "resnet_deep", "inception", "resnet", "vgg", "residual"]
     return order.index(zoo.short(name)) if zoo.short(name) in order else -1
 
 
 def train_one(job: dict) -> pd.DataFrame:
     """Worker: create, fit and save one network."""
-    dataset = Dataset.load(Path(job["data"]))
+    views = [Dataset.load(Path(data)) for data in job["data"]]
+    first = views[0]
     network = zoo.create(
-        job["name"], classes=len(dataset.classes), channels=dataset.channels, size=dataset.size, seed=job["seed"]
+        job["name"], classes=len(first.classes), channels=first.channels, size=first.size, seed=job["seed"]
     )
-    identity = {"network": zoo.short(job["name"]), "seed": job["seed"]}
+    identity = {"network": job["label"], "seed": job["seed"]}
     history = fit.fit(
         network,
-        dataset,
+        views,
         seed=job["seed"],
         device=job["device"],
         resume=Path(job["resume"]),
         progress=lambda row: _updates.put(identity | row),
         **job["options"],
     )
-    measured = {split: fit.accuracy(network, dataset, dataset.indices(split)) for split in ("validation", "test")}
+    measured = {split: fit.accuracy(network, first, first.indices(split)) for split in ("validation", "test")}
     file = Path(job["folder"]) / f"{identity['network']}_{job['seed']}.safetensors"
-    checkpoint.save(network, file, accuracy=measured, epochs=job["options"]["epochs"], source=dataset.source)
+    checkpoint.save(network, file, accuracy=measured, epochs=job["options"]["epochs"], source=first.source)
     return history.assign(**identity, family=network.card["family"], test_accuracy=measured["test"])
 
 
@@ -140,20 +170,20 @@ def forget_resume() -> None:
     paths.remove(resume_folder())
 
 
-def code_and_data(data: Path) -> str:
-    """Hash of the training code and of the data set's files."""
+def code_and_data(folders: tuple[Path, ...]) -> str:
+    """Hash of the training code and of the data sets' files."""
     digest = hashlib.sha256(torch.__version__.encode())
     for module in (fit, zoo, compact):
         digest.update(inspect.getsource(module).encode())
-    for file in sorted(data.iterdir()):
+    for file in (file for data in folders for file in sorted(data.iterdir())):
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
 def resume_file(fingerprint: str, job: dict) -> Path:
     """One file per network, under a key of code, data and options."""
-    facts = {key: job[key] for key in ("name", "seed", "device", "options")}
+    facts = {key: job[key] for key in ("name", "label", "seed", "device", "options")}
     key = hashlib.sha256((fingerprint + json.dumps(facts, sort_keys=True)).encode()).hexdigest()[:16]
-    file = resume_folder() / f"{zoo.short(job['name'])}_{job['seed']}_{key}.pt"
+    file = resume_folder() / f"{job['label']}_{job['seed']}_{key}.pt"
     file.parent.mkdir(parents=True, exist_ok=True)
     return file

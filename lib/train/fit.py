@@ -2,6 +2,10 @@
 
     min_θ  mean_i  -log softmax( f_θ(x_i) )_{y_i}
 
+Given several representations of the same images (grey and halftone, say), training is hybrid: every batch holds
+equally many images of each, and an epoch shows each image once in each representation, so an epoch of two
+representations has twice the updates. Which of two equal budgets is meant (updates or epochs) is set by `epochs`.
+
 The run depends on (network, data, options, seed) only: the order of the images and dropout are drawn per epoch from
 (seed, epoch). The whole state is written after every epoch to `resume` (if given), so a killed run continues with the
 next epoch and ends with the same weights, bit for bit, on the same machine and thread count.
@@ -23,7 +27,7 @@ from lib.train.zoo import Network
 
 def fit(
     network: Network,
-    dataset: Dataset,
+    dataset: Dataset | list[Dataset],
     *,
     epochs: int,
     batch: int = 32,
@@ -37,16 +41,17 @@ def fit(
     """Train `network` in place on the train split; return one row per epoch.
 
     Args:
+        dataset: one data set, or several representations of it (same order, labels and splits).
         epochs, batch, lr, weight_decay: of AdamW with a one-cycle schedule whose peak is `lr`.
         resume: file for the state after each epoch; if it exists the run continues from it.
         progress: called with each epoch's row (epoch, loss, train_accuracy, validation_accuracy).
 
-    Raises ValueError if the train split is smaller than one batch, RuntimeError if the loss is not finite.
+    Raises ValueError if the train split is smaller than a batch's share of it, if the representations differ in labels
+    or splits or do not divide the batch; RuntimeError if the loss is not finite.
     """
-    train = dataset.indices("train")
-    if len(train) < batch:
-        raise ValueError(f"batch is {batch}, expected at most the {len(train)} training images")
-    steps = len(train) // batch
+    views = dataset if isinstance(dataset, list) else [dataset]
+    train, share = checked(views, batch), batch // len(views)
+    steps = len(train) // share
     network.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
@@ -62,9 +67,11 @@ def fit(
     for epoch in range(len(rows), epochs):
         with seeded(seed, epoch):
             row = {"epoch": epoch + 1} | train_epoch(
-                network, dataset, train, optimizer, schedule, batch=batch, gen=generator(seed, epoch), device=device
+                network, views, train, optimizer, schedule, share=share, gen=generator(seed, epoch), device=device
             )
-        row["validation_accuracy"] = accuracy(network, dataset, dataset.indices("validation"))
+        row["validation_accuracy"] = float(
+            np.mean([accuracy(network, view, view.indices("validation")) for view in views])
+        )
         rows.append(row)
         if row["validation_accuracy"] > best["validation_accuracy"]:
             weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
@@ -87,15 +94,36 @@ def fit(
     return pd.DataFrame(rows)
 
 
-def train_epoch(network, dataset, train, optimizer, schedule, *, batch, gen, device) -> dict:
-    """One pass in a random order; the last incomplete batch is left out. Returns mean loss and accuracy."""
+def checked(views: list[Dataset], batch: int) -> np.ndarray:
+    """The training indices that all views share. Raises ValueError where they do not fit together or the batch."""
+    train = views[0].indices("train")
+    for view in views[1:]:
+        if not (torch.equal(view.labels, views[0].labels) and np.array_equal(view.split, views[0].split)):
+            raise ValueError(
+                "the representations differ in labels or splits, expected the same images in the same order"
+            )
+    if batch % len(views):
+        raise ValueError(f"batch is {batch}, expected a multiple of the {len(views)} representations")
+    if len(train) < batch // len(views):
+        raise ValueError(f"batch is {batch}, expected at most the {len(train) * len(views)} training images")
+    return train
+
+
+def train_epoch(network, views, train, optimizer, schedule, *, share, gen, device) -> dict:
+    """One pass in a random order, `share` images of each view per step; the last incomplete batch is left out. Returns
+    mean loss and accuracy.
+    """
     network.train()
     losses, correct = [], 0
-    order = torch.randperm(len(train), generator=gen).numpy()
-    for start in range(0, len(train) - batch + 1, batch):
-        chosen = np.sort(train[order[start : start + batch]])  # sorted: cheaper reads, same batch
-        labels = dataset.labels[chosen].to(device)
-        images = dataset.batch(chosen).to(device).contiguous(memory_format=torch.channels_last)
+    orders = [torch.randperm(len(train), generator=gen).numpy() for _ in views]
+    for start in range(0, len(train) - share + 1, share):
+        images, labels = [], []
+        for view, order in zip(views, orders, strict=True):
+            chosen = np.sort(train[order[start : start + share]])  # sorted: cheaper reads, same batch
+            labels.append(view.labels[chosen])
+            images.append(view.batch(chosen))
+        labels = torch.cat(labels).to(device)
+        images = torch.cat(images).to(device).contiguous(memory_format=torch.channels_last)
         logits = network(images)
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad(set_to_none=True)
@@ -107,7 +135,7 @@ def train_epoch(network, dataset, train, optimizer, schedule, *, batch, gen, dev
     mean = torch.stack(losses).mean().item()
     if not np.isfinite(mean):
         raise RuntimeError(f"the training loss of {network.card['name']} is {mean}: lower `lr`")
-    return {"loss": mean, "train_accuracy": correct.item() / (len(losses) * batch)}
+    return {"loss": mean, "train_accuracy": correct.item() / (len(losses) * share * len(views))}
 
 
 @torch.no_grad()

@@ -97,6 +97,35 @@ def test_the_length_is_the_number_of_images(packed, lazy):
     assert len(packed) == len(lazy) == 10
 
 
+# another representation
+
+
+@pytest.mark.parametrize("kind", ["packed", "lazy"])
+@pytest.mark.parametrize("batch", [1, 4, 10, 256])
+def test_a_view_is_the_transformed_images_with_labels_and_splits_as_they_were(kind, batch, request, tmp_path):
+    dataset, sizes = request.getfixturevalue(kind), []
+
+    def halve(images):
+        sizes.append(len(images))
+        return images / 2
+
+    dataset.save_view(tmp_path / "new" / "view", halve, batch=batch)
+    view = Dataset.load(tmp_path / "new" / "view")
+    assert np.array_equal(view.images, (dataset.batch(range(10)) / 2 * 255).round().byte().numpy())
+    assert sizes == {1: [1] * 10, 4: [4, 4, 2], 10: [10], 256: [10]}[batch]
+    assert torch.equal(view.labels, dataset.labels)
+    assert view.split.tolist() == dataset.split.tolist()
+    for field in ("classes", "source", "channels", "size", "counts"):
+        assert getattr(view, field) == getattr(dataset, field)
+
+
+def test_a_view_leaves_the_three_files_of_a_packed_set_and_replaces_an_older_one(packed, tmp_path):
+    for level in (0, 1):
+        packed.save_view(tmp_path / "view", lambda images, level=level: torch.full_like(images, level))
+    assert {file.name for file in (tmp_path / "view").iterdir()} == {"dataset.json", "index.csv", "images.npy"}
+    assert (Dataset.load(tmp_path / "view").images == 255).all()
+
+
 # indices
 
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from lib.data import faces
-from lib.data.dataset import Dataset, read_image
-from lib.data.faces import Variation, embedded_faces, identity_folder
+from lib.data.dataset import Dataset
+from lib.data.faces import Variation, embedded_faces
 
 FILE = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"
 STILL = Variation(position=0, scale=0, rotation=0, light=0, contrast=0, occlusion=0, noise=0)
@@ -126,114 +125,3 @@ def test_progress_sees_every_identity_once():
     seen = []
     embedded_faces(FILE, identities=3, samples=3, size=8, progress=lambda items: seen.extend(items) or items)
     assert len(seen) == 3
-
-
-# a folder per identity
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Three identities in three formats, four 40×30 images each, and files that are not images."""
-    rng = np.random.default_rng(0)
-    for name, suffix in (("zoe", "jpg"), ("ann", "png"), ("bob", "PGM")):
-        (tmp_path / "faces" / name).mkdir(parents=True)
-        for i in range(4):
-            image = Image.fromarray(rng.integers(0, 256, (40, 30), dtype=np.uint8))
-            image.save(tmp_path / "faces" / name / f"{i}.{suffix}")
-    (tmp_path / "faces" / "zoe" / "notes.txt").write_text("not an image")
-    (tmp_path / "faces" / "README").write_text("not an identity")
-    return tmp_path / "faces"
-
-
-def test_the_classes_are_the_folder_names_in_order(root):
-    dataset = identity_folder(root, size=24)
-    assert dataset.classes == ["ann", "bob", "zoe"]
-    assert dataset.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert dataset.counts == {"identities": 3, "images": 12, "unreadable": 0}
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_jpg_png_and_pgm_files_are_read(root, channels):
-    dataset = identity_folder(str(root), size=24, channels=channels)
-    assert dataset.images.shape == (12, channels, 24, 24)
-    for i, file in ((0, "ann/0.png"), (5, "bob/1.PGM"), (11, "zoe/3.jpg")):
-        assert np.array_equal(dataset.images[i], read_image(root / file, channels=channels, size=24))
-
-
-def test_every_identity_is_in_every_split(root):
-    dataset = identity_folder(root, size=24)
-    for split in ("train", "validation", "test"):
-        assert set(dataset.labels[dataset.indices(split)].tolist()) == {0, 1, 2}
-
-
-def test_identities_keeps_the_first_folders(root):
-    assert identity_folder(root, size=24, identities=2).classes == ["ann", "bob"]
-
-
-def test_a_large_set_stays_on_disk_and_gives_the_same_batches(root, monkeypatch):
-    packed = identity_folder(root, size=24)
-    monkeypatch.setattr(faces, "PACK_LIMIT", 12 * 24 * 24 - 1)
-    lazy = identity_folder(root, size=24)
-    assert (packed.files, lazy.images) == (None, None)
-    assert np.array_equal(lazy.split, packed.split)
-    assert torch.equal(lazy.batch(range(12)), packed.batch(range(12)))
-
-
-def test_a_set_of_exactly_the_limit_is_packed(root, monkeypatch):
-    monkeypatch.setattr(faces, "PACK_LIMIT", 12 * 24 * 24)
-    assert identity_folder(root, size=24).images is not None
-
-
-def test_a_missing_root_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder, expected one folder per identity"):
-        identity_folder(tmp_path / "nowhere")
-
-
-def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no images, expected IDENTITY"):
-        identity_folder(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"broken", b"P5\n40 30\nxx\n"])
-def test_an_unreadable_image_is_named(root, content):
-    (root / "bob" / "2.PGM").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bob/2\.PGM: cannot be read"):
-        identity_folder(root, size=24)
-
-
-@pytest.mark.parametrize("limit", [faces.PACK_LIMIT, 0])
-def test_a_skipped_image_is_left_out_and_counted(root, monkeypatch, limit):
-    whole = identity_folder(root, size=24)
-    monkeypatch.setattr(faces, "PACK_LIMIT", limit)
-    (root / "bob" / "2.PGM").write_bytes(b"broken")
-    dataset = identity_folder(root, size=24, unreadable="skip")
-    assert dataset.counts == {"identities": 3, "images": 11, "unreadable": 1}
-    kept = [i for i in range(12) if i != 6]
-    assert torch.equal(dataset.labels, whole.labels[kept])
-    assert torch.equal(dataset.batch(range(11)), whole.batch(kept))
-
-
-def test_an_identity_below_three_images_is_named(root):
-    for i in (0, 1):
-        (root / "zoe" / f"{i}.jpg").unlink()
-    with pytest.raises(ValueError, match=r"zoe: 2 readable image\(s\), expected at least 3"):
-        identity_folder(root, size=24)
-
-
-def test_skipping_does_not_leave_an_identity_below_three(root):
-    for i in (0, 1):
-        (root / "ann" / f"{i}.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"ann: 2 readable image\(s\)"):
-        identity_folder(root, size=24, unreadable="skip")
-
-
-def test_a_root_of_unreadable_images_only_is_refused(tmp_path):
-    (tmp_path / "ann").mkdir()
-    (tmp_path / "ann" / "0.png").write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"ann: 0 readable image\(s\)"):
-        identity_folder(tmp_path, unreadable="skip")
-
-
-def test_an_unknown_way_to_treat_unreadable_images_is_refused(root):
-    with pytest.raises(ValueError, match="unreadable is 'ignore', expected 'error' or 'skip'"):
-        identity_folder(root, unreadable="ignore")

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.train.compact import FAMILIES, Bottleneck, InceptionBlock, XceptionBlock, compact
+from lib.train.compact import FAMILIES, Basic, Bottleneck, InceptionBlock, XceptionBlock, compact
 from lib.train.zoo import create
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
@@ -24,12 +24,12 @@ def test_an_image_becomes_one_logit_per_class(name, size, channels):
 
 
 @every_family
-def test_the_last_map_of_a_64_px_image_is_8_by_8(name):
+def test_the_last_map_of_a_64_px_image_is_8_by_8_and_of_the_plain_residual_network_4_by_4(name):
     shapes = []
     net = create(f"compact/{name}", classes=7, channels=1, size=64).eval()
     net.cam_layer().register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
     net(torch.rand(1, 1, 64, 64))
-    assert [tuple(shape[-2:]) for shape in shapes] == [(8, 8)]
+    assert [tuple(shape[-2:]) for shape in shapes] == [(4, 4) if name == "residual" else (8, 8)]
 
 
 @every_family
@@ -43,10 +43,11 @@ def test_the_maps_shrink_from_stage_to_stage(name):
 
 
 @every_family
-def test_a_forward_pass_costs_20_to_42_mflop(name):
+def test_a_forward_pass_costs_14_to_42_mflop(name):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(name)(torch.rand(1, 1, 64, 64))
-    assert 20e6 < counter.get_total_flops() < 42e6
+    lowest, highest = (13e6, 15e6) if name == "residual" else (20e6, 42e6)
+    assert lowest < counter.get_total_flops() < highest
 
 
 @every_family
@@ -75,7 +76,7 @@ def test_resnet_deep_has_twice_the_bottlenecks_of_resnet():
 
 @pytest.mark.parametrize(
     ("name", "kind", "count"),
-    [("inception", InceptionBlock, 4), ("xception", XceptionBlock, 3), ("vgg", Bottleneck, 0)],
+    [("inception", InceptionBlock, 4), ("xception", XceptionBlock, 3), ("residual", Basic, 4), ("vgg", Bottleneck, 0)],
 )
 def test_a_family_has_the_block_that_names_it(name, kind, count):
     assert blocks(name, kind) == count
@@ -87,15 +88,28 @@ def test_the_xception_convolves_in_space_only_by_channel():
     assert all(layer.groups == layer.in_channels for layer in spatial)
 
 
-def test_a_bottleneck_of_zero_weights_is_the_rectified_shortcut():
-    block = Bottleneck(8, 8).eval()
+@pytest.mark.parametrize("kind", [Basic, Bottleneck])
+def test_a_residual_block_of_zero_weights_is_the_rectified_shortcut(kind):
+    block = kind(8, 8).eval()
     nn.init.zeros_(block.body[-1][0].weight)
     features = torch.randn(1, 8, 5, 5)
     assert torch.equal(block(features), features.relu())
 
 
+@pytest.mark.parametrize("kind", [Basic, Bottleneck])
+def test_a_residual_block_may_widen_and_halve_its_map(kind):
+    assert kind(8, 16, 2)(torch.rand(2, 8, 10, 10)).shape == (2, 16, 5, 5)
+
+
+def test_the_plain_residual_network_begins_with_5_by_5_convolutions_of_stride_2_and_pooling():
+    net = network("residual")
+    assert (net.stem[0][0].kernel_size, net.stem[0][0].stride) == ((5, 5), (2, 2))
+    assert net.stem(torch.rand(1, 1, 64, 64)).shape == (1, 16, 16, 16)
+
+
 def test_an_unknown_family_is_refused():
-    with pytest.raises(ValueError, match="'alexnet' is unknown, expected one of vgg, resnet, resnet_deep, inception"):
+    expected = "'alexnet' is unknown, expected one of vgg, resnet, resnet_deep, inception, xception, residual$"
+    with pytest.raises(ValueError, match=expected):
         compact("alexnet", classes=7, channels=1, size=64)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -15,8 +16,10 @@ from safetensors.torch import load_file
 
 from lib import paths
 from lib.data.dataset import Dataset, split_by_sample
-from lib.train import checkpoint, ensemble
-from lib.train.fit import accuracy
+from lib.train import checkpoint, ensemble, zoo
+from lib.train.compact import FAMILIES
+from lib.train.ensemble import Run
+from lib.train.fit import accuracy, fit
 
 NETWORKS = ["compact/vgg", "compact/resnet"]
 EPOCHS = 24
@@ -169,6 +172,84 @@ def test_a_killed_run_continues_to_the_same_bits(killed, undisturbed, data, monk
         assert same_weights(folder / "out" / name, undisturbed[0] / name)
 
 
+# runs of their own
+
+
+@pytest.fixture(scope="module")
+def negative(data, tmp_path_factory):
+    """The same images in another representation."""
+    dataset, folder = Dataset.load(data), tmp_path_factory.mktemp("negative")
+    dataclasses.replace(dataset, images=255 - dataset.images, source="negatives").save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_runs(data, negative, tmp_path_factory):
+    """Folder, table and reported rows of a plain and a hybrid run of one network and seed, by one worker."""
+    out, rows = tmp_path_factory.mktemp("two") / "deeper" / "out", []
+    runs = [
+        Run("compact/vgg", "plain", 5, (data,), {"epochs": 1}),
+        Run("compact/vgg", "hybrid", 5, (negative, data), {"lr": 2e-3}),
+    ]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        build_in(tmp_path_factory.mktemp("build"), monkeypatch)
+        table = ensemble.train(runs, out, workers=1, on_epoch=rows.append, epochs=3, batch=16, lr=1e-3)
+    return out, table, rows
+
+
+def test_the_labels_name_the_files(two_runs):
+    names = [f"{label}_5.{suffix}" for label in ("hybrid", "plain") for suffix in ("json", "safetensors")]
+    assert sorted(file.name for file in two_runs[0].iterdir()) == names
+
+
+def test_the_labels_name_the_rows_and_a_run_s_options_override_the_others(two_runs):
+    table = two_runs[1]
+    assert table["network"].tolist() == ["hybrid"] * 3 + ["plain"]
+    assert table["epoch"].tolist() == [1, 2, 3, 1]
+    assert table["seed"].tolist() == [5] * 4
+    cards = {label: checkpoint.card(two_runs[0] / f"{label}_5.safetensors") for label in ("hybrid", "plain")}
+    assert [(label, card["name"], card["epochs"]) for label, card in cards.items()] == [
+        ("hybrid", "compact/vgg", 3),
+        ("plain", "compact/vgg", 1),
+    ]
+
+
+def test_the_runs_are_trained_in_their_order(two_runs):
+    assert [(row["network"], row["epoch"]) for row in two_runs[2]] == [
+        ("plain", 1),
+        *(("hybrid", i) for i in (1, 2, 3)),
+    ]
+
+
+@pytest.mark.parametrize("label", ["plain", "hybrid"])
+def test_a_run_gives_the_bits_of_fit_in_this_process(two_runs, data, negative, label):
+    folders, options = {
+        "plain": ([data], {"epochs": 1, "lr": 1e-3}),
+        "hybrid": ([negative, data], {"epochs": 3, "lr": 2e-3}),
+    }[label]
+    network, threads = zoo.create("compact/vgg", classes=3, channels=1, size=48, seed=5), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fit(network, [Dataset.load(folder) for folder in folders], batch=16, seed=5, **options)
+    finally:
+        torch.set_num_threads(threads)
+    weights = load_file(two_runs[0] / f"{label}_5.safetensors")
+    assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_train_all_is_a_run_for_each_network_and_seed_the_most_expensive_first(monkeypatch):
+    monkeypatch.setattr(ensemble, "train", lambda *given, **options: (*given, options))
+    data, out = Path("data"), Path("out")
+    runs, folder, options = ensemble.train_all(NETWORKS, [3, 1], data, out, epochs=2, workers=4)
+    assert runs == [
+        Run("compact/resnet", "resnet", 3, (data,)),
+        Run("compact/vgg", "vgg", 3, (data,)),
+        Run("compact/resnet", "resnet", 1, (data,)),
+        Run("compact/vgg", "vgg", 1, (data,)),
+    ]
+    assert (folder, options) == (out, {"epochs": 2, "workers": 4})
+
+
 # without training
 
 
@@ -184,14 +265,54 @@ def test_the_slowest_network_comes_first_and_an_unknown_one_before_it():
     assert sorted(names, key=ensemble.cost) == order
 
 
-JOB = {"name": "compact/vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
+def test_a_known_network_is_never_taken_for_an_unknown_one():
+    assert min(ensemble.cost(f"compact/{name}") for name in FAMILIES) > ensemble.cost("mine.nets:factory")
+
+
+JOB = {"name": "compact/vgg", "label": "vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
+
+
+@pytest.mark.parametrize(("first", "measured"), [("squares", 0.25), ("negatives", 0.75)])
+def test_the_card_is_about_the_first_representation(data, negative, tmp_path, monkeypatch, first, measured):
+    monkeypatch.setattr(ensemble.fit, "fit", lambda *given, **options: pd.DataFrame({"epoch": [1]}))
+    scripted = {"squares": 0.25, "negatives": 0.75}
+    monkeypatch.setattr(ensemble.fit, "accuracy", lambda network, view, indices: scripted[view.source])
+    folders = [str(data), str(negative)]
+    job = {"data": folders if first == "squares" else folders[::-1], "folder": str(tmp_path), "resume": "unused"}
+    table = ensemble.train_one(JOB | job)
+    card = checkpoint.card(tmp_path / "vgg_0.safetensors")
+    assert (card["source"], card["accuracy"]) == (first, {"validation": measured, "test": measured})
+    assert table["test_accuracy"].tolist() == [measured]
+
+
+def test_the_state_of_a_run_is_kept_under_the_fingerprint_of_its_own_data(data, negative, build, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(fingerprint, job):
+        seen[job["label"]] = fingerprint
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble, "resume_file", stop)
+    runs = [Run("compact/vgg", "plain", 0, (data,)), Run("compact/vgg", "hybrid", 0, (data, negative))]
+    with pytest.raises(KeyboardInterrupt):
+        ensemble.train(runs, tmp_path, epochs=1)
+    expected = {run.label: ensemble.code_and_data(run.data) for run in runs}
+    assert seen == expected
+    assert len(set(expected.values())) == 2
 
 
 def test_a_state_file_depends_on_the_job_and_the_fingerprint(build):
-    others = [JOB | change for change in ({"name": "compact/resnet"}, {"seed": 1}, {"options": {"epochs": 2}})]
+    changes = (
+        {"name": "compact/resnet"},
+        {"label": "grey"},
+        {"seed": 1},
+        {"device": "cuda"},
+        {"options": {"epochs": 2}},
+    )
     files = {ensemble.resume_file("a", JOB), ensemble.resume_file("b", JOB)}
-    files |= {ensemble.resume_file("a", job) for job in others}
-    assert len(files) == 5
+    files |= {ensemble.resume_file("a", JOB | change) for change in changes}
+    assert len(files) == 7
     assert ensemble.resume_file("a", dict(JOB)) in files
 
 
@@ -210,9 +331,30 @@ def test_forget_resume_removes_the_states(build):
     ensemble.forget_resume()  # nothing there is fine
 
 
-def test_the_fingerprint_changes_with_the_data(tmp_path):
-    (tmp_path / "index.csv").write_text("label\n0\n")
-    before = ensemble.code_and_data(tmp_path)
-    assert ensemble.code_and_data(tmp_path) == before
-    (tmp_path / "index.csv").write_text("label\n1\n")
-    assert ensemble.code_and_data(tmp_path) != before
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders of one file each."""
+    for name in ("grey", "halftone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "index.csv").write_text(f"label\n{name}\n")
+    return tmp_path / "grey", tmp_path / "halftone"
+
+
+def test_the_fingerprint_changes_with_the_data(folders):
+    before = ensemble.code_and_data(folders[:1])
+    assert ensemble.code_and_data(folders[:1]) == before
+    (folders[0] / "index.csv").write_text("label\n1\n")
+    assert ensemble.code_and_data(folders[:1]) != before
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_the_fingerprint_covers_the_files_of_every_representation(folders, view):
+    before = ensemble.code_and_data(folders)
+    (folders[view] / "images.npy").write_bytes(b"more")
+    assert ensemble.code_and_data(folders) != before
+
+
+def test_the_fingerprint_depends_on_which_representations_there_are_and_which_is_first(folders):
+    grey, halftone = folders
+    given = [(grey,), (halftone,), (grey, halftone), (halftone, grey)]
+    assert len({ensemble.code_and_data(data) for data in given}) == 4

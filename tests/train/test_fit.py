@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,7 +182,143 @@ def test_the_best_accuracy_of_the_history_is_that_of_the_network(trained, square
     assert accuracy(network, squares, squares.indices("validation")) == history["validation_accuracy"].max()
 
 
+# several representations
+
+
+@pytest.fixture(scope="module")
+def negatives(squares):
+    """The squares in another representation: their mean is above 1/2, that of the squares below."""
+    return dataclasses.replace(squares, images=255 - squares.images)
+
+
+def batches_of_an_epoch(views, **options) -> list[torch.Tensor]:
+    network, seen = fresh(), []
+    network.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0]) if net.training else None)
+    fit(network, views, epochs=1, **options)
+    return seen
+
+
+def rows(images) -> set[bytes]:
+    return {image.numpy().tobytes() for image in images}
+
+
+def test_a_list_of_one_representation_is_the_data_set_itself_bit_for_bit(trained, squares):
+    network = fresh()
+    history = fit(network, [squares], **OPTIONS)
+    assert same(network, trained[0])
+    pd.testing.assert_frame_equal(history, trained[1], check_exact=True)
+
+
+def test_each_batch_holds_equally_many_images_of_each_representation(squares, negatives):
+    seen = batches_of_an_epoch([squares, negatives], batch=10)
+    bright = [images.mean((1, 2, 3)) > 0.5 for images in seen]
+    assert [(len(those), int(those.sum())) for those in bright] == [(10, 5)] * 9  # 48 of 5: 9 batches, 3 left out
+
+
+def test_an_epoch_shows_each_image_once_in_each_representation_and_has_twice_the_updates(squares, negatives):
+    alone, seen = batches_of_an_epoch(squares, batch=16), batches_of_an_epoch([squares, negatives], batch=16)
+    assert (len(alone), len(seen)) == (3, 6)
+    images = torch.cat(seen)
+    bright = images.mean((1, 2, 3)) > 0.5
+    train = squares.indices("train")
+    for view, shown in ((squares, images[~bright]), (negatives, images[bright])):
+        assert len(shown) == 48
+        assert rows(shown) == rows(view.batch(train))
+
+
+def test_the_two_representations_of_an_epoch_come_in_different_orders(squares, negatives):
+    images = torch.cat(batches_of_an_epoch([squares, negatives], batch=8))
+    bright = images.mean((1, 2, 3)) > 0.5
+    assert (images[~bright] + images[bright] - 1).abs().max() > 0.1
+
+
+def test_the_labels_belong_to_the_images_of_their_representation(squares, negatives, monkeypatch):
+    given, cross_entropy = [], module.F.cross_entropy
+
+    def keep(logits, labels):
+        given.append(labels)
+        return cross_entropy(logits, labels)
+
+    monkeypatch.setattr(module.F, "cross_entropy", keep)
+    for images, labels in zip(batches_of_an_epoch([squares, negatives], batch=12), given, strict=True):
+        places = images[:, 0, 16:32].reshape(12, 16, 3, 16).mean((1, 3))  # of the thirds in the square's rows
+        of_negatives = images.mean((1, 2, 3)) > 0.5
+        assert torch.where(of_negatives, places.argmin(1), places.argmax(1)).tolist() == labels.tolist()
+
+
+def test_the_validation_accuracy_is_the_mean_over_the_representations(squares, negatives, monkeypatch):
+    asked = []
+
+    def scripted(network, view, indices):
+        asked.append(indices.tolist())
+        return 0.25 if view is squares else 1.0
+
+    monkeypatch.setattr(module, "accuracy", scripted)
+    history = fit(fresh(), [squares, negatives], epochs=1, batch=16)
+    assert history["validation_accuracy"].tolist() == [0.625]
+    assert asked == [squares.indices("validation").tolist()] * 2
+
+
+def test_the_best_epoch_is_that_of_the_mean(squares, negatives, monkeypatch):
+    scripted = {id(squares): iter((0.9, 0.5, 0.4)), id(negatives): iter((0.1, 0.6, 0.5))}
+    monkeypatch.setattr(module, "accuracy", lambda network, view, indices: next(scripted[id(view)]))
+    network, epochs = fresh(), []
+
+    def keep(row: dict) -> None:
+        epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+    fit(network, [squares, negatives], epochs=3, batch=16, progress=keep)
+    equal = [all(torch.equal(network.state_dict()[name], weights[name]) for name in weights) for weights in epochs]
+    assert equal == [False, True, False]
+
+
+def test_the_training_accuracy_counts_the_images_of_every_representation(squares, negatives):
+    network = fresh()
+    nn.init.zeros_(network.body.head[-1].weight)
+    network.body.head[-1].bias.data = torch.tensor([100.0, 0.0, 0.0])  # always the first class, whatever one step does
+    history = fit(network, [squares, negatives], epochs=1, batch=96, lr=1e-6)
+    assert history["train_accuracy"].tolist() == [1 / 3]
+
+
+def test_a_resumed_hybrid_run_equals_an_undisturbed_one_bit_for_bit(squares, negatives, tmp_path):
+    options = {"epochs": 2, "batch": 16, "lr": 1e-3}
+    whole, resumed, views = fresh(), fresh(), [squares, negatives]
+    history = fit(whole, views, **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(), views, **options, resume=tmp_path / "state.pt", progress=interrupt)
+    pd.testing.assert_frame_equal(
+        fit(resumed, views, **options, resume=tmp_path / "state.pt"), history, check_exact=True
+    )
+    assert same(resumed, whole)
+
+
 # bad inputs
+
+
+@pytest.mark.parametrize("field", ["labels", "split"])
+def test_representations_of_other_images_are_refused(squares, negatives, field):
+    values = getattr(squares, field)
+    other = dataclasses.replace(negatives, **{field: values.flip(0) if field == "labels" else values[::-1].copy()})
+    with pytest.raises(ValueError, match="^the representations differ in labels or splits, expected the same images"):
+        fit(fresh(), [squares, negatives, other], epochs=1, batch=12)
+
+
+def test_a_representation_of_fewer_images_is_refused(squares, negatives):
+    short = dataclasses.replace(
+        negatives, images=negatives.images[:50], labels=negatives.labels[:50], split=negatives.split[:50]
+    )
+    with pytest.raises(ValueError, match="representations differ in labels or splits"):
+        fit(fresh(), [squares, short], epochs=1, batch=12)
+
+
+def test_a_batch_that_the_representations_do_not_divide_is_refused(squares, negatives):
+    with pytest.raises(ValueError, match="batch is 16, expected a multiple of the 3 representations"):
+        fit(fresh(), [squares, negatives, squares], epochs=1, batch=16)
+
+
+def test_a_batch_larger_than_all_representations_together_is_refused(squares, negatives):
+    with pytest.raises(ValueError, match="batch is 98, expected at most the 96 training images"):
+        fit(fresh(), [squares, negatives], epochs=1, batch=98)
 
 
 def test_a_batch_larger_than_the_train_split_is_refused(squares):

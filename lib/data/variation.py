@@ -1,0 +1,23 @@
+"""Seeded variations that the embedded image sets share: a lighting ramp and a change of contrast."""
+
+from collections.abc import Callable
+
+import torch
+
+
+def symmetric(gen: torch.Generator) -> Callable[[float], float]:
+    """A function that draws uniformly from [-half, half]."""
+
+    def uniform(half: float) -> float:
+        return half * (2 * torch.rand((), generator=gen).item() - 1)
+
+    return uniform
+
+
+def illuminate(image: torch.Tensor, uniform: Callable[[float], float], *, light: float, contrast: float):
+    """c·(image·ramp - 1/2) + 1/2 for a C×s×s image: brightness changes linearly by up to ±light from the middle to each
+    edge, contrast by up to ±contrast; not clipped.
+    """
+    across = torch.linspace(-1, 1, image.shape[-1])
+    ramp = 1 + uniform(light) * across[None, None, :] + uniform(light) * across[None, :, None]
+    return (1 + uniform(contrast)) * (image * ramp - 0.5) + 0.5
