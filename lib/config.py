@@ -8,15 +8,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from lib.paths import ROOT
+
+
+def has_table_level(levels: list[int]) -> list[int]:
+    """The tables of paper 4 are at 8/255, so that level must be among those attacked."""
+    if 8 not in levels:
+        raise PydanticCustomError("levels", "expected 8 among the levels (the tables are at 8/255)")
+    return levels
+
 
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Natural], Field(min_length=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 Eps = Annotated[float, Field(ge=0, le=1)]
+Level = Annotated[int, Field(ge=1, le=255)]  # eps in grey levels of 255
+Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(has_table_level)]
+Dots = Literal["floyd_steinberg", "jarvis", "stucki", "atkinson", "bayer"]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 SCHEMA: dict[str, dict[str, Any]] = {
@@ -30,6 +42,28 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "seed": Natural,
         "unreadable": Literal["error", "skip"],
     },
+    "photos_data": {
+        "root": str | None,
+        "classes": Annotated[int, Field(ge=2)] | None,
+        "train": Annotated[int, Field(ge=2)],
+        "validation": Positive,
+        "test": Positive,
+        "size": Annotated[int, Field(ge=48)],
+        "channels": Literal[1, 3],
+        "seed": Natural,
+        "unreadable": Literal["error", "skip"],
+        "quality": Annotated[int, Field(ge=1, le=95)],
+        "bits": Annotated[int, Field(ge=1, le=8)],
+        "tv_weight": Annotated[float, Field(gt=0)],
+        "dots": Dots,
+    },
+    "halftone_gallery": {
+        "photograph": str,
+        "size": Annotated[int, Field(ge=32)],
+        "images": Positive,
+        "noise": Level,
+        "seed": Natural,
+    },
     "faces_train": {
         "networks": Names,
         "seeds": Seeds,
@@ -39,11 +73,28 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "workers": Positive,
         "device": Device,
     },
+    "photos_train": {
+        "network": str,
+        "seeds": Seeds,
+        "epochs": Annotated[int, Field(ge=2)],
+        "batch": Annotated[int, Field(ge=2, multiple_of=2)],
+        "lr": Annotated[float, Field(gt=0, le=1)],
+        "inverse_epochs": Positive,
+        "workers": Positive,
+        "device": Device,
+    },
     "faces_attack": {
         "eps": Annotated[list[Eps], Field(min_length=1)],
         "source": str,
         "images": Positive | None,
         "device": Device,
+    },
+    "photos_attack": {
+        "levels": Levels,
+        "steps": Positive,
+        "images": Positive | None,
+        "seed": Natural,
+        "workers": Positive,
     },
     "faces_gradcam": {
         "modes": Annotated[list[Literal["own_pred", "clean_pred", "true_label"]], Field(min_length=1)],
@@ -51,8 +102,35 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "layer_images": Positive,
         "device": Device,
     },
+    "halftone_activations": {
+        "images": Positive,
+        "level": Level,
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+    },
     "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Annotated[int, Field(ge=100)], "seed": Natural},
     "shift_gallery": {"seed": Natural},
+    "defence_transfer": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural, "workers": Positive},
+    "defence_adaptive": {
+        "images": Positive,
+        "levels": Levels,
+        "steps": Positive,
+        "table_steps": Positive,
+        "long_steps": Positive,
+        "draws": Positive,
+        "noise": Annotated[float, Field(ge=0, le=0.5)],
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+        "workers": Positive,
+    },
+    "imagenet_defences": {
+        "images": Annotated[int, Field(ge=1, le=21)],
+        "levels": Annotated[list[Level], Field(min_length=1)],
+        "steps": Positive,
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+        "workers": Positive,
+    },
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
     "claims_report": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural},
 }

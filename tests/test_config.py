@@ -2,7 +2,9 @@ import pytest
 import yaml
 
 from lib import config
+from lib.defend.halftone import METHODS
 from lib.paths import ROOT
+from lib.report import paper4
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 TUTORIAL = ROOT / "profiles" / "tutorial.yaml"
@@ -22,6 +24,32 @@ GOOD = [  # values at the edge of what is allowed
     ("faces_attack", "device", "mps"),
     ("faces_attack", "device", "cuda:3"),
     ("mod_vid", "resamples", 100),
+    ("photos_data", "root", "~/photos"),
+    ("photos_data", "classes", 2),
+    ("photos_data", "train", 2),
+    ("photos_data", "test", 1),
+    ("photos_data", "size", 48),
+    ("photos_data", "channels", 3),
+    ("photos_data", "quality", 1),
+    ("photos_data", "quality", 95),
+    ("photos_data", "bits", 8),
+    ("photos_data", "tv_weight", 1),
+    ("photos_data", "dots", "bayer"),
+    ("halftone_gallery", "size", 32),
+    ("halftone_gallery", "noise", 255),
+    ("photos_train", "epochs", 2),
+    ("photos_train", "batch", 2),
+    ("photos_train", "inverse_epochs", 1),
+    ("photos_attack", "levels", [8]),
+    ("photos_attack", "levels", [1, 255, 8]),
+    ("photos_attack", "images", None),
+    ("halftone_activations", "level", 1),
+    ("defence_transfer", "resamples", 100),
+    ("defence_adaptive", "levels", [16, 8]),
+    ("defence_adaptive", "noise", 0),
+    ("defence_adaptive", "noise", 0.5),
+    ("imagenet_defences", "images", 21),
+    ("imagenet_defences", "levels", [1]),  # its table is not at 8/255
 ]
 BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("00_start_here", "photograph", 3, "input should be a valid string"),
@@ -49,6 +77,43 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("faces_gradcam", "modes", ["own"], "input should be 'own_pred', 'clean_pred' or 'true_label'"),
     ("mod_vid", "window", None, "input should be a valid integer"),
     ("claims_report", "resamples", 99, "input should be greater than or equal to 100"),
+    ("photos_data", "root", 3, "input should be a valid string"),
+    ("photos_data", "classes", 1, "input should be greater than or equal to 2"),
+    ("photos_data", "train", 1, "input should be greater than or equal to 2"),
+    ("photos_data", "validation", 0, "input should be greater than or equal to 1"),
+    ("photos_data", "test", None, "input should be a valid integer"),
+    ("photos_data", "size", 47, "input should be greater than or equal to 48"),
+    ("photos_data", "channels", 2, "input should be 1 or 3"),
+    ("photos_data", "unreadable", "ignore", "input should be 'error' or 'skip'"),
+    ("photos_data", "quality", 0, "input should be greater than or equal to 1"),
+    ("photos_data", "quality", 96, "input should be less than or equal to 95"),
+    ("photos_data", "bits", 9, "input should be less than or equal to 8"),
+    ("photos_data", "tv_weight", 0.0, "input should be greater than 0"),
+    ("photos_data", "dots", "floyd", "input should be 'floyd_steinberg', 'jarvis', 'stucki', 'atkinson' or 'bayer'"),
+    ("halftone_gallery", "size", 31, "input should be greater than or equal to 32"),
+    ("halftone_gallery", "noise", 256, "input should be less than or equal to 255"),
+    ("photos_train", "network", ["compact/residual"], "input should be a valid string"),
+    ("photos_train", "epochs", 1, "input should be greater than or equal to 2"),
+    ("photos_train", "batch", 33, "input should be a multiple of 2"),
+    ("photos_train", "batch", 0, "input should be greater than or equal to 2"),
+    ("photos_train", "lr", 1.5, "input should be less than or equal to 1"),
+    ("photos_train", "inverse_epochs", 0, "input should be greater than or equal to 1"),
+    ("photos_attack", "levels", [], "list should have at least 1 item"),
+    ("photos_attack", "levels", [8, 0], "input should be greater than or equal to 1"),
+    ("photos_attack", "levels", [8, 256], "input should be less than or equal to 255"),
+    ("photos_attack", "levels", [8, 0.1], "input should be a valid integer"),
+    ("photos_attack", "levels", 8, "input should be a valid list"),
+    ("photos_attack", "steps", 0, "input should be greater than or equal to 1"),
+    ("photos_attack", "workers", 0, "input should be greater than or equal to 1"),
+    ("halftone_activations", "level", 0, "input should be greater than or equal to 1"),
+    ("halftone_activations", "resamples", 99, "input should be greater than or equal to 100"),
+    ("defence_transfer", "workers", 0, "input should be greater than or equal to 1"),
+    ("defence_adaptive", "images", None, "input should be a valid integer"),
+    ("defence_adaptive", "draws", 0, "input should be greater than or equal to 1"),
+    ("defence_adaptive", "noise", -0.1, "input should be greater than or equal to 0"),
+    ("defence_adaptive", "noise", 0.51, "input should be less than or equal to 0.5"),
+    ("imagenet_defences", "images", 22, "input should be less than or equal to 21"),
+    ("imagenet_defences", "levels", [], "list should have at least 1 item"),
 ]
 
 
@@ -102,6 +167,19 @@ def test_a_value_at_the_edge_is_accepted(write, section, name, value):
 @pytest.mark.parametrize(("section", "name", "value", "expected"), BAD)
 def test_a_bad_value_is_one_sentence_with_file_section_parameter_and_value(write, section, name, value, expected):
     assert sentence(write({section: {name: value}})).startswith(f"{section}.{name} is {value!r}: {expected}")
+
+
+@pytest.mark.parametrize("section", ["photos_attack", "defence_adaptive"])
+@pytest.mark.parametrize("levels", [[2, 4, 16], [7, 9], [80]])
+def test_levels_without_that_of_the_tables_are_a_sentence_that_asks_for_it(write, section, levels):
+    found = sentence(write({section: {"levels": levels}}))
+    assert found.startswith(f"{section}.levels is {levels}: ")
+    assert found.endswith(f"expected {paper4.LEVEL} among the levels (the tables are at {paper4.LEVEL}/255)")
+
+
+def test_every_dither_that_the_project_has_can_be_chosen():
+    for dots in METHODS:
+        config.check_section("photos_data", {"dots": dots}, "-p")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])

@@ -73,7 +73,7 @@ def catalogue(
     found += [
         Defence(f"hybrid + {method}", "dither", "hybrid", functools.partial(halftone, method=method))
         for method in METHODS
-        if method != "floyd_steinberg"
+        if method != getattr(halftoned, "keywords", {}).get("method")
     ]
     return found
 

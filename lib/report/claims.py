@@ -12,6 +12,7 @@ interval alone:
 
 import importlib
 import operator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ COLUMNS = [
 ]  # fmt: skip
 RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 STRENGTHS = ("must", "expected", "report")
+
+Tables = Mapping[int, Sequence[pd.DataFrame]]  # paper to its tables, in the order of its estimators' arguments
 
 
 def register() -> list[dict[str, Any]]:
@@ -67,12 +70,10 @@ def sentence(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def evaluate(
-    claim: dict[str, Any], predictions: pd.DataFrame, shift: pd.DataFrame, *, resamples: int, seed: int
-) -> dict[str, Any]:
-    """One row of claims.csv."""
+def evaluate(claim: dict[str, Any], tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
+    """One row of claims.csv. The tables of the claim's paper go to its estimator in their order."""
     module = importlib.import_module(f"lib.report.paper{claim['paper']}")
-    values, statistic = getattr(module, claim["estimate"])(predictions, shift, **claim.get("arguments", {}))
+    values, statistic = getattr(module, claim["estimate"])(*tables[claim["paper"]], **claim.get("arguments", {}))
     found = interval(statistic, values, resamples=resamples, seed=seed)
     verdict, reason = judge(found, claim)
     row = {key: claim.get(key) for key in ("id", "paper", "display", "statement", "strength", "reported")}
@@ -80,9 +81,9 @@ def evaluate(
     return row | {"seeds": values.shape[0], "verdict": verdict, "reason": reason, "command": claim["command"]}
 
 
-def evaluate_all(predictions: pd.DataFrame, shift: pd.DataFrame, *, progress=iter, **options) -> pd.DataFrame:
-    """The whole of claims.csv: one row per claim, columns `COLUMNS`."""
-    rows = [evaluate(claim, predictions, shift, **options) for claim in progress(register())]
+def evaluate_all(tables: Tables, *, progress=iter, **options) -> pd.DataFrame:
+    """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds each paper's saved tidy tables."""
+    rows = [evaluate(claim, tables, **options) for claim in progress(register())]
     return pd.DataFrame(rows)[COLUMNS]
 
 

@@ -14,8 +14,20 @@ from lib.report import displays
 
 RIGHT, WRONG = "#009E73", "#D55E00"  # bluish green and vermillion, distinct for colour-blind readers
 HEAT = "inferno"  # the papers use jet, which invents edges that the map does not have
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#332288", "#882255", "#44AA99")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#999999",
+    "#332288",
+    "#882255",
+    "#44AA99",
+    "#000000",
+)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 
 
 def use_style() -> None:

@@ -133,6 +133,7 @@ def test_error_does_not_wrap_around_to_the_next_row():
 @pytest.mark.parametrize("value", [0, 1])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_black_image_has_no_dot_and_a_white_one_all(method, serpentine, value, dtype):
+    serpentine = serpentine and method != "bayer"
     image = torch.full((2, 3, 9, 5), float(value), dtype=dtype)
     assert torch.equal(halftone(image, method=method, serpentine=serpentine), image.float())
 

@@ -8,18 +8,21 @@ import pytest
 import yaml
 
 from lib.evaluate.bootstrap import Interval
-from lib.report import claims, displays
+from lib.report import claims, displays, paper4, paper5
 from lib.report.paper5 import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
 VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
 FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
+TABLES = {4: ("transfer", "representations", "adaptive"), 5: ("predictions", "shift")}  # what the estimators take
 
 
 @pytest.fixture
-def tables():
-    """Predictions and shift of two seeds and three images: every SSIM is 0.74, and every image stays right."""
+def tables(paper4_tables):
+    """Every paper's tables, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and every image
+    stays right.
+    """
     rows = [
         {"network": network, "family": family, "seed": seed, "arm": arm, "eps": eps, "image": image}
         for network, family in FAMILIES.items()
@@ -31,7 +34,8 @@ def tables():
     predictions = pd.DataFrame(rows).assign(correct=True)
     predictions["psnr"] = predictions["psnr_float"] = -20 * np.log10(predictions["eps"].clip(lower=1e-3))
     arms = [predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS]
-    return predictions, pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
+    shift = pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
+    return {4: paper4_tables, 5: (predictions, shift)}
 
 
 @pytest.fixture
@@ -69,9 +73,17 @@ def test_a_registered_claim_is_complete(claim):
 
 
 @pytest.mark.parametrize("claim", REGISTER, ids=lambda claim: claim["id"])
-def test_the_estimator_of_a_claim_exists_and_takes_its_arguments(claim):
-    estimator = getattr(importlib.import_module(f"lib.report.paper{claim['paper']}"), claim["estimate"])
-    inspect.signature(estimator).bind(None, None, **claim.get("arguments", {}))
+def test_the_estimator_of_a_claim_is_one_of_its_papers_and_takes_its_tables_and_arguments(claim):
+    module = importlib.import_module(f"lib.report.paper{claim['paper']}")
+    estimator = getattr(module, claim["estimate"])
+    assert estimator.__module__ == module.__name__  # none that the module merely imports
+    tables = TABLES[claim["paper"]]
+    bound = inspect.signature(estimator).bind(*tables, **claim.get("arguments", {}))
+    assert {name: bound.arguments[name] for name in tables} == dict(zip(tables, tables, strict=True))
+
+
+def test_papers_with_claims_are_those_with_tables():
+    assert {claim["paper"] for claim in REGISTER} == set(TABLES)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +171,7 @@ def test_the_reason_says_what_was_needed_and_adds_the_note(found, reason):
 
 
 def test_a_claim_about_a_constant_has_an_interval_of_width_zero_and_the_known_verdict(tables):
-    row = claims.evaluate(SSIM | {"reported": 0.75, "tolerance": 0.03}, *tables, resamples=20, seed=0)
+    row = claims.evaluate(SSIM | {"reported": 0.75, "tolerance": 0.03}, tables, resamples=20, seed=0)
     assert row == {
         "id": "P5.99",
         "paper": 5,
@@ -187,51 +199,91 @@ def test_a_claim_about_a_constant_has_an_interval_of_width_zero_and_the_known_ve
     ],
 )
 def test_the_rule_of_a_claim_decides_over_the_same_number(tables, rule, verdict):
-    assert claims.evaluate(SSIM | rule, *tables, resamples=20, seed=0)["verdict"] == verdict
+    assert claims.evaluate(SSIM | rule, tables, resamples=20, seed=0)["verdict"] == verdict
 
 
 def test_an_interval_that_spans_zero_is_the_same_direction(tables):
-    predictions, shift = tables
+    predictions, shift = tables[5]
     rise = np.where(shift["seed"] == 1, 0.3, -0.1)
     moved = shift.assign(nissim=0.2 + np.where(shift["eps"] == 0.1, rise, 0.0))
     claim = CLAIM | {"estimate": "mod_rise", "arguments": {"mode": "own_pred"}, "relation": "> 0"}
-    row = claims.evaluate(claim, predictions, moved, resamples=100, seed=0)
+    row = claims.evaluate(claim, tables | {5: (predictions, moved)}, resamples=100, seed=0)
     assert (row["ours"], row["ci_low"], row["ci_high"]) == pytest.approx((0.1, -0.1, 0.3))  # both seeds, one, the other
     assert row["verdict"] == "same direction"
 
 
 def test_a_resample_on_which_the_estimate_is_undefined_does_not_make_it_certain(tables):
-    predictions, shift = tables
+    predictions, shift = tables[5]
     first = shift["image"] == 0  # the only image that is fooled; a resample without it has no gap
     moved = shift.assign(correct=~first, nissim=np.where(first, np.where(shift["seed"] == 1, 0.5, 0.1), 0.2))
     claim = CLAIM | {"estimate": "failure_gap", "arguments": {"mode": "own_pred", "level": 0.1}, "relation": "> 0"}
-    row = claims.evaluate(claim, predictions, moved, resamples=100, seed=0)
+    row = claims.evaluate(claim, tables | {5: (predictions, moved)}, resamples=100, seed=0)
     assert row["ours"] == pytest.approx(0.1)  # 0.3 in one seed, -0.1 in the other
     assert row["verdict"] != "reproduced"
 
 
 def test_an_estimate_that_is_undefined_on_these_data_is_not_testable(tables):
     claim = CLAIM | {"estimate": "failure_gap", "arguments": {"mode": "own_pred", "level": 0.01}, "relation": "> 0"}
-    row = claims.evaluate(claim | {"undefined": "one outcome only"}, *tables, resamples=20, seed=0)
+    row = claims.evaluate(claim | {"undefined": "one outcome only"}, tables, resamples=20, seed=0)
     assert (row["verdict"], row["reason"]) == ("not testable here", "one outcome only")
     assert np.isnan(row["ours"])
+
+
+def test_an_estimator_gets_the_tables_of_its_paper_in_their_order_and_the_claims_arguments(monkeypatch):
+    seen = []
+
+    def probe(*tables, **arguments):
+        seen.append((tables, arguments))
+        return np.full((2, 3), 0.5), np.mean
+
+    for module in (paper4, paper5):
+        monkeypatch.setattr(module, "probe", probe, raising=False)
+    tables = {5: ["a", "b"], 4: ["c", "d", "e"]}
+    claim = CLAIM | {"estimate": "probe", "relation": "> 0"}
+    claims.evaluate(claim | {"paper": 4, "arguments": {"kind": "tv"}}, tables, resamples=20, seed=0)
+    claims.evaluate(claim, tables, resamples=20, seed=0)
+    assert seen == [(("c", "d", "e"), {"kind": "tv"}), (("a", "b"), {})]
+
+
+@pytest.mark.parametrize(
+    ("estimate", "arguments"),
+    [
+        ("largest_drop", {}),
+        ("least_margin", {"kind": "baseline"}),
+        ("gain_over", {"defences": ["hybrid without halftoning"]}),
+    ],
+)
+def test_a_claim_about_the_held_out_part_is_not_testable_without_one(tables, estimate, arguments):
+    transfer, *others = tables[4]
+    claim = CLAIM | {"paper": 4, "estimate": estimate, "arguments": arguments | {"split": "held_out"}}
+    claim |= {"relation": "> -1"}  # holds for any number
+    assert claims.evaluate(claim, tables, resamples=20, seed=0)["verdict"] == "reproduced"
+    known = {4: (transfer[transfer["split"] == "known"], *others)}
+    row = claims.evaluate(claim, known, resamples=20, seed=0)
+    assert (row["verdict"], row["reason"]) == ("not testable here", "the estimate is undefined on these data")
+    assert np.isnan([row["ours"], row["ci_low"], row["ci_high"]]).all()
 
 
 @pytest.mark.filterwarnings("ignore:An input array is constant")  # the rise of MOD, which is the same for all networks
 def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tables):
     seen = []
-    table = claims.evaluate_all(*tables, resamples=10, seed=0, progress=lambda all_of: seen.extend(all_of) or all_of)
+    table = claims.evaluate_all(tables, resamples=10, seed=0, progress=lambda all_of: seen.extend(all_of) or all_of)
     assert list(table.columns) == claims.COLUMNS
     assert table["id"].tolist() == [claim["id"] for claim in seen] == [claim["id"] for claim in REGISTER]
     assert set(table["verdict"]) <= VERDICTS
-    assert set(table["n"]) == {3}
+    assert table.groupby("paper")["n"].unique().map(list).to_dict() == {4: [10], 5: [3]}
     assert set(table["seeds"]) == {2}
     verdicts = table.set_index("id")["verdict"]
+    assert verdicts["P4.02"] == "not reproduced"  # the hybrid network is 10 points below the grey one
+    assert verdicts["P4.06"] == "not reproduced"  # a drop of 20 points
+    assert verdicts["P4.09"] == "reproduced"  # no image survives I-FGSM or PGD and not FGSM
     assert verdicts["P5.01"] == "reproduced"  # PSNR falls
     assert verdicts["P5.06"] == "not reproduced"  # MOD is the same at every level
     assert verdicts["P5.14"] == "not testable here"  # no image is fooled
     assert verdicts["P5.24"] == "reproduced"  # a mean SSIM of 0.74
     assert verdicts["P5.25"] == "not reproduced"  # and not of 0.41
+    ours = table.set_index("id")["ours"]
+    assert ours[["P4.02", "P4.06", "P4.07"]].tolist() == pytest.approx([-0.1, 0.2, 0.3])
 
 
 # ---- counts

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lib import paths
-from lib.report import claims, displays, gallery
+from lib.report import claims, displays, gallery, paper4
 
 STAGES = {"mod_vid": {"outs": ["build/displays/mod_vid"]}, "shift_gallery": {"outs": ["build/displays/shift_gallery"]}}
 ENTRIES = {
@@ -225,8 +225,73 @@ def test_a_table_of_twelve_rows_is_shown_and_a_longer_one_is_folded(page):
     assert len(long) == 1 + 2 + 13 + 1 + 1
 
 
+def test_the_note_of_a_paper_stands_between_its_heading_and_its_claims_and_nowhere_else(table, monkeypatch):
+    monkeypatch.setattr(gallery, "NOTES", {2: "**Mind** this.", 4: "Not shown."})
+    lines = [line for line in gallery.page([], table, None, size="").splitlines() if line]
+    heading = lines.index(f"## Paper 2 · {gallery.PAPERS[2]}")
+    assert lines[heading + 1 : heading + 3] == ["**Mind** this.", "### Claims"]
+    assert lines.count("**Mind** this.") == 1
+    assert "Not shown." not in lines  # no claims, no displays, no section
+    assert lines[lines.index(f"## Paper 5 · {gallery.PAPERS[5]}") + 1] == "### Claims"
+
+
+def test_the_page_says_what_of_paper_4_is_reconstructed(table):
+    page = gallery.page([], table.assign(paper=4), None, size="")
+    assert f"## Paper 4 · {gallery.PAPERS[4]}\n\n{gallery.NOTES[4]}\n\n### Claims\n" in page
+    for number in paper4.PAPER_TOP5.values():
+        assert f"{100 * number:.2f}" in gallery.NOTES[4]
+
+
+def test_every_note_is_one_paragraph_about_a_known_paper():
+    assert set(gallery.NOTES) <= set(gallery.PAPERS)
+    assert not any("\n" in note for note in gallery.NOTES.values())
+
+
 def test_a_paper_with_claims_and_no_display_has_its_section(table):
     page = gallery.page([], table, None, size="")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         f"## Paper {paper} · {gallery.PAPERS[paper]}" for paper in (2, 5)
     ]
+
+
+# ---- the project's README
+
+
+README = """# Project
+<!-- adaptive: by hand no more -->
+old <!-- claims -->
+<!-- end of adaptive -->
+between
+<!-- claims: generated -->
+old
+<!-- end of claims -->
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "expected"),
+    [
+        ((), README.replace("generated -->\nold\n", "generated -->\n\n| new |\n")),
+        (("claims",), README.replace("generated -->\nold\n", "generated -->\n\n| new |\n")),
+        (("adaptive",), README.replace("no more -->\nold <!-- claims -->\n", "no more -->\n\n| new |\n")),
+    ],
+    ids=["claims-unless-told-otherwise", "claims", "adaptive"],
+)
+def test_a_table_replaces_what_stands_between_its_marks_and_nothing_else(mark, expected):
+    once = gallery.insert(README, "| new |", *mark)
+    assert once == expected
+    assert gallery.insert(once, "| new |", *mark) == once
+
+
+@pytest.mark.parametrize("mark", ["claims", "adaptive"])
+def test_missing_marks_or_marks_out_of_order_are_an_error_that_names_them(mark):
+    marks = rf"^README\.md: the marks `<!-- {mark}:` and `<!-- end of {mark} -->` are missing or out of order$"
+    for text in (
+        "",
+        README.replace(f"<!-- {mark}:", "<!--"),
+        README.replace(f"<!-- end of {mark} -->", ""),
+        f"<!-- end of {mark} --> <!-- {mark}: -->",
+    ):
+        with pytest.raises(ValueError, match=marks):
+            gallery.insert(text, "| new |", mark)
