@@ -25,6 +25,7 @@ Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Natural], Field(min_length=1)]
 Names = Annotated[list[str], Field(min_length=1)]
+Widths = Annotated[list[Positive], Field(min_length=1)]
 Eps = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=1, le=255)]  # eps in grey levels of 255
 Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(has_table_level)]
@@ -64,6 +65,20 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "noise": Level,
         "seed": Natural,
     },
+    "digits_data": {"samples": Annotated[int, Field(ge=3, le=500)] | None, "seed": Natural},
+    "chest_data": {
+        "root": str | None,
+        "train": Positive,
+        "validation": Positive,
+        "test": Positive,
+        "limit": Annotated[int, Field(ge=3)] | None,
+        "size": Annotated[int, Field(ge=48)],
+        "healthy": Annotated[float, Field(ge=0, lt=1)],
+        "marker_with": str | None,
+        "marker_chance": Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)],
+        "seed": Natural,
+        "unreadable": Literal["error", "skip"],
+    },
     "faces_train": {
         "networks": Names,
         "seeds": Seeds,
@@ -82,6 +97,37 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "inverse_epochs": Positive,
         "workers": Positive,
         "device": Device,
+    },
+    "digits_train": {
+        "seeds": Seeds,
+        "epochs": Positive,
+        "batch": Annotated[int, Field(ge=2)],
+        "lr": Annotated[float, Field(gt=0, le=1)],
+        "bottleneck_epochs": Positive,
+        "bottleneck_images": Annotated[int, Field(ge=32)],
+        "workers": Positive,
+        "device": Device,
+    },
+    "chest_train": {
+        "network": str,
+        "seeds": Seeds,
+        "epochs": Positive,
+        "batch": Annotated[int, Field(ge=2)],
+        "lr": Annotated[float, Field(gt=0, le=1)],
+        "workers": Positive,
+        "device": Device,
+    },
+    "chest_autoencoder": {
+        "layer": str,
+        "encoder": Widths,
+        "decoder": Widths,
+        "images": Annotated[int, Field(ge=32)],
+        "epochs": Positive,
+        "lr": Annotated[float, Field(gt=0, le=1)],
+        "shallow": Annotated[float, Field(ge=0)],
+        "deep": Annotated[float, Field(ge=0)],
+        "interpretability": Annotated[float, Field(ge=0)],
+        "workers": Positive,
     },
     "faces_attack": {
         "eps": Annotated[list[Eps], Field(min_length=1)],
@@ -108,6 +154,20 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "resamples": Annotated[int, Field(ge=100)],
         "seed": Natural,
     },
+    "latent_effects": {
+        "images": Positive,
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+        "workers": Positive,
+    },
+    "pixel_effects": {
+        "cases": Positive,
+        "map_cases": Positive,
+        "per_side": Annotated[int, Field(ge=2)],
+        "seed": Natural,
+        "resamples": Annotated[int, Field(ge=100)],
+        "workers": Positive,
+    },
     "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Annotated[int, Field(ge=100)], "seed": Natural},
     "shift_gallery": {"seed": Natural},
     "defence_transfer": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural, "workers": Positive},
@@ -129,6 +189,28 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "steps": Positive,
         "resamples": Annotated[int, Field(ge=100)],
         "seed": Natural,
+        "workers": Positive,
+    },
+    "adversarial_effects": {
+        "images": Positive,
+        "cw_images": Positive,
+        "levels": Annotated[list[Level], Field(min_length=1)],
+        "steps": Positive,
+        "cw_steps": Positive,
+        "cw_searches": Positive,
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+        "workers": Positive,
+    },
+    "true_effects": {
+        "concept_images": Annotated[int, Field(ge=20)],
+        "resamples": Annotated[int, Field(ge=100)],
+        "seed": Natural,
+    },
+    "released_loss": {
+        "images": Annotated[int, Field(ge=32)],
+        "probes": Positive,
+        "epochs": Positive,
         "workers": Positive,
     },
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},

@@ -20,6 +20,7 @@ SHARED = {"config", "paths", "rng", "borrow"}  # any room may use these
 DATA_FILES = {  # what a module reads beside itself, and the module
     "lib/report/displays.py": "lib/report/displays.yaml",
     "lib/report/claims.py": "lib/report/claims.yaml",
+    "lib/report/paper1_schematics.py": "lib/report/paper1_released.csv",
 }
 CLAIMS_MODULES = {f"lib.report.paper{claim['paper']}" for claim in claims.register()}  # imported by name
 

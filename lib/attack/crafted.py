@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.attack.gradient import gradient_signs, ifgsm, perturb, pgd, quantise
+from lib.attack.gradient import Loss, cross_entropy, gradient_signs, ifgsm, perturb, pgd, quantise
 
 ATTACKS = ("fgsm", "ifgsm", "pgd")
 
@@ -28,12 +28,13 @@ def craft(
     steps: int = 10,
     seed: int = 0,
     batch: int = 120,
+    loss: Loss = cross_entropy,
 ) -> torch.Tensor:
     """The attacked images, N×C×H×W in [0,1] on the 8-bit grid.
 
     Args:
         attack: "fgsm", "ifgsm" or "pgd"; level: eps in grey levels of 255.
-        steps: of the iterated attacks; seed: of PGD's random starts (image i from (seed, i)).
+        steps: of the iterated attacks; seed: of PGD's random starts (image i from (seed, i)); loss: what they ascend.
 
     Raises ValueError for an unknown attack.
     """
@@ -41,15 +42,16 @@ def craft(
         raise ValueError(f"attack {attack!r} is unknown, expected one of {', '.join(ATTACKS)}")
     eps = level / 255
     if attack == "fgsm":
-        return perturb(images, gradient_signs(network, images, labels, batch=batch), eps)
+        return perturb(images, gradient_signs(network, images, labels, batch=batch, loss=loss), eps)
     attacked = []
     for start in range(0, len(images), batch):
         part = images[start : start + batch], labels[start : start + batch]
         if attack == "ifgsm":
-            attacked.append(ifgsm(network, *part, eps=eps, steps=steps))
+            attacked.append(ifgsm(network, *part, eps=eps, steps=steps, loss=loss))
         else:
             indices = range(start, start + len(part[0]))
-            attacked.append(pgd(network, *part, eps=eps, steps=steps, step_size=eps / 4, seed=seed, indices=indices))
+            options = {"step_size": eps / 4, "seed": seed, "indices": indices, "loss": loss}
+            attacked.append(pgd(network, *part, eps=eps, steps=steps, **options))
     return quantise(torch.cat(attacked))
 
 

@@ -28,6 +28,11 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits, labels, reduction="sum")
 
 
+def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sum over the batch and over K labels of the binary cross-entropy; labels N×K zeros and ones."""
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum")
+
+
 def fgsm(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, eps: float, **options) -> torch.Tensor:
     """Fast gradient (sign) method: one step of length eps. Cost: one forward and one backward pass."""
     return gradient_attack(model, images, labels, eps=eps, steps=1, step_size=eps, **options)

@@ -1,7 +1,8 @@
 """One form for every labelled image set: small sets are a packed array, large ones an index of files read lazily.
 
 On disk a data set is a folder: `dataset.json` (classes, source line, image form, counts), `index.csv` (one row per
-image: label, split and, for a lazy set, its file) and, for a packed set, `images.npy` (uint8, N×C×H×W).
+image: label, split and, for a lazy set, its file; several labels are joined by "|", none is empty) and, for a packed
+set, `images.npy` (uint8, N×C×H×W).
 Downstream code calls `batch(indices)` and does not know which kind it holds.
 """
 
@@ -20,7 +21,9 @@ SPLITS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images with labels (N indices), splits (N names) and class names; `source` is the line that captions print."""
+    """Images with labels (N indices, or N×K zeros and ones where an image may have several or none of the K classes),
+    splits (N names) and class names; `source` is the line that captions print.
+    """
 
     labels: torch.Tensor
     split: np.ndarray
@@ -34,6 +37,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have several labels or none."""
+        return self.labels.dim() == 2
 
     def batch(self, indices) -> torch.Tensor:
         """The images at `indices` as float32 N×C×H×W in [0,1]."""
@@ -58,8 +66,9 @@ class Dataset:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "images.npy").unlink(missing_ok=True)  # of a packed set that was there before
         card = {"classes": self.classes, "source": self.source, "channels": self.channels, "size": self.size}
-        (folder / "dataset.json").write_text(json.dumps(card | {"counts": self.counts}, indent=1) + "\n")
-        index = pd.DataFrame({"label": self.labels.numpy(), "split": self.split})
+        card |= {"multi_label": self.multi_label, "counts": self.counts}
+        (folder / "dataset.json").write_text(json.dumps(card, indent=1) + "\n")
+        index = pd.DataFrame({"label": written(self.labels), "split": self.split})
         if self.images is not None:
             np.save(folder / "images.npy", self.images, allow_pickle=False)
         else:
@@ -84,15 +93,33 @@ class Dataset:
     def load(cls, folder: Path) -> "Dataset":
         """Read a folder written by `save`."""
         card = json.loads((folder / "dataset.json").read_text())
-        index = pd.read_csv(folder / "index.csv", dtype={"split": str})
+        index = pd.read_csv(folder / "index.csv", dtype={"label": str, "split": str}, keep_default_na=False)
+        several = card.pop("multi_label")
         packed = folder / "images.npy"
         return cls(
-            labels=torch.from_numpy(index["label"].to_numpy().copy()),
+            labels=read_labels(index["label"], classes=len(card["classes"]) if several else None),
             split=index["split"].to_numpy(dtype=object),
             images=np.load(packed, mmap_mode="r", allow_pickle=False) if packed.exists() else None,
             files=index["file"].tolist() if "file" in index else None,
             **card,
         )
+
+
+def written(labels: torch.Tensor) -> list[str]:
+    """Labels as text: the index, or several joined by "|"."""
+    if labels.dim() == 1:
+        return [str(label) for label in labels.tolist()]
+    return ["|".join(str(label) for label in row.nonzero()[:, 0].tolist()) for row in labels]
+
+
+def read_labels(texts, *, classes: int | None) -> torch.Tensor:
+    """What `written` wrote: N indices, or with `classes` N×classes zeros and ones."""
+    if classes is None:
+        return torch.tensor([int(text) for text in texts], dtype=torch.int64)
+    labels = torch.zeros(len(texts), classes, dtype=torch.int64)
+    for row, text in zip(labels, texts, strict=True):
+        row[[int(label) for label in text.split("|") if label]] = 1
+    return labels
 
 
 def read_image(file: str | Path, *, channels: int, size: int) -> np.ndarray:

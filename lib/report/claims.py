@@ -11,8 +11,9 @@ interval alone:
 """
 
 import importlib
+import inspect
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ COLUMNS = [
 RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 STRENGTHS = ("must", "expected", "report")
 
-Tables = Mapping[int, Sequence[pd.DataFrame]]  # paper to its tables, in the order of its estimators' arguments
+Tables = Mapping[int, Mapping[str, pd.DataFrame]]  # paper: its tables, by the names of its estimators' arguments
 
 
 def register() -> list[dict[str, Any]]:
@@ -71,9 +72,11 @@ def sentence(*parts: str) -> str:
 
 
 def evaluate(claim: dict[str, Any], tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
-    """One row of claims.csv. The tables of the claim's paper go to its estimator in their order."""
-    module = importlib.import_module(f"lib.report.paper{claim['paper']}")
-    values, statistic = getattr(module, claim["estimate"])(*tables[claim["paper"]], **claim.get("arguments", {}))
+    """One row of claims.csv. The claim's estimator gets those tables of its paper that it has arguments for."""
+    estimator = getattr(importlib.import_module(f"lib.report.paper{claim['paper']}"), claim["estimate"])
+    wanted = inspect.signature(estimator).parameters
+    given = {name: table for name, table in tables[claim["paper"]].items() if name in wanted}
+    values, statistic = estimator(**given, **claim.get("arguments", {}))
     found = interval(statistic, values, resamples=resamples, seed=seed)
     verdict, reason = judge(found, claim)
     row = {key: claim.get(key) for key in ("id", "paper", "display", "statement", "strength", "reported")}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib import paths
-from lib.report import displays, paper4, tables
+from lib.report import displays, paper1, paper4, tables
 
 PAPERS = {
     1: "Yang et al., ICIP 2019: causal effect of a network's features",
@@ -18,6 +18,12 @@ PAPERS = {
 }
 
 NOTES = {
+    1: "**What is reconstructed.** The paper's text, figures and tables were not obtainable; its abstract, reading "
+    "notes and the released notebooks were. C1 to C9 are companion experiments in the form of those notebooks, with "
+    "the method the paper describes; X1.7 quotes the numbers that could be verified. **Phantoms.** All chest images "
+    "are drawn (on real lung outlines, with sizes, places and co-occurrence of findings from the NIH tables); they are "
+    "not radiographs, and nothing here speaks about patients. The network has several labels per image; the paper's "
+    "has a softmax.",
     4: "**What is reconstructed.** Only the abstract, Fig. 1 and the abstract of the thesis behind the paper were "
     "obtainable. Established are the method, the names of the three attacks, three top-5 numbers (80.97, 78.77 and "
     "81.56 % of the hybrid model under FGSM, I-FGSM and PGD) and “about 10 % better on average”. Architecture, "
@@ -90,8 +96,8 @@ def page(cards: list[dict], claims: pd.DataFrame, read_table, *, size: str) -> s
 
 
 def paper_of(display: str) -> int:
-    """The paper a display belongs to: the number after its letter."""
-    return int(display[1:].split(".")[0])
+    """The paper a display belongs to: the number after its letter; C are the companion experiments of paper 1."""
+    return 1 if display.startswith("C") else int(display[1:].split(".")[0])
 
 
 def verdicts(claims: pd.DataFrame, *, reasons: bool = True) -> str:
@@ -152,6 +158,8 @@ def main() -> None:
     text = insert(readme.read_text(), readme_table(pd.read_csv(results / "claims.csv")))
     adaptive = pd.read_csv(results / "tables" / f"{displays.stem('T4.5')}.csv")
     text = insert(text, tables.markdown(paper4.transfer_beside_adaptive(adaptive)), "adaptive")
+    ranking = pd.read_csv(results / "tables" / f"{displays.stem('X1.6')}.csv")
+    text = insert(text, tables.markdown(paper1.ranking_in_short(ranking)), "effects")
     part = readme.with_name(".part.README.md")
     part.write_text(text)
     part.replace(readme)

@@ -5,13 +5,12 @@ Everything starts from a cube: seeds × images × conditions of top-1 or top-5. 
 it holds and every setting are reconstructed (`results/README.md` says so too).
 """
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pandas as pd
 
 from lib.evaluate.bootstrap import interval
 from lib.evaluate.defence import area
+from lib.report.cubes import Condition, cube, mean_row, untestable
 
 ATTACKS = ("fgsm", "ifgsm", "pgd")
 TITLES = {"clean": "clean", "fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}
@@ -22,26 +21,6 @@ BASELINES = ("jpeg", "bits", "tv", "median")
 SPLITS = ("known", "held_out")
 METRICS = ("top1", "top5")
 
-Statistic = Callable[[np.ndarray], float]
-Condition = dict[str, str | int]
-
-
-def cube(rows: pd.DataFrame, metric: str, conditions: Iterable[Condition]) -> np.ndarray:
-    """seeds × images × conditions of `metric` (top1, top5); a condition fixes columns, e.g. {"attack": "pgd"}.
-
-    Raises ValueError if a condition does not hold one row per seed and image.
-    """
-    layers = []
-    for condition in conditions:
-        chosen = rows[np.logical_and.reduce([rows[column] == value for column, value in condition.items()])]
-        if chosen.empty or chosen.duplicated(["seed", "image"]).any():
-            raise ValueError(f"{condition}: {len(chosen)} rows, expected one per seed and image")
-        layers.append(chosen.pivot(index="seed", columns="image", values=metric))
-        same = layers[0].index.equals(layers[-1].index) and layers[0].columns.equals(layers[-1].columns)
-        if len(chosen) != layers[-1].size or not same:
-            raise ValueError(f"{condition}: {len(chosen)} rows, expected one per seed and image, the same in all")
-    return np.stack([layer.to_numpy(float) for layer in layers], axis=-1)
-
 
 def under(attack: str, *, defence: str = HYBRID, split: str = "known", level: int = LEVEL) -> Condition:
     """The condition of one defence under one transferred attack ("clean" has level 0)."""
@@ -51,17 +30,6 @@ def under(attack: str, *, defence: str = HYBRID, split: str = "known", level: in
 def has(rows: pd.DataFrame, split: str) -> bool:
     """Whether the rows contain a split (a user's image folder has no held-out regions)."""
     return split in set(rows["split"])
-
-
-def untestable() -> tuple[np.ndarray, Statistic]:
-    """What an estimator returns where the data do not have what it needs."""
-    return np.full((1, 1), np.nan), lambda values: np.nan
-
-
-def mean_row(values: np.ndarray, metric: str, **options) -> dict[str, float]:
-    """{metric, metric_low, metric_high} of seeds × images."""
-    found = interval(np.mean, values, **options)
-    return {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
 
 
 # tables

@@ -40,6 +40,7 @@ def load(file: Path, *, device: str = "cpu", source=None) -> Network:
         source or facts["name"],
         **{key: facts[key] for key in ("classes", "channels", "size", "seed", "mean", "std", "cam_layers")},
     )
+    network.card["multi_label"] = facts["multi_label"]
     try:
         network.load_state_dict(load_file(file))
     except RuntimeError as error:  # torch's own message lists every mismatch over many lines

@@ -1,4 +1,4 @@
-"""Compact networks with the building blocks of six families, for 64×64 images on a CPU (14 to 40 MFLOP each).
+"""Compact networks with the building blocks of eight families, for 64×64 images on a CPU (14 to 45 MFLOP each).
 
 Each family keeps the block that names it, at reduced width and depth; the last feature map of the first five is 8×8 at
 64 px, because the structural similarity of smaller maps degenerates. Inputs N×C×H×W (already normalised), outputs
@@ -13,10 +13,13 @@ resnet_deep  deep    the same, twice as many blocks                             
 inception    wide    parallel 1×1, 3×3, double 3×3 and pooling branches         Szegedy et al., CVPR 2016
 xception     wide    depthwise separable convolutions with shortcuts            Chollet, CVPR 2017
 residual     deep    two 3×3 convolutions with a shortcut                       He et al., CVPR 2016
+gap          plain   3×3 convolutions, global average pooling, one linear layer  Zhou et al., CVPR 2016 (CAM)
+digits       plain   two convolutions, two linear layers, for 28×28 images      released code of Yang et al., 2019
 ===========  ======  =========================================================  ===============================
 
 `residual` is the plain residual network of the halftoning study (14 MFLOP): a 5×5 stem with stride 2 and max pooling,
-the form of ResNet-18. Its last map is 4×4 at 64 px.
+the form of ResNet-18. Its last map is 4×4 at 64 px. `gap` and `digits` are the networks of the causal-effect study: in
+neither does a shortcut cross a stage, so a stage can be cut open; `digits` has no batch normalisation.
 
 "deep" and "wide" are the labels of Chakraborty et al. (CVPRW 2022), not a property measured here.
 
@@ -34,6 +37,8 @@ FAMILIES = {
     "inception": "wide",
     "xception": "wide",
     "residual": "deep",
+    "gap": "plain",
+    "digits": "plain",
 }
 
 
@@ -120,6 +125,33 @@ class Residual(Staged):
         self.head = average_head(128, classes)
 
 
+class Gap(Staged):
+    """Plain convolutions, global average pooling and one linear layer: the class activation map is exact."""
+
+    def __init__(self, classes: int, channels: int, size: int) -> None:
+        super().__init__()
+        self.stem = conv(channels, 16, 3, 2)
+        self.stage1 = conv(16, 24)
+        self.stage2 = conv(24, 48, 3, 2)
+        self.stage3 = conv(48, 64)
+        self.stage4 = nn.Sequential(conv(64, 96, 3, 2), conv(96, 96))
+        self.head = average_head(96, classes)
+
+
+class Digits(Staged):
+    """3×3 convolutions with 32 and 64 channels, each followed by ReLU and max pooling; 256 hidden units."""
+
+    stages = ("stage1", "stage2")
+
+    def __init__(self, classes: int, channels: int, size: int) -> None:
+        super().__init__()
+        self.stem = nn.Identity()
+        self.stage1 = nn.Sequential(nn.Conv2d(channels, 32, 3), nn.ReLU())
+        self.stage2 = nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2))
+        cells = ((size - 2) // 2 - 2) // 2
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(64 * cells**2, 256), nn.ReLU(), nn.Linear(256, classes))
+
+
 class ResNet(Staged):
     """Bottleneck residual network; `blocks` per stage."""
 
@@ -201,13 +233,16 @@ def compact(name: str, *, classes: int, channels: int, size: int) -> nn.Module:
     """The compact network of that family for `channels`×`size`×`size` images.
 
     Raises ValueError for an unknown name or an image side below 48 px (the last map would be smaller than 6×6, of the
-    residual network 3×3).
+    residual network 3×3); "digits" takes images from 16 px.
     """
     if name not in FAMILIES:
         raise ValueError(f"compact network {name!r} is unknown, expected one of {', '.join(FAMILIES)}")
-    if size < 48:
-        raise ValueError(f"image size {size} is too small for compact networks, expected at least 48 (a 6×6 last map)")
+    least = 16 if name == "digits" else 48
+    if size < least:
+        what = "a 6×6 last map" if least == 48 else "a 2×2 last map"
+        raise ValueError(f"image size {size} is too small for compact/{name}, expected at least {least} ({what})")
     if name == "resnet_deep":
         return ResNet(classes, channels, size, blocks=(2, 4, 4, 2))
     families = {"vgg": VGG, "resnet": ResNet, "inception": Inception, "xception": Xception, "residual": Residual}
+    families |= {"gap": Gap, "digits": Digits}
     return families[name](classes, channels, size)

@@ -58,7 +58,8 @@ def train(
 ) -> pd.DataFrame:
     """Train every run, in this order; write `LABEL_SEED.safetensors` and its card into `folder`; return one row per
     run and epoch (network: the label, seed, epoch, loss, accuracies). Of several representations the test accuracy and
-    the card's are the first one's. Raises ValueError if two runs share label and seed.
+    the card's are the first one's; where images have several labels, AUROC stands for accuracy. Raises ValueError if
+    two runs share label and seed.
 
     Args:
         workers: processes; one thread each on a CPU.
@@ -109,7 +110,7 @@ def train(
 
 def cost(name: str) -> int:
     """Longest first, so that no core idles at the end; unknown networks first of all."""
-    order = ["xception", "resnet_deep", "inception", "resnet", "vgg", "residual"]
+    order = ["xception", "resnet_deep", "gap", "inception", "resnet", "vgg", "residual", "digits"]
     return order.index(zoo.short(name)) if zoo.short(name) in order else -1
 
 
@@ -120,6 +121,7 @@ def train_one(job: dict) -> pd.DataFrame:
     network = zoo.create(
         job["name"], classes=len(first.classes), channels=first.channels, size=first.size, seed=job["seed"]
     )
+    network.card["multi_label"] = first.multi_label
     identity = {"network": job["label"], "seed": job["seed"]}
     history = fit.fit(
         network,
@@ -130,10 +132,12 @@ def train_one(job: dict) -> pd.DataFrame:
         progress=lambda row: _updates.put(identity | row),
         **job["options"],
     )
-    measured = {split: fit.accuracy(network, first, first.indices(split)) for split in ("validation", "test")}
+    measure = fit.metric(first)
+    measured = {split: fit.score(network, first, first.indices(split)) for split in ("validation", "test")}
     file = Path(job["folder"]) / f"{identity['network']}_{job['seed']}.safetensors"
-    checkpoint.save(network, file, accuracy=measured, epochs=job["options"]["epochs"], source=first.source)
-    return history.assign(**identity, family=network.card["family"], test_accuracy=measured["test"])
+    checkpoint.save(network, file, **{measure: measured}, epochs=job["options"]["epochs"], source=first.source)
+    facts = {"family": network.card["family"], f"test_{measure}": measured["test"]}
+    return history.assign(**identity, **facts)
 
 
 def start_worker(updates, parent: int, device: str) -> None:

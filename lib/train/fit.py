@@ -1,6 +1,9 @@
 """Train one classifier: AdamW, one-cycle learning rate, cross-entropy, the best epoch on validation kept.
 
-    min_θ  mean_i  -log softmax( f_θ(x_i) )_{y_i}
+    min_θ  mean_i  -log softmax( f_θ(x_i) )_{y_i}                                          one label per image
+    min_θ  mean_ik -[ y_ik log σ(f_θ(x_i)_k) + (1 - y_ik) log(1 - σ(f_θ(x_i)_k)) ]         several labels or none
+
+The score on validation is the accuracy, with several labels the mean AUROC over the classes.
 
 Given several representations of the same images (grey and halftone, say), training is hybrid: every batch holds
 equally many images of each, and an epoch shows each image once in each representation, so an epoch of two
@@ -17,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from lib.borrow import borrowed, device_of
@@ -44,7 +48,8 @@ def fit(
         dataset: one data set, or several representations of it (same order, labels and splits).
         epochs, batch, lr, weight_decay: of AdamW with a one-cycle schedule whose peak is `lr`.
         resume: file for the state after each epoch; if it exists the run continues from it.
-        progress: called with each epoch's row (epoch, loss, train_accuracy, validation_accuracy).
+        progress: called with each epoch's row (epoch, loss, train_accuracy, validation_accuracy; with several labels
+            validation_auroc, and train_accuracy is the share of right label decisions).
 
     Raises ValueError if the train split is smaller than a batch's share of it, if the representations differ in labels
     or splits or do not divide the batch; RuntimeError if the loss is not finite.
@@ -56,7 +61,8 @@ def fit(
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     rows: list[dict] = []
-    best: dict = {"validation_accuracy": -1.0, "weights": None}
+    measure = metric(views[0])
+    best: dict = {"score": -1.0, "weights": None}
     if resume is not None and resume.exists():
         state = torch.load(resume, weights_only=True)
         network.load_state_dict(state["network"])
@@ -69,13 +75,11 @@ def fit(
             row = {"epoch": epoch + 1} | train_epoch(
                 network, views, train, optimizer, schedule, share=share, gen=generator(seed, epoch), device=device
             )
-        row["validation_accuracy"] = float(
-            np.mean([accuracy(network, view, view.indices("validation")) for view in views])
-        )
-        rows.append(row)
-        if row["validation_accuracy"] > best["validation_accuracy"]:
+        found = float(np.mean([score(network, view, view.indices("validation")) for view in views]))
+        rows.append(row | {f"validation_{measure}": found})
+        if found > best["score"]:
             weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-            best = {"validation_accuracy": row["validation_accuracy"], "weights": weights}
+            best = {"score": found, "weights": weights}
         if resume is not None:
             state = {
                 "network": network.state_dict(),
@@ -87,7 +91,7 @@ def fit(
             part = resume.with_name(f".part.{resume.name}")
             torch.save(state, part)
             part.replace(resume)
-        progress(row)
+        progress(rows[-1])
 
     network.load_state_dict(best["weights"])
     network.eval()
@@ -114,7 +118,7 @@ def train_epoch(network, views, train, optimizer, schedule, *, share, gen, devic
     mean loss and accuracy.
     """
     network.train()
-    losses, correct = [], 0
+    losses, correct, decisions = [], 0, 0
     orders = [torch.randperm(len(train), generator=gen).numpy() for _ in views]
     for start in range(0, len(train) - share + 1, share):
         images, labels = [], []
@@ -125,17 +129,18 @@ def train_epoch(network, views, train, optimizer, schedule, *, share, gen, devic
         labels = torch.cat(labels).to(device)
         images = torch.cat(images).to(device).contiguous(memory_format=torch.channels_last)
         logits = network(images)
-        loss = F.cross_entropy(logits, labels)
+        loss = classification_loss(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
         losses.append(loss.detach())
-        correct += (logits.detach().argmax(1) == labels).sum()
+        correct += right(logits.detach(), labels).sum()
+        decisions += labels.numel()
     mean = torch.stack(losses).mean().item()
     if not np.isfinite(mean):
         raise RuntimeError(f"the training loss of {network.card['name']} is {mean}: lower `lr`")
-    return {"loss": mean, "train_accuracy": correct.item() / (len(losses) * share * len(views))}
+    return {"loss": mean, "train_accuracy": correct.item() / decisions}
 
 
 @torch.no_grad()
@@ -151,5 +156,41 @@ def predict(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray, *, 
 
 
 def accuracy(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
-    """Share of the images at `indices` whose largest logit is at their label."""
-    return (predict(network, dataset, indices).argmax(1) == dataset.labels[indices]).float().mean().item()
+    """Share of the images at `indices` whose largest logit is at their label (of several labels: of the decisions
+    logit > 0 that are right).
+    """
+    return right(predict(network, dataset, indices), dataset.labels[indices]).float().mean().item()
+
+
+def auroc(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
+    """Mean over the classes of the area under the ROC curve; classes without both kinds of images are left out.
+
+    Raises ValueError if no class is left.
+    """
+    logits, labels = predict(network, dataset, indices).numpy(), dataset.labels[indices].numpy()
+    both = [k for k in range(labels.shape[1]) if 0 < labels[:, k].sum() < len(labels)]
+    if not both:
+        raise ValueError(f"no class has both positive and negative images among {len(labels)}, expected at least one")
+    return float(np.mean([roc_auc_score(labels[:, k], logits[:, k]) for k in both]))
+
+
+def metric(dataset: Dataset) -> str:
+    """What `score` measures on this data set: "accuracy" or "auroc"."""
+    return "auroc" if dataset.multi_label else "accuracy"
+
+
+def score(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
+    """Accuracy, of several labels the mean AUROC."""
+    return (auroc if dataset.multi_label else accuracy)(network, dataset, indices)
+
+
+def classification_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of N class indices, binary cross-entropy of N×K zeros and ones."""
+    if labels.dim() == 1:
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+
+
+def right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Which decisions are right: N booleans, or N×K for several labels."""
+    return logits.argmax(1) == labels if labels.dim() == 1 else (logits > 0) == labels.bool()

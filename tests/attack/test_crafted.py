@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lib.attack.crafted import ATTACKS, craft, load, save
-from lib.attack.gradient import fgsm, gradient_signs, ifgsm, perturb, pgd, quantise, random_start
+from lib.attack.gradient import binary_cross_entropy, fgsm, gradient_signs, ifgsm, perturb, pgd, quantise, random_start
 from lib.rng import generator, seeded
 
 every_attack = pytest.mark.parametrize("attack", ATTACKS)
@@ -169,6 +169,60 @@ def test_the_network_and_the_images_are_left_as_they_were(convolutional, images,
 def test_an_unknown_attack_is_an_error_that_lists_the_known_ones(straight, images, labels, attack):
     with pytest.raises(ValueError, match=f"^attack '{attack}' is unknown, expected one of fgsm, ifgsm, pgd$"):
         craft(straight, images, labels, attack=attack, level=8)
+
+
+# ---- several labels
+
+
+@pytest.fixture
+def several():
+    """Zeros and ones for two labels: both, either, none."""
+    return torch.tensor([[1, 0], [1, 1], [0, 0], [0, 1], [1, 0], [0, 0], [1, 1]])
+
+
+@every_attack
+@pytest.mark.parametrize("level", [2, 16])
+def test_several_labels_are_attacked_on_the_8_bit_grid_inside_the_ball(bent, images, several, attack, level):
+    images = images.double()
+    attacked = craft(bent, images, several, attack=attack, level=level, loss=binary_cross_entropy)
+    with torch.no_grad():
+        before, after = (
+            nn.functional.binary_cross_entropy_with_logits(bent(given), several.double(), reduction="none").sum(1)
+            for given in (images, attacked)
+        )
+    assert (after > before).all()
+    pixels, clean = (values.mul(255).round() for values in (attacked, images))
+    assert torch.equal(attacked, pixels / 255)
+    assert (pixels - clean).abs().max() == level
+    assert ((pixels >= 0) & (pixels <= 255)).all()
+
+
+def test_on_a_linear_network_fgsm_follows_the_evidence_weighted_by_what_the_probabilities_lack(straight, images):
+    labels = torch.tensor([[1, 0]]).expand(7, -1)
+    weights = straight[1].weight.detach()
+    p = straight(images).detach().sigmoid()
+    signs = ((p - labels) @ weights).sign().reshape(images.shape)
+    found = craft(straight, images, labels, attack="fgsm", level=8, loss=binary_cross_entropy)
+    assert torch.equal(grey_levels(found).round(), (grey_levels(images) + 8 * signs).clamp(0, 255).round())
+
+
+@every_attack
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_image_of_several_labels_is_attacked_alone_as_in_any_batch(bent, images, several, attack, batch):
+    images = images.double()
+    options = {"attack": attack, "level": 8, "seed": 5, "steps": 2, "loss": binary_cross_entropy}
+    expected = craft(bent, images, several, **options)
+    assert torch.equal(craft(bent, images, several, batch=batch, **options), expected)
+
+
+@every_attack
+def test_the_loss_makes_the_attack(bent, images, labels, attack):
+    """With one label per image, the two losses see different gradients."""
+    images, one_hot = images.double(), torch.eye(2, dtype=torch.long)[labels]
+    one = craft(bent, images, labels, attack=attack, level=8)
+    assert not torch.equal(craft(bent, images, one_hot, attack=attack, level=8, loss=binary_cross_entropy), one)
+    soft = craft(bent, images, one_hot, attack=attack, level=8, loss=lambda z, y: -(z.log_softmax(1) * y).sum())
+    assert torch.equal(soft, one)
 
 
 # ---- files

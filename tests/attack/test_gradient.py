@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.attack.gradient import (
+    binary_cross_entropy,
     cross_entropy,
     direction,
     fgsm,
@@ -383,3 +384,21 @@ def test_cross_entropy_is_the_sum_over_the_batch():
     logits = torch.tensor([[0.0, 0.0], [0.0, torch.log(torch.tensor(3.0))]])
     expected = torch.log(torch.tensor(2.0)) + torch.log(torch.tensor(4 / 3))
     assert torch.allclose(cross_entropy(logits, torch.tensor([0, 1])), expected, rtol=2 * ULP, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.long, torch.bool])
+def test_binary_cross_entropy_is_the_sum_over_the_batch_and_the_labels(dtype):
+    logits = torch.tensor([[0.0, 2.0, -1.0], [-3.0, 0.5, 0.0]]).double()
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0]])
+    p = logits.sigmoid()
+    expected = -torch.where(labels.bool(), p.log(), (1 - p).log()).sum()
+    found = binary_cross_entropy(logits, labels.to(dtype))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert torch.equal(found, F.binary_cross_entropy_with_logits(logits, labels.double(), reduction="sum"))
+
+
+def test_the_gradient_of_binary_cross_entropy_is_what_the_probabilities_lack():
+    logits = torch.tensor([[0.0, 2.0, -90.0], [-3.0, 90.0, 0.0]]).double().requires_grad_()
+    labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
+    found = torch.autograd.grad(binary_cross_entropy(logits, labels), logits)[0]
+    assert torch.allclose(found, logits.detach().sigmoid() - labels, rtol=0, atol=1e-12)

@@ -97,6 +97,74 @@ def test_the_length_is_the_number_of_images(packed, lazy):
     assert len(packed) == len(lazy) == 10
 
 
+# several labels or none
+
+
+SEVERAL = [[0, 0, 1], [0, 0, 0], [1, 0, 1], [0, 1, 0], [1, 1, 1]] * 2
+
+
+@pytest.fixture(params=["packed", "lazy"])
+def multi_hot(request):
+    """Ten images with one label, none or several of three classes."""
+    dataset = request.getfixturevalue(request.param)
+    return dataclasses.replace(dataset, labels=torch.tensor(SEVERAL), classes=["ä", "b", "c|d"])
+
+
+def test_several_labels_are_loaded_as_they_were(multi_hot, tmp_path):
+    multi_hot.save(tmp_path / "saved")
+    loaded = Dataset.load(tmp_path / "saved")
+    assert loaded.multi_label
+    assert loaded.labels.dtype == torch.int64
+    assert loaded.labels.tolist() == SEVERAL
+    assert loaded.classes == multi_hot.classes
+    assert loaded.files == multi_hot.files
+    assert torch.equal(loaded.batch(range(10)), multi_hot.batch(range(10)))
+
+
+def test_several_labels_are_joined_and_none_is_empty(multi_hot, tmp_path):
+    multi_hot.save(tmp_path)
+    lines = (tmp_path / "index.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[:6]] == ["label", "2", "", "0|2", "1", "0|1|2"]
+
+
+def test_labels_of_a_set_without_any_finding_keep_their_columns(packed, tmp_path):
+    dataset = dataclasses.replace(packed, labels=torch.zeros(10, 3, dtype=torch.int64), classes=list("abc"))
+    dataset.save(tmp_path)
+    loaded = Dataset.load(tmp_path)
+    assert loaded.multi_label
+    assert torch.equal(loaded.labels, dataset.labels)
+
+
+def test_one_class_that_is_there_or_not_stays_multi_label(packed, tmp_path):
+    dataset = dataclasses.replace(packed, labels=torch.tensor([[0], [1]] * 5), classes=["a"])
+    dataset.save(tmp_path)
+    assert Dataset.load(tmp_path).labels.tolist() == [[0], [1]] * 5
+
+
+@pytest.mark.parametrize("kind", ["packed", "lazy"])
+def test_one_label_per_image_is_written_as_its_index(kind, request, tmp_path):
+    dataset = request.getfixturevalue(kind)
+    assert not dataset.multi_label
+    dataset.save(tmp_path / "saved")
+    loaded = Dataset.load(tmp_path / "saved")
+    assert not loaded.multi_label
+    assert loaded.labels.dtype == torch.int64
+    assert loaded.labels.tolist() == [0] * 5 + [1] * 5
+    lines = (tmp_path / "saved" / "index.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["label", *"0000011111"]
+
+
+def test_a_view_keeps_several_labels(multi_hot, tmp_path):
+    multi_hot.save_view(tmp_path / "view", lambda images: 1 - images)
+    assert Dataset.load(tmp_path / "view").labels.tolist() == SEVERAL
+
+
+def test_the_indices_of_a_split_do_not_depend_on_the_labels(multi_hot, packed):
+    for split in ("train", "validation", "test"):
+        assert np.array_equal(multi_hot.indices(split), packed.indices(split))
+    assert len(multi_hot) == 10
+
+
 # another representation
 
 

@@ -8,20 +8,24 @@ import pytest
 import yaml
 
 from lib.evaluate.bootstrap import Interval
-from lib.report import claims, displays, paper4, paper5
+from lib.report import claims, displays, paper1, paper4, paper5
 from lib.report.paper5 import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
 VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
 FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
-TABLES = {4: ("transfer", "representations", "adaptive"), 5: ("predictions", "shift")}  # what the estimators take
+TABLES = {  # what the estimators may take
+    1: ("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+    4: ("transfer", "representations", "adaptive"),
+    5: ("predictions", "shift"),
+}
 
 
 @pytest.fixture
-def tables(paper4_tables):
-    """Every paper's tables, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and every image
-    stays right.
+def tables(paper1_tables, paper4_tables):
+    """Every paper's tables by name, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and
+    every image stays right.
     """
     rows = [
         {"network": network, "family": family, "seed": seed, "arm": arm, "eps": eps, "image": image}
@@ -35,7 +39,12 @@ def tables(paper4_tables):
     predictions["psnr"] = predictions["psnr_float"] = -20 * np.log10(predictions["eps"].clip(lower=1e-3))
     arms = [predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS]
     shift = pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
-    return {4: paper4_tables, 5: (predictions, shift)}
+    photographs = dict(zip(TABLES[4], paper4_tables, strict=True))
+    return {1: paper1_tables, 4: photographs, 5: {"predictions": predictions, "shift": shift}}
+
+
+def test_the_hand_made_tables_are_those_that_the_estimators_may_take(tables):
+    assert {paper: tuple(of_paper) for paper, of_paper in tables.items()} == TABLES
 
 
 @pytest.fixture
@@ -77,9 +86,14 @@ def test_the_estimator_of_a_claim_is_one_of_its_papers_and_takes_its_tables_and_
     module = importlib.import_module(f"lib.report.paper{claim['paper']}")
     estimator = getattr(module, claim["estimate"])
     assert estimator.__module__ == module.__name__  # none that the module merely imports
-    tables = TABLES[claim["paper"]]
-    bound = inspect.signature(estimator).bind(*tables, **claim.get("arguments", {}))
-    assert {name: bound.arguments[name] for name in tables} == dict(zip(tables, tables, strict=True))
+    wanted = inspect.signature(estimator).parameters
+    taken = [name for name in wanted if name in TABLES[claim["paper"]]]
+    arguments = claim.get("arguments", {})
+    assert taken
+    assert all(wanted[name].default is inspect.Parameter.empty for name in taken)  # a table that is missing is an error
+    assert not set(arguments) & set(TABLES[claim["paper"]])  # an argument cannot stand in for a table
+    bound = inspect.signature(estimator).bind(**dict.fromkeys(taken, "table"), **arguments)
+    assert set(bound.arguments) == {*taken, *arguments}  # nothing ends up in *args or **options
 
 
 def test_papers_with_claims_are_those_with_tables():
@@ -203,21 +217,21 @@ def test_the_rule_of_a_claim_decides_over_the_same_number(tables, rule, verdict)
 
 
 def test_an_interval_that_spans_zero_is_the_same_direction(tables):
-    predictions, shift = tables[5]
+    shift = tables[5]["shift"]
     rise = np.where(shift["seed"] == 1, 0.3, -0.1)
     moved = shift.assign(nissim=0.2 + np.where(shift["eps"] == 0.1, rise, 0.0))
     claim = CLAIM | {"estimate": "mod_rise", "arguments": {"mode": "own_pred"}, "relation": "> 0"}
-    row = claims.evaluate(claim, tables | {5: (predictions, moved)}, resamples=100, seed=0)
+    row = claims.evaluate(claim, tables | {5: tables[5] | {"shift": moved}}, resamples=100, seed=0)
     assert (row["ours"], row["ci_low"], row["ci_high"]) == pytest.approx((0.1, -0.1, 0.3))  # both seeds, one, the other
     assert row["verdict"] == "same direction"
 
 
 def test_a_resample_on_which_the_estimate_is_undefined_does_not_make_it_certain(tables):
-    predictions, shift = tables[5]
+    shift = tables[5]["shift"]
     first = shift["image"] == 0  # the only image that is fooled; a resample without it has no gap
     moved = shift.assign(correct=~first, nissim=np.where(first, np.where(shift["seed"] == 1, 0.5, 0.1), 0.2))
     claim = CLAIM | {"estimate": "failure_gap", "arguments": {"mode": "own_pred", "level": 0.1}, "relation": "> 0"}
-    row = claims.evaluate(claim, tables | {5: (predictions, moved)}, resamples=100, seed=0)
+    row = claims.evaluate(claim, tables | {5: tables[5] | {"shift": moved}}, resamples=100, seed=0)
     assert row["ours"] == pytest.approx(0.1)  # 0.3 in one seed, -0.1 in the other
     assert row["verdict"] != "reproduced"
 
@@ -229,20 +243,36 @@ def test_an_estimate_that_is_undefined_on_these_data_is_not_testable(tables):
     assert np.isnan(row["ours"])
 
 
-def test_an_estimator_gets_the_tables_of_its_paper_in_their_order_and_the_claims_arguments(monkeypatch):
+def test_an_estimator_gets_the_tables_of_its_paper_that_it_names_and_the_claims_arguments(monkeypatch):
     seen = []
 
-    def probe(*tables, **arguments):
-        seen.append((tables, arguments))
+    def some(adaptive, transfer, *, kind="none"):
+        seen.append({"adaptive": adaptive, "transfer": transfer, "kind": kind})
         return np.full((2, 3), 0.5), np.mean
 
-    for module in (paper4, paper5):
-        monkeypatch.setattr(module, "probe", probe, raising=False)
-    tables = {5: ["a", "b"], 4: ["c", "d", "e"]}
+    def one(shift):
+        seen.append({"shift": shift})
+        return np.full((2, 3), 0.5), np.mean
+
+    monkeypatch.setattr(paper4, "probe", some, raising=False)
+    monkeypatch.setattr(paper5, "probe", one, raising=False)
+    tables = {5: {"predictions": "a", "shift": "b"}, 4: {"transfer": "c", "representations": "d", "adaptive": "e"}}
     claim = CLAIM | {"estimate": "probe", "relation": "> 0"}
     claims.evaluate(claim | {"paper": 4, "arguments": {"kind": "tv"}}, tables, resamples=20, seed=0)
+    claims.evaluate(claim | {"paper": 4}, tables, resamples=20, seed=0)
     claims.evaluate(claim, tables, resamples=20, seed=0)
-    assert seen == [(("c", "d", "e"), {"kind": "tv"}), (("a", "b"), {})]
+    assert seen == [
+        {"adaptive": "e", "transfer": "c", "kind": "tv"},
+        {"adaptive": "e", "transfer": "c", "kind": "none"},
+        {"shift": "b"},
+    ]
+
+
+def test_a_table_that_an_estimator_names_and_nobody_saved_is_an_error_that_names_it(tables):
+    claim = SSIM | {"relation": "> 0"}
+    without = {name: table for name, table in tables[5].items() if name != "shift"}
+    with pytest.raises(TypeError, match="'shift'"):
+        claims.evaluate(claim, {5: without}, resamples=20, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -254,14 +284,70 @@ def test_an_estimator_gets_the_tables_of_its_paper_in_their_order_and_the_claims
     ],
 )
 def test_a_claim_about_the_held_out_part_is_not_testable_without_one(tables, estimate, arguments):
-    transfer, *others = tables[4]
+    transfer = tables[4]["transfer"]
     claim = CLAIM | {"paper": 4, "estimate": estimate, "arguments": arguments | {"split": "held_out"}}
     claim |= {"relation": "> -1"}  # holds for any number
     assert claims.evaluate(claim, tables, resamples=20, seed=0)["verdict"] == "reproduced"
-    known = {4: (transfer[transfer["split"] == "known"], *others)}
+    known = {4: tables[4] | {"transfer": transfer[transfer["split"] == "known"]}}
     row = claims.evaluate(claim, known, resamples=20, seed=0)
     assert (row["verdict"], row["reason"]) == ("not testable here", "the estimate is undefined on these data")
     assert np.isnan([row["ours"], row["ci_low"], row["ci_high"]]).all()
+
+
+@pytest.mark.parametrize("claim", [claim for claim in REGISTER if claim["paper"] == 1], ids=lambda claim: claim["id"])
+def test_every_claim_of_paper_1_is_evaluated_and_gets_a_verdict(tables, claim):
+    row = claims.evaluate(claim, tables, resamples=10, seed=0)
+    assert list(row) == claims.COLUMNS
+    assert row["verdict"] in VERDICTS - {"not testable here"}  # the hand-made tables have all that is needed
+    assert np.isfinite([row["ours"], row["ci_low"], row["ci_high"]]).all()
+    assert row["seeds"] == 2
+    assert row["reason"].startswith("needed ")
+
+
+NEEDS = {  # what real data may lack, and the claims about it
+    "counterfactual": ["P1.07", "P1.08", "P1.14", "P1.24", "P1.28", "P1.29", "P1.30", "P1.31", "P1.32"],
+    "marker": ["P1.33", "P1.34"],
+}
+
+
+def lacking(tables, what):
+    """Paper 1's tables of data that have no counterfactual images, or no marker."""
+    if what == "marker":
+        return tables | {"marker": tables["marker"][:0]}
+    columns = {"effects": "fill", "estimates": "method", "overlap": "map"}
+    return tables | {
+        name: tables[name][~tables[name][column].str.contains("counterfactual")] for name, column in columns.items()
+    }
+
+
+def test_the_claims_that_say_what_they_need_are_those_about_what_data_may_lack():
+    own = [claim for claim in REGISTER if claim["paper"] == 1 and "undefined" in claim]
+    said = {claim["id"] for claim in own if claim["estimate"] != "shift_surplus"}
+    assert said == {"P1.09", *NEEDS["counterfactual"], *NEEDS["marker"]}
+
+
+@pytest.mark.parametrize(
+    ("what", "claim"),
+    [(what, name) for what, names in NEEDS.items() for name in names] + [("counterfactual", "P1.09")],
+)
+def test_without_what_it_needs_a_claim_of_paper_1_is_not_testable_and_says_why(tables, what, claim):
+    entry = next(each for each in REGISTER if each["id"] == claim)
+    row = claims.evaluate(entry, {1: lacking(tables[1], what)}, resamples=10, seed=0)
+    assert (row["verdict"], row["reason"]) == ("not testable here", entry["undefined"])
+    assert np.isnan([row["ours"], row["ci_low"], row["ci_high"]]).all()
+
+
+@pytest.mark.parametrize("what", list(NEEDS))
+def test_the_other_claims_of_paper_1_do_not_change_without_it(tables, what):
+    others = [each for each in REGISTER if each["paper"] == 1 and each["id"] not in ("P1.09", *NEEDS[what])]
+    names = {"effects", "estimates", "overlap", "marker"}  # the tables that are changed
+    for claim in others:
+        if names & set(inspect.signature(getattr(paper1, claim["estimate"])).parameters):
+            rows = [
+                claims.evaluate(claim, {1: each}, resamples=10, seed=0)
+                for each in (tables[1], lacking(tables[1], what))
+            ]
+            assert rows[0] == rows[1]
 
 
 @pytest.mark.filterwarnings("ignore:An input array is constant")  # the rise of MOD, which is the same for all networks
@@ -271,9 +357,16 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert list(table.columns) == claims.COLUMNS
     assert table["id"].tolist() == [claim["id"] for claim in seen] == [claim["id"] for claim in REGISTER]
     assert set(table["verdict"]) <= VERDICTS
-    assert table.groupby("paper")["n"].unique().map(list).to_dict() == {4: [10], 5: [3]}
+    assert table.groupby("paper")["n"].unique().map(sorted).to_dict() == {1: [1, 3, 4, 5, 6, 8, 10], 4: [10], 5: [3]}
+    counts = table.set_index("id")["n"]
+    assert counts[["P1.01", "P1.04", "P1.07", "P1.24", "P1.33", "P1.38", "P1.44", "P1.59"]].tolist() == [
+        *(6, 4, 6, 3, 8, 10, 5, 1)  # digits, phantoms, cases, maps, marker, attacks, Carlini-Wagner; seeds only
+    ]
     assert set(table["seeds"]) == {2}
     verdicts = table.set_index("id")["verdict"]
+    assert verdicts["P1.09"] == "reproduced"  # elsewhere nothing changes
+    assert verdicts["P1.01"] == "not reproduced"  # three of twelve decisions change
+    assert verdicts["P1.61"] == "reproduced"  # the network is frozen
     assert verdicts["P4.02"] == "not reproduced"  # the hybrid network is 10 points below the grey one
     assert verdicts["P4.06"] == "not reproduced"  # a drop of 20 points
     assert verdicts["P4.09"] == "reproduced"  # no image survives I-FGSM or PGD and not FGSM
@@ -283,6 +376,7 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert verdicts["P5.24"] == "reproduced"  # a mean SSIM of 0.74
     assert verdicts["P5.25"] == "not reproduced"  # and not of 0.41
     ours = table.set_index("id")["ours"]
+    assert ours[["P1.01", "P1.07", "P1.12", "P1.59"]].tolist() == pytest.approx([0.75, 0.1, 1.5, 0.82])
     assert ours[["P4.02", "P4.06", "P4.07"]].tolist() == pytest.approx([-0.1, 0.2, 0.3])
 
 

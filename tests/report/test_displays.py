@@ -40,6 +40,13 @@ def test_a_display_is_found_by_its_id():
     assert displays.entry("F5.4")["slug"] == "vid_distribution"
     assert displays.stem("F5.4") == "F5.4_vid_distribution"
     assert displays.place("F5.4", ".png") == "displays/mod_vid/F5.4_vid_distribution.png"
+    assert displays.place("C6", ".csv") == "displays/true_effects/C6_concepts.csv"
+
+
+def test_the_companion_experiments_and_our_displays_of_paper_1_are_complete():
+    known = displays.register()
+    assert [name for name in known if name.startswith("C")] == [f"C{number}" for number in range(1, 10)]
+    assert [name for name in known if name.startswith("X1.")] == [f"X1.{number}" for number in range(1, 14)]
 
 
 @pytest.mark.parametrize("function", [displays.entry, displays.stem, lambda name: displays.place(name, ".png")])

@@ -21,17 +21,6 @@ CARD = {"source": "faces", "n": 240, "seeds": [1]}
 NETWORKS = ("vgg", "resnet")
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    """No window, the shared style, put back afterwards, and no figure left open."""
-    plt.switch_backend("Agg")
-    with plt.rc_context():
-        figures.use_style()
-        plt.rcParams["figure.dpi"] = 20
-        yield
-    plt.close("all")
-
-
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     """An empty project whose notebooks run as a stage."""

@@ -81,14 +81,36 @@ def files(folder):
 # ---- small pieces
 
 
-@pytest.mark.parametrize(("display", "paper"), [("F5.4", 5), ("X5.10", 5), ("T1.2", 1), ("P12.01", 12)])
+@pytest.mark.parametrize(("display", "paper"), [("F5.4", 5), ("X5.10", 5), ("T1.2", 1), ("P12.01", 12), ("X1.13", 1)])
 def test_the_paper_of_a_display_is_the_number_after_its_letter(display, paper):
     assert gallery.paper_of(display) == paper
+
+
+@pytest.mark.parametrize("display", ["C1", "C9", "C5"])
+def test_the_companion_experiments_belong_to_paper_1(display):
+    assert gallery.paper_of(display) == 1
 
 
 def test_every_registered_display_and_claim_belongs_to_a_known_paper():
     assert {gallery.paper_of(display) for display in displays.register()} <= set(gallery.PAPERS)
     assert {claim["paper"] for claim in claims.register()} <= set(gallery.PAPERS)
+
+
+def test_a_claim_points_to_a_display_of_its_own_paper():
+    for claim in claims.register():
+        assert gallery.paper_of(claim["display"]) == claim["paper"], claim["id"]
+
+
+@pytest.mark.parametrize(
+    ("display", "suffix"), [("C1", ".png"), ("C6", ".csv"), ("X1.5", ".png"), ("X1.6", ".csv"), ("T4.1", ".csv")]
+)
+def test_the_suffix_of_a_registered_display(display, suffix):
+    assert gallery.suffix(display) == suffix
+
+
+def test_displays_of_a_paper_stand_together_in_the_register():
+    order = [gallery.paper_of(display) for display in displays.register()]
+    assert order == sorted(order)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +262,24 @@ def test_the_page_says_what_of_paper_4_is_reconstructed(table):
     assert f"## Paper 4 · {gallery.PAPERS[4]}\n\n{gallery.NOTES[4]}\n\n### Claims\n" in page
     for number in paper4.PAPER_TOP5.values():
         assert f"{100 * number:.2f}" in gallery.NOTES[4]
+
+
+def test_the_page_says_what_of_paper_1_is_reconstructed_and_that_phantoms_are_drawn(table):
+    page = gallery.page([], table.assign(paper=1), None, size="")
+    assert f"## Paper 1 · {gallery.PAPERS[1]}\n\n{gallery.NOTES[1]}\n\n### Claims\n" in page
+    assert "reconstructed" in gallery.NOTES[1]
+    assert "not radiographs" in gallery.NOTES[1]
+
+
+def test_the_card_of_a_companion_experiment_stands_in_the_section_of_paper_1(table):
+    card = {"id": "C3", "title": "Regions", "file": "figures/C3.png", "caption": "", "original": "", "notebook": "n"}
+    page = gallery.page([card], table.assign(paper=1), None, size="")
+    assert [line for line in page.splitlines() if line.startswith("#")] == [
+        "# Results",
+        f"## Paper 1 · {gallery.PAPERS[1]}",
+        "### Claims",
+        "### C3 · Regions",
+    ]
 
 
 def test_every_note_is_one_paragraph_about_a_known_paper():

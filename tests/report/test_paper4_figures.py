@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,21 +8,10 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from lib.attack.crafted import ATTACKS
 from lib.defend.defences import catalogue, transforms
 from lib.defend.halftone import METHODS
-from lib.report import figures, paper4, paper4_figures
+from lib.report import paper4, paper4_figures
 from lib.report.figures import COLOURS, MARKERS, RIGHT, WRONG
 from lib.report.paper4 import HYBRID
 from lib.rng import generator
-
-
-@pytest.fixture(autouse=True)
-def settings():
-    """No window, the shared style, put back afterwards, and no figure left open."""
-    plt.switch_backend("Agg")
-    with plt.rc_context():
-        figures.use_style()
-        plt.rcParams["figure.dpi"] = 20
-        yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -45,6 +45,24 @@ def test_the_card_holds_how_to_create_the_network_and_the_facts(network, file):
     assert checkpoint.card(file) == network.card | {"accuracy": {"test": 0.5}, "epochs": 2}
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_the_card_and_the_loaded_network_keep_whether_an_image_may_have_several_labels(network, tmp_path, several):
+    network.card["multi_label"] = several
+    checkpoint.save(network, tmp_path / "a.safetensors")
+    assert checkpoint.card(tmp_path / "a.safetensors")["multi_label"] is several
+    assert checkpoint.load(tmp_path / "a.safetensors").card["multi_label"] is several
+
+
+@pytest.mark.parametrize(("name", "size"), [("gap", 48), ("digits", 28)])
+def test_the_networks_of_the_causal_effect_study_come_back_bit_for_bit(tmp_path, name, size):
+    network = create(f"compact/{name}", classes=10, channels=1, size=size, seed=2).eval()
+    network, images = network.to(memory_format=torch.channels_last), torch.rand(2, 1, size, size)
+    checkpoint.save(network, tmp_path / "a.safetensors")
+    loaded = checkpoint.load(tmp_path / "a.safetensors")
+    assert torch.equal(loaded(images), network(images))
+    assert loaded.card == network.card
+
+
 def test_loading_leaves_torchs_generator_as_it_was(file):
     before = torch.get_rng_state()
     checkpoint.load(file)

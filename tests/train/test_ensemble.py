@@ -2,6 +2,7 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from lib.data.dataset import Dataset, split_by_sample
 from lib.train import checkpoint, ensemble, zoo
 from lib.train.compact import FAMILIES
 from lib.train.ensemble import Run
-from lib.train.fit import accuracy, fit
+from lib.train.fit import accuracy, auroc, fit
 
 NETWORKS = ["compact/vgg", "compact/resnet"]
 EPOCHS = 24
@@ -265,8 +266,9 @@ def test_the_slowest_network_comes_first_and_an_unknown_one_before_it():
     assert sorted(names, key=ensemble.cost) == order
 
 
-def test_a_known_network_is_never_taken_for_an_unknown_one():
-    assert min(ensemble.cost(f"compact/{name}") for name in FAMILIES) > ensemble.cost("mine.nets:factory")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_known_network_is_never_taken_for_an_unknown_one(name):
+    assert ensemble.cost(f"compact/{name}") > ensemble.cost("mine.nets:factory")
 
 
 JOB = {"name": "compact/vgg", "label": "vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
@@ -283,6 +285,51 @@ def test_the_card_is_about_the_first_representation(data, negative, tmp_path, mo
     card = checkpoint.card(tmp_path / "vgg_0.safetensors")
     assert (card["source"], card["accuracy"]) == (first, {"validation": measured, "test": measured})
     assert table["test_accuracy"].tolist() == [measured]
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Folder of 40 small images with none to three of three labels."""
+    rng, folder = np.random.default_rng(1), tmp_path_factory.mktemp("several")
+    dataset = Dataset(
+        images=rng.integers(0, 256, (40, 1, 16, 16), dtype=np.uint8),
+        labels=torch.from_numpy(rng.integers(0, 2, (40, 3))),
+        split=np.array(["train"] * 20 + ["validation"] * 10 + ["test"] * 10, dtype=object),
+        classes=["a", "b", "c"],
+        source="labels by chance",
+        channels=1,
+        size=16,
+    )
+    dataset.save(folder)
+    return folder
+
+
+def test_with_several_labels_the_auroc_stands_for_the_accuracy(several, tmp_path, monkeypatch):
+    updates = queue.Queue()
+    monkeypatch.setattr(ensemble, "_updates", updates)
+    job = {"name": "compact/digits", "label": "digits", "data": [str(several)], "folder": str(tmp_path)}
+    options = {"epochs": 2, "batch": 10, "lr": 1e-3}
+    table = ensemble.train_one(JOB | job | {"resume": str(tmp_path / "state.pt"), "options": options})
+
+    dataset, network = Dataset.load(several), checkpoint.load(tmp_path / "digits_0.safetensors")
+    measured = {split: auroc(network, dataset, dataset.indices(split)) for split in ("validation", "test")}
+    card = checkpoint.card(tmp_path / "digits_0.safetensors")
+    assert "accuracy" not in card
+    assert card["auroc"] == pytest.approx(measured)
+    assert card["auroc"]["validation"] == table["validation_auroc"].max()
+    assert table["test_auroc"].tolist() == [card["auroc"]["test"]] * 2
+    assert not {"validation_accuracy", "test_accuracy"} & set(table)
+    assert set(updates.get()) >= {"network", "seed", "epoch", "loss", "train_accuracy", "validation_auroc"}
+
+
+@pytest.mark.parametrize("kind", ["several", "one"])
+def test_the_card_tells_whether_an_image_may_have_several_labels(data, several, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(ensemble.fit, "fit", lambda *given, **options: pd.DataFrame({"epoch": [1]}))
+    folder, name = (several, "compact/digits") if kind == "several" else (data, "compact/vgg")
+    job = {"name": name, "data": [str(folder)], "folder": str(tmp_path), "resume": "unused"}
+    ensemble.train_one(JOB | job)
+    assert checkpoint.card(tmp_path / "vgg_0.safetensors")["multi_label"] is (kind == "several")
+    assert checkpoint.load(tmp_path / "vgg_0.safetensors").card["multi_label"] is (kind == "several")
 
 
 def test_the_state_of_a_run_is_kept_under_the_fingerprint_of_its_own_data(data, negative, build, tmp_path, monkeypatch):

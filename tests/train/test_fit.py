@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from lib.data.dataset import Dataset, split_by_sample
 from lib.train import fit as module
-from lib.train.fit import accuracy, fit, predict
+from lib.train.fit import accuracy, auroc, classification_loss, fit, metric, predict, right, score
 from lib.train.zoo import create
 
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-3}
@@ -366,3 +367,229 @@ def test_accuracy_is_the_share_of_right_labels(squares):
             return torch.tensor([1.0, 0.0, 0.0]).expand(len(images), 3)
 
     assert accuracy(First(), squares, np.array([0, 1, 20, 40])) == 0.5
+
+
+# several labels
+
+
+@pytest.fixture(scope="module")
+def several():
+    """160 small noisy images; each of three places is bright or not, by chance: one label for each place."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (160, 3))
+    images = rng.integers(0, 60, (160, 1, 18, 18), dtype=np.uint8)
+    for image, row in zip(images, labels, strict=True):
+        for place in np.flatnonzero(row):
+            image[:, 6:12, 6 * place : 6 * place + 6] += 50
+    return Dataset(
+        images=images,
+        labels=torch.from_numpy(labels),
+        split=np.array(["train"] * 96 + ["validation"] * 32 + ["test"] * 32, dtype=object),
+        classes=["left", "middle", "right"],
+        source="squares",
+        channels=1,
+        size=18,
+    )
+
+
+def small(seed: int = 0):
+    return create("compact/digits", classes=3, channels=1, size=18, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def trained_on_several(several):
+    """The undisturbed run: network and history."""
+    network = small()
+    return network, fit(network, several, **OPTIONS)
+
+
+def test_independent_labels_are_learnt(trained_on_several, several):
+    network, history = trained_on_several
+    test = several.indices("test")
+    assert history["loss"].iloc[-1] < 0.45 < history["loss"].iloc[0]
+    assert history["train_accuracy"].iloc[-1] > 0.9
+    assert auroc(network, several, test) > 0.95  # the first such epoch is kept, its logits may all lie on one side of 0
+
+
+def test_the_history_of_several_labels_has_the_auroc(trained_on_several):
+    history = trained_on_several[1]
+    assert list(history.columns) == ["epoch", "loss", "train_accuracy", "validation_auroc"]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_the_best_auroc_of_the_history_is_that_of_the_network(trained_on_several, several):
+    network, history = trained_on_several
+    assert auroc(network, several, several.indices("validation")) == history["validation_auroc"].max()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_resumed_run_with_several_labels_equals_an_undisturbed_one(trained_on_several, several, tmp_path, epochs):
+    def stop(row: dict) -> None:
+        if row["epoch"] == epochs:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(small(), several, **OPTIONS, resume=tmp_path / "state.pt", progress=stop)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["best"]["score"] == max(row["validation_auroc"] for row in state["rows"])
+    network = small(seed=8)  # its weights come from the file
+    history = fit(network, several, **OPTIONS, resume=tmp_path / "state.pt")
+    assert same(network, trained_on_several[0])
+    pd.testing.assert_frame_equal(history, trained_on_several[1], check_exact=True)
+
+
+def test_two_runs_with_several_labels_are_equal_bit_for_bit(trained_on_several, several):
+    torch.manual_seed(99)
+    network = small()
+    history = fit(network, several, **OPTIONS)
+    assert same(network, trained_on_several[0])
+    pd.testing.assert_frame_equal(history, trained_on_several[1], check_exact=True)
+
+
+@pytest.mark.parametrize(("measured", "best"), [((0.2, 0.9, 0.5), 1), ((0.5, 0.5, 0.4), 0)])
+def test_the_network_holds_the_first_epoch_of_the_best_auroc(several, monkeypatch, measured, best):
+    scripted, epochs, network = iter(measured), [], small()
+    monkeypatch.setattr(module, "auroc", lambda *given: next(scripted))
+
+    def keep(row: dict) -> None:
+        epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+    history = fit(network, several, epochs=3, batch=32, progress=keep)
+    assert history["validation_auroc"].tolist() == list(measured)
+    equal = [all(torch.equal(network.state_dict()[name], weights[name]) for name in weights) for weights in epochs]
+    assert equal == [epoch == best for epoch in range(3)]
+
+
+def test_the_validation_auroc_is_the_mean_over_the_representations(several, monkeypatch):
+    negatives = dataclasses.replace(several, images=255 - several.images)
+    monkeypatch.setattr(module, "auroc", lambda network, view, indices: 0.25 if view is several else 1.0)
+    history = fit(small(), [several, negatives], epochs=1, batch=16)
+    assert history["validation_auroc"].tolist() == [0.625]
+
+
+def test_the_training_accuracy_of_several_labels_is_the_share_of_right_decisions(several):
+    network = small()
+    nn.init.zeros_(network.body.head[-1].weight)
+    network.body.head[-1].bias.data = torch.tensor([100.0, -100.0, -100.0])  # the first label only
+    history = fit(network, several, epochs=1, batch=96, lr=1e-6)
+    labels = several.labels[:96]
+    expected = ((labels[:, 0] == 1).sum() + (labels[:, 1:] == 0).sum()).item() / (96 * 3)
+    assert history["train_accuracy"].tolist() == [expected]
+
+
+def test_the_first_loss_is_the_binary_cross_entropy_of_the_epoch(several):
+    network = small()
+    expected = F.binary_cross_entropy_with_logits(network(several.batch(range(96))), several.labels[:96].float())
+    history = fit(network, several, epochs=1, batch=96, lr=1e-6)
+    assert history["loss"].tolist() == pytest.approx([expected.item()], rel=1e-5)
+
+
+def test_a_validation_split_of_one_kind_stops_the_run(several):
+    flat = dataclasses.replace(several, labels=several.labels.clone())
+    flat.labels[96:128] = torch.tensor([1, 0, 0])
+    with pytest.raises(ValueError, match="^no class has both positive and negative images among 32"):
+        fit(small(), flat, epochs=1, batch=32)
+
+
+# scores and losses of hand-made logits
+
+
+class Scripted(nn.Module):
+    """The logits of image i are row i, whatever the order and the batch."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        super().__init__()
+        self.rows = torch.tensor(rows)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.rows[(images[:, 0, 0, 0] * 255).round().long()]
+
+
+def numbered(labels: list) -> Dataset:
+    """One-pixel images; the pixel of image i is i."""
+    return Dataset(
+        images=np.arange(len(labels), dtype=np.uint8)[:, None, None, None],
+        labels=torch.tensor(labels),
+        split=np.array(["test"] * len(labels), dtype=object),
+        classes=["a", "b", "c"],
+        source="numbers",
+        channels=1,
+        size=1,
+    )
+
+
+EVERY = np.arange(4)
+LOGITS = [[0.1, 3.0, -2.0], [0.4, -1.0, -1.0], [0.35, 2.0, 0.5], [0.8, -0.5, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], 3 / 4),  # class a alone: 3 of its 4 pairs are in order
+        ([[0, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 1]], 7 / 8),  # c: 4 of 4
+        ([[0, 1, 1], [0, 1, 1], [1, 1, 0], [1, 1, 0]], 3 / 8),  # c: 0 of 4; all of b are positive
+        ([[0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], 1.0),
+        ([[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], 0.0),
+    ],
+)
+def test_auroc_is_the_mean_over_the_classes_with_both_kinds(labels, expected):
+    assert auroc(Scripted(LOGITS), numbered(labels), EVERY) == expected
+
+
+def test_auroc_counts_a_tie_as_half():
+    assert auroc(Scripted([[1.0], [1.0], [0.0], [2.0]]), numbered([[1], [0], [0], [1]]), EVERY) == 3.5 / 4
+
+
+def test_auroc_is_about_the_images_asked_for():
+    labels = [[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert auroc(Scripted(LOGITS), numbered(labels), np.array([1, 2])) == 0
+    assert auroc(Scripted(LOGITS), numbered(labels), np.array([3, 0])) == 1
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_auroc_without_a_class_of_both_kinds_is_an_error(label):
+    expected = "^no class has both positive and negative images among 4, expected at least one$"
+    with pytest.raises(ValueError, match=expected):
+        auroc(Scripted(LOGITS), numbered([[label] * 3] * 4), EVERY)
+
+
+def test_accuracy_of_several_labels_is_the_share_of_right_decisions():
+    labels = [[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 1]]  # right: 3, 3, 1 and 0 of 3; a logit of 0 says no
+    assert accuracy(Scripted(LOGITS), numbered(labels), EVERY) == pytest.approx(7 / 12)
+    assert accuracy(Scripted(LOGITS), numbered(labels), np.array([0, 1])) == 1
+
+
+def test_accuracy_of_one_label_is_that_of_the_largest_logit():
+    assert accuracy(Scripted(LOGITS), numbered([1, 0, 1, 1]), EVERY) == 0.75
+
+
+def test_right_is_a_decision_per_image_or_per_label():
+    logits = torch.tensor([[2.0, 1.0], [-1.0, 0.0]])
+    assert right(logits, torch.tensor([0, 0])).tolist() == [True, False]
+    assert right(logits, torch.tensor([[1, 0], [0, 0]])).tolist() == [[True, False], [True, True]]
+
+
+def test_the_score_is_what_the_labels_allow():
+    one, more = numbered([1, 0, 1, 1]), numbered([[0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]])
+    assert (metric(one), metric(more)) == ("accuracy", "auroc")
+    assert (score(Scripted(LOGITS), one, EVERY), score(Scripted(LOGITS), more, EVERY)) == (0.75, 0.75)
+    other = numbered([[0, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 1]])
+    assert score(Scripted(LOGITS), other, EVERY) == 7 / 8 != accuracy(Scripted(LOGITS), other, EVERY)
+
+
+def test_the_loss_of_one_label_is_torchs_cross_entropy():
+    logits, labels = torch.tensor(LOGITS), torch.tensor([1, 0, 2, 0])
+    assert torch.equal(classification_loss(logits, labels), nn.CrossEntropyLoss()(logits, labels))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float32])
+def test_the_loss_of_several_labels_is_torchs_binary_cross_entropy(kind):
+    logits, labels = torch.tensor(LOGITS), torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 1]])
+    expected = nn.BCEWithLogitsLoss()(logits, labels.float())
+    assert torch.equal(classification_loss(logits, labels.to(kind)), expected)
+
+
+def test_the_loss_of_several_labels_is_the_mean_of_the_formula():
+    logits = torch.tensor([[0.0, float(np.log(3))]])  # probabilities 1/2 and 3/4
+    for labels, expected in (([[1, 1]], -np.log([1 / 2, 3 / 4])), ([[0, 0]], -np.log([1 / 2, 1 / 4]))):
+        assert classification_loss(logits, torch.tensor(labels)).item() == pytest.approx(expected.mean(), rel=1e-6)

@@ -69,6 +69,23 @@ def test_the_card_says_what_was_asked_for():
     }
 
 
+@pytest.mark.parametrize("size", [28, 16])
+def test_digits_takes_small_grey_images(size):
+    network = create("compact/digits", channels=1, size=size, classes=10)
+    assert network(torch.rand(2, 1, size, size)).shape == (2, 10)
+    assert network.cam_layers == ("stage1", "stage2")
+    assert network.cam_layer() is network.body.stage2
+    facts = {key: network.card[key] for key in ("name", "family", "size", "classes", "cam_layers", "multi_label")}
+    assert facts == {
+        "name": "compact/digits",
+        "family": "plain",
+        "size": size,
+        "classes": 10,
+        "cam_layers": ["stage1", "stage2"],
+        "multi_label": False,
+    }
+
+
 # channels and normalisation
 
 
@@ -233,6 +250,8 @@ def test_a_replaced_head_of_inception_drops_the_auxiliary_one():
         ("compact/vgg", "deep"),
         ("compact/resnet_deep", "deep"),
         ("compact/inception", "wide"),
+        ("compact/gap", "plain"),
+        ("compact/digits", "plain"),
         ("torchvision/resnet101", "deep"),
         ("timm/legacy_xception", "wide"),
         ("torchvision/resnet18", "other"),
