@@ -93,8 +93,8 @@ def study(
 
     effects: case, region, fill, p (of the class), effect (CE of the class; NaN where no random place was free).
     estimates: case, method, value: every "REGION · FILL" effect; "released formula" (`released_effects` on the box,
-    mean fill, the channel that matters most on `validation` images); "latent, that channel" (CE of the class); "CAM
-    share" and "Grad-CAM share", minus the share of the positive map inside the box.
+    mean fill, the channel that matters most on `validation` images); "latent, one channel" (CE of the class with that
+    channel at zero); "CAM share" and "Grad-CAM share", minus the share of the positive map inside the box.
     """
     p = predict_probabilities(model, images)
     own = p.gather(1, target[:, None])[:, 0]
@@ -136,7 +136,7 @@ def study(
 def map_study(
     model: nn.Module, images: torch.Tensor, target: torch.Tensor, regions: Regions, *, per_side: int, seed: int
 ) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
-    """How well the hottest pixels of a map, as many as the box has, meet the box and the exact mask.
+    """How well the hottest pixels of a map meet the box and the exact mask, each time as many as that has.
 
     Maps: causal-effect maps on a grid by mean fill and, where known, by the counterfactual; CAM; Grad-CAM; and random
     values. Returns rows case, map, iou_box, iou_mask, and the maps at image size, n×1×H×W each.

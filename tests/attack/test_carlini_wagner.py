@@ -105,6 +105,14 @@ def test_more_steps_and_searches_find_shorter_perturbations(line, grey):
     assert l2(short - grey).mean() < l2(long - grey).mean()
 
 
+@pytest.mark.parametrize(("steps", "searches"), [(5, 1), (5, 3), (20, 2)])
+def test_the_cost_is_at_most_a_pass_per_step_and_search_and_one_to_judge_the_result(line, grey, steps, searches):
+    classes, calls = line(grey).argmax(1), []
+    line.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
+    carlini_wagner(line, grey, classes, steps=steps, searches=searches)
+    assert searches < len(calls) <= steps * searches + 1  # a search without progress ends early
+
+
 @pytest.mark.parametrize("initial", [0.1, 1.0, 10.0])
 def test_a_label_is_made_to_appear_or_vanish(images, labels, initial):
     with seeded(8, 3):
