@@ -168,7 +168,7 @@ def test_the_command_ends_with_one_sentence_when_it_cannot_fill(write_manifest, 
 
 def test_the_installed_packages_ship_every_file_of_the_manifest():
     listed = sources.manifest()
-    assert {Path(source.path).parts[0] for source in listed} == {"faces", "photos", "weights"}
+    assert {Path(source.path).parts[0] for source in listed} == {"chest", "digits", "faces", "photos", "weights"}
     assert len({source.path for source in listed}) == len(listed)
     for source in listed:
         assert sources.sha256(source.installed()) == source.sha256
