@@ -29,8 +29,14 @@ Widths = Annotated[list[Positive], Field(min_length=1)]
 Eps = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=1, le=255)]  # eps in grey levels of 255
 Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(has_table_level)]
+Resamples = Annotated[int, Field(ge=100)]
+Rate = Annotated[float, Field(gt=0, le=1)]
 Dots = Literal["floyd_steinberg", "jarvis", "stucki", "atkinson", "bayer"]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+
+# what every stage that trains classifiers has in common
+LEARNING = {"seeds": Seeds, "epochs": Positive, "batch": Annotated[int, Field(ge=2)], "lr": Rate}
+RUNNING = {"workers": Positive, "device": Device}
 
 SCHEMA: dict[str, dict[str, Any]] = {
     "00_start_here": {"photograph": str, "eps": Eps},
@@ -81,41 +87,28 @@ SCHEMA: dict[str, dict[str, Any]] = {
     },
     "faces_train": {
         "networks": Names,
-        "seeds": Seeds,
-        "epochs": Positive,
-        "batch": Annotated[int, Field(ge=2)],
-        "lr": Annotated[float, Field(gt=0, le=1)],
-        "workers": Positive,
-        "device": Device,
+        **LEARNING,
+        **RUNNING,
     },
     "photos_train": {
         "network": str,
         "seeds": Seeds,
         "epochs": Annotated[int, Field(ge=2)],
         "batch": Annotated[int, Field(ge=2, multiple_of=2)],
-        "lr": Annotated[float, Field(gt=0, le=1)],
+        "lr": Rate,
         "inverse_epochs": Positive,
-        "workers": Positive,
-        "device": Device,
+        **RUNNING,
     },
     "digits_train": {
-        "seeds": Seeds,
-        "epochs": Positive,
-        "batch": Annotated[int, Field(ge=2)],
-        "lr": Annotated[float, Field(gt=0, le=1)],
+        **LEARNING,
         "bottleneck_epochs": Positive,
         "bottleneck_images": Annotated[int, Field(ge=32)],
-        "workers": Positive,
-        "device": Device,
+        **RUNNING,
     },
     "chest_train": {
         "network": str,
-        "seeds": Seeds,
-        "epochs": Positive,
-        "batch": Annotated[int, Field(ge=2)],
-        "lr": Annotated[float, Field(gt=0, le=1)],
-        "workers": Positive,
-        "device": Device,
+        **LEARNING,
+        **RUNNING,
     },
     "chest_autoencoder": {
         "layer": str,
@@ -123,7 +116,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "decoder": Widths,
         "images": Annotated[int, Field(ge=32)],
         "epochs": Positive,
-        "lr": Annotated[float, Field(gt=0, le=1)],
+        "lr": Rate,
         "shallow": Annotated[float, Field(ge=0)],
         "deep": Annotated[float, Field(ge=0)],
         "interpretability": Annotated[float, Field(ge=0)],
@@ -151,12 +144,12 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "halftone_activations": {
         "images": Positive,
         "level": Level,
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
     },
     "latent_effects": {
         "images": Positive,
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
         "workers": Positive,
     },
@@ -165,12 +158,12 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "map_cases": Positive,
         "per_side": Annotated[int, Field(ge=2)],
         "seed": Natural,
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "workers": Positive,
     },
-    "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Annotated[int, Field(ge=100)], "seed": Natural},
+    "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Resamples, "seed": Natural},
     "shift_gallery": {"seed": Natural},
-    "defence_transfer": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural, "workers": Positive},
+    "defence_transfer": {"resamples": Resamples, "seed": Natural, "workers": Positive},
     "defence_adaptive": {
         "images": Positive,
         "levels": Levels,
@@ -179,7 +172,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "long_steps": Positive,
         "draws": Positive,
         "noise": Annotated[float, Field(ge=0, le=0.5)],
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
         "workers": Positive,
     },
@@ -187,7 +180,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "images": Annotated[int, Field(ge=1, le=21)],
         "levels": Annotated[list[Level], Field(min_length=1)],
         "steps": Positive,
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
         "workers": Positive,
     },
@@ -198,13 +191,13 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "steps": Positive,
         "cw_steps": Positive,
         "cw_searches": Positive,
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
         "workers": Positive,
     },
     "true_effects": {
         "concept_images": Annotated[int, Field(ge=20)],
-        "resamples": Annotated[int, Field(ge=100)],
+        "resamples": Resamples,
         "seed": Natural,
     },
     "released_loss": {
@@ -214,7 +207,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "workers": Positive,
     },
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
-    "claims_report": {"resamples": Annotated[int, Field(ge=100)], "seed": Natural},
+    "claims_report": {"resamples": Resamples, "seed": Natural},
 }
 TOP_LEVEL = {"threads": Positive}
 

@@ -16,7 +16,7 @@ DRAWN = [causal_graph, framework]
 
 @pytest.fixture(autouse=True)
 def settings():
-    """No window, the shared style, put back afterwards, and no figure left open."""
+    """As in conftest, but at the resolution of the notebooks: what fits is measured in their pixels."""
     plt.switch_backend("Agg")
     with plt.rc_context():
         figures.use_style()
