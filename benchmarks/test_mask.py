@@ -1,0 +1,60 @@
+"""Mask optimisation: 32 cross-checked masks of 64×64 scenes, ten steps, the VGG of the scenes.
+
+The limit runs the network forwards and backwards (to its input) on as many images, two per mask and step, without a
+mask, a loss or an optimiser. The peer optimises the same masks one after another.
+"""
+
+import torch
+
+from benchmarks.collect import interleave
+from lib.borrow import borrowed
+from lib.explain.mask import Settings, optimise
+from lib.train.zoo import create
+
+STEPS, COUNT = 10, 32
+
+
+def task():
+    """Network, images, classes, references, settings."""
+    model = create("lib.train.pooled:vgg", classes=10, channels=3, size=64).eval().to(memory_format=torch.channels_last)
+    gen = torch.Generator().manual_seed(0)
+    images, references = torch.rand(2, COUNT, 3, 64, 64, generator=gen)
+    return model, images, torch.randint(10, (COUNT,), generator=gen), references, Settings("robust", steps=STEPS)
+
+
+def calls():
+    model, images, target, references, settings = task()
+    many = torch.cat([images, references])
+
+    def ours():
+        return optimise(model, images, target, references, settings, batch=COUNT).mask
+
+    def one_by_one():
+        masks = [
+            optimise(model, images[i : i + 1], target[i : i + 1], references[i : i + 1], settings, keys=[i]).mask
+            for i in range(COUNT)
+        ]
+        return torch.cat(masks)
+
+    def limit():
+        with borrowed(model):
+            for _ in range(STEPS):
+                model(many.clone().requires_grad_()).sum().backward()
+
+    return ours, one_by_one, limit
+
+
+def test_mask_optimisation_costs_little_more_than_its_forward_and_backward_passes(benchmark):
+    ours, one_by_one, limit = calls()
+    torch.testing.assert_close(ours(), one_by_one(), atol=1e-4, rtol=1e-3)
+    others = {"peer:one mask after another": one_by_one, "limit": limit}
+    interleave(
+        benchmark, "32 cross-checked masks, 10 steps", ours=ours, others=others, goal="ours <= 1.18 x limit", rounds=8
+    )
+
+
+def test_a_batch_of_masks_is_three_times_as_fast_as_one_after_another(benchmark):
+    ours, one_by_one, limit = calls()
+    others = {"peer:one mask after another": one_by_one, "limit": limit}
+    goal = "ours <= 0.333 x peer"
+    interleave(benchmark, "32 cross-checked masks against one by one", ours=ours, others=others, goal=goal, rounds=8)

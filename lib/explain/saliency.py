@@ -1,0 +1,24 @@
+"""Saliency by back-propagation (BP), thin over captum.
+
+    A = max over channels of | ∂z_c / ∂x |
+
+z_c: the logit of the explained class c. Source: Simonyan, Vedaldi and Zisserman, ICLR Workshop 2014.
+"""
+
+import torch
+from captum.attr import Saliency
+from torch import nn
+
+from lib.borrow import borrowed, device_of
+
+
+def saliency(model: nn.Module, images: torch.Tensor, target: torch.Tensor, *, batch: int = 128) -> torch.Tensor:
+    """A of the formula, N×1×H×W on the CPU; images N×C×H×W in [0,1], target N class indices."""
+    device, maps = device_of(model), []
+    with borrowed(model):
+        explain = Saliency(model)
+        for start in range(0, len(images), batch):
+            chunk = images[start : start + batch].detach().to(device).requires_grad_()
+            gradient = explain.attribute(chunk, target=target[start : start + batch].to(device), abs=True)
+            maps.append(gradient.amax(1, keepdim=True).cpu())
+    return torch.cat(maps)
