@@ -16,7 +16,7 @@ from lib.report import claims, displays, gallery
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
 ROOMS = ["data", "attack", "defend", "train", "explain", "evaluate", "sanity", "report"]
-SHARED = {"config", "paths", "rng", "borrow"}  # any room may use these
+SHARED = {"config", "paths", "rng", "borrow", "parallel"}  # any room may use these
 DATA_FILES = {  # what a module reads beside itself, and the module
     "lib/report/displays.py": "lib/report/displays.yaml",
     "lib/report/claims.py": "lib/report/claims.yaml",
@@ -127,7 +127,7 @@ def test_every_display_a_notebook_saves_is_registered():
 
 @pytest.mark.parametrize("display", displays.register())
 def test_results_hold_every_display_with_its_card(display):
-    kind = {".png": "figures", ".csv": "tables"}[gallery.suffix(display)]
+    kind = gallery.KINDS[gallery.suffix(display)]
     for ending in (gallery.suffix(display), ".json"):
         assert (ROOT / "results" / kind / f"{displays.stem(display)}{ending}").exists()
 

@@ -17,13 +17,14 @@ FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception"
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
 TABLES = {  # what the estimators may take
     1: ("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+    3: ("scores", "randomization"),
     4: ("transfer", "representations", "adaptive"),
     5: ("predictions", "shift"),
 }
 
 
 @pytest.fixture
-def tables(paper1_tables, paper4_tables):
+def tables(paper1_tables, paper3_tables, paper4_tables):
     """Every paper's tables by name, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and
     every image stays right.
     """
@@ -40,7 +41,7 @@ def tables(paper1_tables, paper4_tables):
     arms = [predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS]
     shift = pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
     photographs = dict(zip(TABLES[4], paper4_tables, strict=True))
-    return {1: paper1_tables, 4: photographs, 5: {"predictions": predictions, "shift": shift}}
+    return {1: paper1_tables, 3: paper3_tables, 4: photographs, 5: {"predictions": predictions, "shift": shift}}
 
 
 def test_the_hand_made_tables_are_those_that_the_estimators_may_take(tables):
@@ -357,12 +358,18 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert list(table.columns) == claims.COLUMNS
     assert table["id"].tolist() == [claim["id"] for claim in seen] == [claim["id"] for claim in REGISTER]
     assert set(table["verdict"]) <= VERDICTS
-    assert table.groupby("paper")["n"].unique().map(sorted).to_dict() == {1: [1, 3, 4, 5, 6, 8, 10], 4: [10], 5: [3]}
+    assert table.groupby("paper")["n"].unique().map(sorted).to_dict() == {
+        1: [1, 3, 4, 5, 6, 8, 10],
+        3: [4, 6],
+        4: [10],
+        5: [3],
+    }
     counts = table.set_index("id")["n"]
     assert counts[["P1.01", "P1.04", "P1.07", "P1.24", "P1.33", "P1.38", "P1.44", "P1.59"]].tolist() == [
         *(6, 4, 6, 3, 8, 10, 5, 1)  # digits, phantoms, cases, maps, marker, attacks, Carlini-Wagner; seeds only
     ]
-    assert set(table["seeds"]) == {2}
+    assert set(table["seeds"]) == {1, 2}  # one seed: other starts and resolutions
+    assert set(table.loc[table["seeds"] == 1, "id"]) == {"P3.19", "P3.20"}
     verdicts = table.set_index("id")["verdict"]
     assert verdicts["P1.09"] == "reproduced"  # elsewhere nothing changes
     assert verdicts["P1.01"] == "not reproduced"  # three of twelve decisions change

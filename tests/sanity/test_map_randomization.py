@@ -1,0 +1,322 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from skimage.feature import hog
+from torch import nn
+
+from lib.evaluate.dissimilarity import ssim
+from lib.explain.mask import Settings
+from lib.explain.methods import METHODS, explain
+from lib.rng import generator, seeded
+from lib.sanity.map_randomization import (
+    OTHER,
+    RECALIBRATED,
+    WAYS,
+    cascade_maps,
+    constant,
+    hog_similarity,
+    neighbours,
+    recalibrate,
+    reinitialised,
+    scaled,
+    similarity,
+    study,
+)
+from lib.sanity.randomization import randomized, spearman
+from lib.train.zoo import create
+
+SIZE, SEED = 16, 3
+LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0
+SHORT = {"side": 4, "start": 0.5, "steps": 3, "area": 0.05, "variation": 0.0}
+SETTINGS = {
+    "MP": Settings("meaningful", **SHORT),
+    "EP": Settings("extremal", **SHORT | {"area": 3.0}, areas=(0.1, 0.2)),
+    "RP": Settings("robust", **SHORT),
+}
+OPTIONS = {"settings": SETTINGS, "rise_masks": 8, "seed": SEED, "keys": [5, 6, 7]}
+MEASURES = ["spearman", "ssim", "hog"]
+
+
+class Blind(nn.Module):
+    """Scores of two classes that do not depend on the parameters: differences of two halves of the image."""
+
+    def __init__(self):
+        super().__init__()
+        self.look, self.unused = nn.Identity(), nn.Linear(1, 2)
+        weights = torch.rand(2, 1, SIZE, SIZE, generator=generator(7, 5)) - 0.5
+        self.register_buffer("fixed", weights)
+
+    def forward(self, images):
+        seen = self.look(images)
+        return (seen[:, None] * self.fixed).sum((2, 3, 4)) + 0 * self.unused(images.mean((2, 3)))
+
+
+class Fading(nn.Linear):
+    """Re-initialisation makes all of it zero."""
+
+    def reset_parameters(self):
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+@pytest.fixture(scope="module")
+def network():
+    with seeded(7, 1):
+        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3, stride=2, padding=1), nn.ReLU()]
+        body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(5 * 8 * 8, 3))
+        body[1].weight.data.uniform_(0.5, 1.5)
+    return create(body, classes=3, channels=1, size=SIZE, cam_layers=["2"]).eval()
+
+
+@pytest.fixture(scope="module")
+def given():
+    """Images, classes and references of three pairs."""
+    images = torch.rand(3, 1, SIZE, SIZE, generator=generator(7, 2))
+    return images, torch.tensor([0, 2, 1]), images.mean((2, 3), keepdim=True).expand_as(images)
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return torch.rand(6, 1, SIZE, SIZE, generator=generator(7, 3))
+
+
+@pytest.fixture(scope="module")
+def rows(network, given, calibration):
+    return study(network, *given, calibration=calibration, **OPTIONS)
+
+
+def maps_of(model, given, method):
+    images, target, references = given
+    return explain(method, model, images, target, references=references, **OPTIONS).maps
+
+
+# ---- the study
+
+
+def test_every_way_layer_method_and_pair_has_one_row(rows):
+    assert list(rows.columns) == ["way", "layer", "depth", "position", "method", *MEASURES, "undefined"]
+    ways = [(OTHER, "")] + [(way, layer) for way in (*WAYS, RECALIBRATED) for layer in LAYERS]
+    expected = [(way, layer, method, position) for way, layer in ways for method in METHODS for position in range(3)]
+    assert list(rows[["way", "layer", "method", "position"]].itertuples(index=False, name=None)) == expected
+    assert rows["undefined"].dtype == bool
+    assert rows[MEASURES].notna().all().all()
+
+
+@pytest.mark.parametrize("way", [*WAYS, RECALIBRATED])
+def test_the_depth_is_the_share_of_the_layers_from_the_output_up_to_this_one(rows, way):
+    depths = rows[rows["way"] == way].drop_duplicates("layer").set_index("layer")["depth"].to_dict()
+    assert depths == {"body.5": 1 / 3, "body.2": 2 / 3, "body.0": 1.0}
+    assert set(rows.loc[rows["way"] == OTHER, "depth"]) == {0.0}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_compared_with_itself_under_the_same_noise_and_masks(network, given, rows, method):
+    intact = maps_of(network, given, method)
+    for way in WAYS:
+        for layer, changed in randomized(network, seed=SEED, cascading=way == "cascading"):
+            expected = similarity(intact, maps_of(changed, given, method), range(3))
+            here = (rows["way"] == way) & (rows["layer"] == layer) & (rows["method"] == method)
+            assert rows.loc[here, MEASURES].to_numpy() == pytest.approx(expected[MEASURES].to_numpy(), abs=1e-6)
+
+
+def test_another_image_is_that_of_the_next_pair_under_the_intact_network(network, given, rows):
+    intact = maps_of(network, given, "BP")
+    expected = similarity(intact, intact.roll(-1, 0), range(3))
+    found = rows[(rows["way"] == OTHER) & (rows["method"] == "BP")]
+    assert found[MEASURES].to_numpy() == pytest.approx(expected[MEASURES].to_numpy(), abs=1e-6)
+
+
+def test_maps_that_do_not_depend_on_the_weights_stay_as_they_are(given):
+    model = create(Blind(), classes=2, channels=1, size=SIZE, cam_layers=["look"]).eval()
+    images, _, references = given
+    found = study(model, images, torch.tensor([0, 1, 1]), references, **OPTIONS)
+    found = found[found["way"].isin(WAYS)]
+    assert len(found) == 2 * 6 * 3
+    assert not found["undefined"].any()
+    assert found[MEASURES].to_numpy() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_constant_maps_are_marked_and_their_correlations_are_0(given):
+    with seeded(7, 4):
+        layer = Fading(SIZE * SIZE, 2)
+        nn.init.normal_(layer.weight)
+    body = nn.Sequential(nn.Flatten(), layer)
+    model = create(body, classes=2, channels=1, size=SIZE, cam_layers=["0"]).eval()
+    images, _, references = given
+    found = study(model, images, torch.tensor([0, 1, 1]), references, methods=["BP", "MP", "RISE"], **OPTIONS)
+    found = found[found["way"] == "cascading"].set_index("method")
+    assert found.loc[["BP"], "undefined"].all()
+    assert found.loc["MP", "undefined"].all()  # the same everywhere, if not 0: the area term moved all of it alike
+    assert not found.loc["RISE", "undefined"].any()  # the sum of its masks
+    assert (found.loc[["BP", "MP"], ["spearman", "hog"]] == 0).all().all()
+
+
+def test_without_images_to_recalibrate_with_there_are_two_ways(network, given, rows):
+    found = study(network, *given, **OPTIONS)
+    assert set(found["way"]) == {OTHER, *WAYS}
+    assert found.equals(rows[rows["way"] != RECALIBRATED])  # and the same numbers
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_changes_nothing(network, given, calibration, rows, workers):
+    assert study(network, *given, calibration=calibration, workers=workers, **OPTIONS).equals(rows)
+
+
+def test_a_pair_does_not_depend_on_its_batch(network, given, rows):
+    alone = study(network, *(each[1:2] for each in given), **OPTIONS | {"keys": [6]})
+    assert set(alone["way"]) == set(WAYS)  # there is no other image
+    same = rows[rows["way"].isin(WAYS) & (rows["position"] == 1)]
+    assert alone[MEASURES].to_numpy() == pytest.approx(same[MEASURES].to_numpy(), abs=1e-3)
+    assert alone["undefined"].tolist() == same["undefined"].tolist()
+
+
+def test_another_seed_gives_other_numbers(network, given, rows):
+    other = study(network, *given, **OPTIONS | {"seed": SEED + 1})
+    assert not np.allclose(other[MEASURES], rows.loc[rows["way"] != RECALIBRATED, MEASURES])
+
+
+def test_the_callers_model_and_the_global_random_state_are_left_alone(network, given, calibration, condition):
+    before, state, drawn = condition(network), copy.deepcopy(network.state_dict()), torch.get_rng_state()
+    study(network, *given, methods=["BP", "MP"], calibration=calibration, **OPTIONS)
+    assert condition(network) == before
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_progress_is_told_of_every_network(network, given):
+    told = []
+    study(network, *given, methods=["BP"], progress=told.append, **OPTIONS)
+    assert told == ["", *LAYERS, *LAYERS]
+
+
+def test_the_stages_of_a_figure_are_the_maps_that_are_compared(network, given, calibration, rows):
+    options = {**OPTIONS, "calibration": calibration}
+    for way in (*WAYS, RECALIBRATED):
+        stages = cascade_maps(network, *given, methods=["BP", "RP"], way=way, **options)
+        assert list(stages) == ["BP", "RP"]
+        for method, ((name, intact), *changed) in stages.items():
+            assert name == ""
+            assert [layer for layer, _ in changed] == LAYERS
+            for layer, maps in changed:
+                here = (rows["way"] == way) & (rows["layer"] == layer) & (rows["method"] == method)
+                expected = similarity(intact, maps, range(3))[MEASURES].to_numpy()
+                assert rows.loc[here, MEASURES].to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+# ---- networks
+
+
+def test_recalibration_gives_the_re_initialised_normalisations_the_statistics_of_the_images(network, calibration):
+    networks = {
+        layer: found for _, layer, _, found in reinitialised(network, RECALIBRATED, seed=SEED, calibration=calibration)
+    }
+    for layer in LAYERS[:2]:  # the normalisation has not been reached
+        assert torch.equal(networks[layer].body[1].running_var, network.body[1].running_var)
+    last = networks[LAYERS[2]].body
+    with torch.no_grad():
+        features = last[0]((calibration - 0.5) / 0.25)
+    assert last[1].running_mean.tolist() == pytest.approx(features.mean((0, 2, 3)).tolist(), abs=1e-5)
+    assert last[1].running_var.tolist() == pytest.approx(features.var((0, 2, 3)).tolist(), rel=1e-4)
+    assert last[1].momentum == network.body[1].momentum
+    assert not any(module.training for module in last.modules())
+
+
+def test_recalibration_changes_the_named_modules_only(network, calibration):
+    model = copy.deepcopy(network)
+    recalibrate(model, ["body.0", "body.2"], calibration)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+def test_the_networks_of_a_way_are_those_of_randomized_each_on_its_own(network):
+    for way in WAYS:
+        found = reinitialised(network, way, seed=SEED)
+        assert len({id(each) for *_, each in found}) == 3
+        for (_, _, _, mine), (_, theirs) in zip(
+            found, randomized(network, seed=SEED, cascading=way == "cascading"), strict=True
+        ):
+            assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in mine.state_dict().items())
+
+
+@pytest.mark.parametrize("way", ["backwards", RECALIBRATED])
+def test_an_unknown_way_or_missing_images_are_refused(network, way):
+    with pytest.raises(ValueError, match=f"way is '{way}', expected one of cascading, independent"):
+        reinitialised(network, way, seed=SEED)
+
+
+# ---- similarity of maps
+
+
+def test_a_map_is_like_itself_in_every_measure_and_on_any_scale():
+    maps = torch.rand(4, 1, SIZE, SIZE, generator=generator(3, 1))
+    for other in (maps, 5 * maps + 2):
+        found = similarity(maps, other, [7, 8, 9, 10], way="x")
+        assert found[MEASURES].to_numpy() == pytest.approx(1.0, abs=1e-4)
+        assert (found["position"].tolist(), set(found["way"])) == ([7, 8, 9, 10], {"x"})
+        assert not found["undefined"].any()
+
+
+def test_ssim_is_of_the_maps_scaled_to_0_1(rows):
+    a, b = 3 * torch.rand(2, 2, 1, SIZE, SIZE, generator=generator(3, 2)) - 1
+    expected = ssim(scaled(a), scaled(b))
+    assert similarity(a, b, range(2))["ssim"].tolist() == pytest.approx(expected.tolist())
+    assert similarity(a, b, range(2))["spearman"].tolist() == pytest.approx(spearman(a, b).tolist())
+
+
+def test_where_either_map_is_constant_the_correlations_are_0_and_the_row_is_undefined():
+    a = torch.rand(3, 1, SIZE, SIZE, generator=generator(3, 3))
+    b = a.clone()
+    a[0], b[1] = 0.3, 0.0
+    found = similarity(a, b, range(3))
+    assert found["undefined"].tolist() == [True, True, False]
+    assert found.loc[:1, ["spearman", "hog"]].to_numpy().tolist() == [[0, 0], [0, 0]]
+    zero = torch.zeros(1, 1, SIZE, SIZE)
+    assert found["ssim"][0] == pytest.approx(ssim(zero, scaled(b[:1])).item())
+
+
+def test_constant_is_up_to_rounding_and_relative_and_not_finite_counts():
+    maps = torch.full((6, 1, 4, 4), 0.3)
+    maps[1, 0, 0, 0] += 1e-7  # the rounding of an interpolation
+    maps[2] = 1e-12 * torch.rand(1, 4, 4, generator=generator(3, 4))  # small, but not constant
+    maps[3, 0, 1, 1] = torch.nan
+    maps[4, 0, 1, 1] = torch.inf
+    maps[5] = 0
+    assert constant(maps).tolist() == [True, True, False, True, True, True]
+
+
+def test_maps_are_scaled_by_their_own_minimum_and_maximum():
+    maps = torch.tensor([[0.0, 2.0, 4.0], [-1.0, 0.0, 1.0], [7.0, 7.0, 7.0], [0.0, torch.nan, 1.0]]).reshape(4, 1, 1, 3)
+    expected = [[0, 0.5, 1], [0, 0.5, 1], [0, 0, 0], [0, 0, 0]]
+    assert scaled(maps).reshape(4, 3).tolist() == expected
+
+
+@pytest.mark.parametrize("cell", [4, 8])
+def test_the_hog_similarity_is_the_rank_correlation_of_the_descriptors(cell):
+    a, b = torch.rand(2, 3, 1, SIZE, SIZE, generator=generator(3, 5))
+    options = {"orientations": 9, "pixels_per_cell": (cell, cell), "cells_per_block": (1, 1)}
+    expected = [
+        stats.spearmanr(hog(x[0].numpy(), **options), hog(y[0].numpy(), **options)).statistic
+        for x, y in zip(a, b, strict=True)
+    ]
+    assert hog_similarity(a, b, cell=cell).tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_hog_similarity_sees_edges_and_not_brightness():
+    maps = torch.rand(2, 1, SIZE, SIZE, generator=generator(3, 6))
+    assert hog_similarity(maps, 0.5 * maps + 0.3).tolist() == pytest.approx([1, 1], abs=0.01)
+    assert (hog_similarity(maps, maps.rot90(1, (2, 3))) < 0.5).all()
+
+
+def test_maps_smaller_than_a_cell_are_refused():
+    maps = torch.zeros(1, 1, 7, 16)
+    with pytest.raises(ValueError, match="7×16, expected at least one HOG cell of 8 px"):
+        hog_similarity(maps, maps)
+
+
+def test_the_neighbour_is_the_next_pair_of_a_different_image():
+    images = torch.tensor([0.0, 0.0, 1.0, 0.0]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
+    assert neighbours(images) == ([0, 1, 2, 3], [2, 2, 3, 2])
+    assert neighbours(images[:2]) == ([], [])
+    assert neighbours(images[:1]) == ([], [])
