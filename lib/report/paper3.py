@@ -145,9 +145,11 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
             line[f"deletion AUC, {data}"] = text(part.iloc[0], "deletion", 3)
         first = distortion["data"] == distortion["data"].iloc[0]
         own = distortion[first & (distortion["method"] == method)].iloc[0]
-        line["CDS"], line["p(class), reverse image"] = text(own, "cds_absolute", 1), text(own, "p_reverse")
-        stuck = deletion[(deletion["method"] == method) & (deletion["data"] == own["data"])]["stuck"].iloc[0]
-        rows.append(line | {"stuck masks": f"{stuck:.0%}" if method in ("MP (start 1)", *MASKS) else ""})
+        place = own["data"]
+        line[f"CDS, {place}"] = text(own, "cds_absolute", 1)
+        line[f"p(class) in the reverse image, {place}"] = text(own, "p_reverse")
+        stuck = deletion[(deletion["method"] == method) & (deletion["data"] == place)]["stuck"].iloc[0]
+        rows.append(line | {f"stuck masks, {place}": f"{stuck:.0%}" if method in ("MP (start 1)", *MASKS) else ""})
     return pd.DataFrame(rows)
 
 

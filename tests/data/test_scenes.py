@@ -406,7 +406,7 @@ def test_counts_splits_and_classes_agree(made):
     assert (dataset.classes, dataset.channels, dataset.size) == (list("0123456789"), 3, 64)
     assert dataset.multi_label
     assert dataset.counts == {"images": 26, "objects": int(dataset.labels.sum()), "regions": len(regions)}
-    assert dataset.source == "COCO-like scenes composed of MNIST digits on patches of 3 photographs"
+    assert dataset.source == "COCO-like scenes composed of MNIST digits on 3 photographs"
 
 
 def test_the_images_are_the_rendered_scenes_in_eight_bits(made):

@@ -157,10 +157,11 @@ def test_zeroing_a_channel_removes_exactly_its_logit(two_channels, identity, mul
 def test_a_perfect_autoencoder_has_no_effect_of_its_own(convolutional, images):
     perfect = bottleneck(torch.eye(4), torch.eye(4))
     found = latent_effects(convolutional, images, layer="conv1", autoencoder=perfect)
-    assert torch.equal(found.p_through, found.p)
-    assert found.baseline.tolist() == [0.0] * 5
-    assert found.error.tolist() == [0.0] * 5
-    assert found.expected.abs().max() > 0
+    # a product with the identity is exact, but some processors add the next layer's terms in another order
+    torch.testing.assert_close(found.p_through, found.p, atol=1e-6, rtol=0)
+    assert found.baseline.tolist() == pytest.approx([0.0] * 5, abs=1e-6)
+    assert found.error.tolist() == pytest.approx([0.0] * 5, abs=1e-6)
+    assert found.expected.abs().max() > 1e-3
 
 
 def test_the_effects_of_an_imperfect_autoencoder_are_counted_from_its_own(two_channels):

@@ -298,12 +298,16 @@ def test_the_starts_are_compared_on_the_first_training_seed(quick, scores):
 # ---- the README's table
 
 
+CDS, REVERSE = "CDS, VOC-like", "p(class) in the reverse image, VOC-like"
+STUCK = "stuck masks, VOC-like"
+
+
 def test_in_short_there_is_a_row_per_method_with_its_intervals_as_text(deletion, distortion):
     table = paper3.in_short(deletion, distortion)
     sets = [f"deletion AUC, {name}" for name in paper3.FOR_READERS.values()]
-    assert list(table.columns) == ["method", *sets, "CDS", "p(class), reverse image", "stuck masks"]
+    assert list(table.columns) == ["method", *sets, CDS, REVERSE, STUCK]
     assert table["method"].tolist() == ["RISE", "Grad-CAM", "MP (start 1)", "MP", "EP", "RP"]
-    assert table["stuck masks"].tolist() == ["", "", "75%", "0%", "0%", "0%"]
+    assert table[STUCK].tolist() == ["", "", "75%", "0%", "0%", "0%"]
     for row in table.to_dict("records"):
         for name in paper3.FOR_READERS.values():
             own = deletion[(deletion["data"] == name) & (deletion["method"] == row["method"])].iloc[0]
@@ -311,9 +315,9 @@ def test_in_short_there_is_a_row_per_method_with_its_intervals_as_text(deletion,
             assert row[f"deletion AUC, {name}"] == f"{value:.3f} [{low:.3f}, {high:.3f}]"
         own = distortion[(distortion["data"] == "VOC-like") & (distortion["method"] == row["method"])].iloc[0]
         value, low, high = own[spread("cds_absolute")]
-        assert row["CDS"] == f"{value:.1f} [{low:.1f}, {high:.1f}]"
+        assert row[CDS] == f"{value:.1f} [{low:.1f}, {high:.1f}]"
         value, low, high = own[spread("p_reverse")]
-        assert row["p(class), reverse image"] == f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        assert row[REVERSE] == f"{value:.2f} [{low:.2f}, {high:.2f}]"
     starts = [text.split()[0] for text in table.iloc[-1]]
     assert starts == ["RP", "0.100", "0.080", "0.060", "7.0", "0.90", "0%"]
 
