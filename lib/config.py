@@ -38,8 +38,9 @@ Spread = Annotated[float, Field(ge=0, le=0.5)]  # standard deviation of noise, p
 Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, share of the image's side
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
-# what every stage that trains classifiers has in common
+# what stages have in common: those that train classifiers, those that optimise masks
 LEARNING = {"seeds": Seeds, "epochs": Positive, "batch": Annotated[int, Field(ge=2)], "lr": Rate}
+MASK = {"side": Side, "steps": Positive, "area": Weight, "variation": Weight}  # what the mask methods share
 RUNNING = {"workers": Positive, "device": Device}
 
 SCHEMA: dict[str, dict[str, Any]] = {
@@ -202,10 +203,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "mask_steps": {
         "seed": Natural,
         "pairs": Annotated[int, Field(ge=2)],
-        "side": Side,
-        "steps": Positive,
-        "area": Weight,
-        "variation": Weight,
+        **MASK,
         "noise": Spread,
         "strength": Strength,
         "plane_points": Annotated[int, Field(ge=2)],
@@ -220,10 +218,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "family_pairs": Positive,
         "other_pairs": Positive,
         "chest_errors": Natural,
-        "side": Side,
-        "steps": Positive,
-        "area": Weight,
-        "variation": Weight,
+        **MASK,
         "noise": Spread,
         "strength": Strength,
         "rise_masks": Positive,
@@ -296,10 +291,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "pairs": Annotated[int, Field(ge=2)],
         "rise_masks": Positive,
         "calibration": Positive,
-        "side": Side,
-        "steps": Positive,
-        "area": Weight,
-        "variation": Weight,
+        **MASK,
         "seed": Natural,
         "workers": Positive,
     },
