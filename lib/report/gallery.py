@@ -26,11 +26,12 @@ NOTES = {
     "not radiographs, and nothing here speaks about patients. The network has several labels per image; the paper's "
     "has a softmax.",
     3: "**What is reconstructed.** The paper's text was not obtainable; its abstract, the authors' slides and their "
-    "released code (VOC only) were. T3.2's numbers are the slides'; which networks and images they rest on is unknown. "
-    "**How to read T3.2.** MP's published start, everything kept, leaves a share of its masks where they began, "
-    "because a sure network gives them no gradient; that alone puts RP ahead of it. The rows named MP, EP and RP "
-    "share start, resolution, steps and noise. **Data.** Scenes are composed of MNIST digits and photographs, chest "
-    "phantoms are drawn; explained are only pairs whose image every network labels exactly right.",
+    "released code (VOC only) were. T3.2's numbers are the slides'; which networks and images they rest on is "
+    "unknown. **How to read T3.2.** MP's published start, everything kept, leaves a share of its masks where they "
+    "began, because a sure network gives them no gradient; on scenes that alone puts RP ahead of it. The rows named "
+    "MP, EP and RP share start, resolution, steps and noise. **Data.** Scenes are composed of MNIST digits and "
+    "photographs, chest phantoms are drawn; explained are only pairs whose image every network labels exactly right "
+    "(phantoms: but for one other label).",
     4: "**What is reconstructed.** Only the abstract, Fig. 1 and the abstract of the thesis behind the paper were "
     "obtainable. Established are the method, the names of the three attacks, three top-5 numbers (80.97, 78.77 and "
     "81.56 % of the hybrid model under FGSM, I-FGSM and PGD) and “about 10 % better on average”. Architecture, "
