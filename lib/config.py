@@ -36,6 +36,8 @@ Side = Annotated[int, Field(ge=2)]  # of a mask, pixels
 Weight = Annotated[float, Field(ge=0)]  # of a regulariser
 Spread = Annotated[float, Field(ge=0, le=0.5)]  # standard deviation of noise, pixel units
 Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, share of the image's side
+Radius = Annotated[float, Field(gt=0)]  # of an lp-ball, pixel units
+Confidence = Annotated[float, Field(gt=0, lt=1)]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 # what stages have in common: those that train classifiers, those that optimise masks
@@ -102,6 +104,20 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "seed": Natural,
         "unreadable": Literal["error", "skip"],
     },
+    "objects_data": {
+        "root": str | None,
+        "hierarchy": str | None,
+        "train": Positive,
+        "validation": Positive,
+        "test": Positive,
+        "backgrounds": Natural,
+        "size": Annotated[int, Field(ge=24)],
+        "seed": Natural,
+        "marked_class": Natural,
+        "marked_share": Annotated[float, Field(ge=0, le=1)],
+        "mark_strength": Annotated[float, Field(ge=0, le=1)],
+        "unreadable": Literal["error", "skip"],
+    },
     "faces_train": {
         "networks": Names,
         **LEARNING,
@@ -148,6 +164,24 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "chest_epochs": Positive,
         "batch": Annotated[int, Field(ge=2)],
         "lr": Rate,
+        **RUNNING,
+    },
+    "objects_train": {
+        "network": str,
+        "judge": str,
+        "weights": str | None,
+        "seeds": Seeds,
+        "epochs": Positive,
+        "robust_epochs": Positive,
+        "norms_epochs": Positive,
+        "mark_epochs": Positive,
+        "batch": Annotated[int, Field(ge=2)],
+        "lr": Rate,
+        "l2": Radius,
+        "linf": Radius,
+        "l1": Radius,
+        "attack_images": Positive,
+        "attack_steps": Positive,
         **RUNNING,
     },
     "faces_attack": {
@@ -238,6 +272,37 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "rivals": Positive,
         "rise_masks": Positive,
         "seed": Natural,
+        "workers": Positive,
+    },
+    "counterfactual_steps": {"seed": Natural, "confidence": Confidence, "steps": Positive, "images": Positive},
+    "counterfactual_sets": {
+        "seeds": Seeds,
+        "sets": Annotated[int, Field(ge=2)],
+        "images": Positive,
+        "matching": Positive,
+        "confidence": Confidence,
+        "steps": Positive,
+        "matching_steps": Positive,
+        "compared": Positive,
+        "restarts": Annotated[int, Field(ge=2)],
+        "least": Positive,
+        "levels": Annotated[list[Confidence], Field(min_length=2)],
+        "workers": Positive,
+    },
+    "counterfactual_tables": {"resamples": Resamples, "seed": Natural},
+    "spurious_features": {
+        "images": Positive,
+        "steps": Positive,
+        "strengths": Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2)],
+        "resamples": Resamples,
+        "seed": Natural,
+        "workers": Positive,
+    },
+    "counterfactual_controls": {
+        "seed": Natural,
+        "images": Annotated[int, Field(ge=2)],
+        "steps": Positive,
+        "resamples": Resamples,
         "workers": Positive,
     },
     "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Resamples, "seed": Natural},

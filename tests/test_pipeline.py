@@ -18,7 +18,6 @@ NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
 ROOMS = ["data", "attack", "defend", "train", "explain", "evaluate", "sanity", "report"]
 SHARED = {"config", "paths", "rng", "borrow", "parallel"}  # any room may use these
 DATA_FILES = {  # what a module reads beside itself, and the module
-    "lib/report/displays.py": "lib/report/displays.yaml",
     "lib/report/claims.py": "lib/report/claims.yaml",
     "lib/report/paper1_schematics.py": "lib/report/paper1_released.csv",
 }
@@ -29,10 +28,22 @@ def code(notebook) -> str:
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
 
 
+def registers(name: str) -> set[str]:
+    """The registers of displays that a notebook looks into: those of the papers it makes displays for."""
+    known = displays.register()
+    all_of_them = name == "claims_report"
+    papers = {displays.paper_of(each) for each in known if all_of_them or known[each]["notebook"] == name}
+    return {f"lib/report/paper{paper}_displays.yaml" for paper in papers}
+
+
 def lib_imports(source: str) -> set[str]:
-    """Dotted names below lib that some Python source imports; `from lib.a import b` counts as lib.a and lib.a.b."""
+    """Dotted names below lib that some Python source imports, `from lib.a import b` as lib.a and lib.a.b, and those of
+    factories that it names ("lib.a:make").
+    """
     found = set()
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(r"^(lib(?:\.\w+)+):\w*$", node.value))
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -80,7 +91,7 @@ def test_a_stage_depends_on_the_modules_its_notebook_reaches(name):
     files = reached(names)
     if "lib/report/claims.py" in files:
         files |= reached(CLAIMS_MODULES)
-    files |= {data for module, data in DATA_FILES.items() if module in files}
+    files |= {data for module, data in DATA_FILES.items() if module in files} | registers(name)
     assert {dep for dep in STAGES[name]["deps"] if dep.startswith("lib/")} == files
 
 

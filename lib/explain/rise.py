@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from lib.borrow import borrowed, device_of
 from lib.rng import generator
 
-CHUNK = 64  # masks drawn together
+CHUNK = 32  # masks drawn and shown together: at 64×64 what one pass writes then stays in the cache
 
 
 @torch.no_grad()
@@ -52,10 +52,11 @@ def rise(
         for chunk in progress(range(-(-masks // CHUNK))):
             count = min(CHUNK, masks - chunk * CHUNK)
             drawn = random_masks(count, size, cells=cells, keep=keep, gen=generator(seed, chunk)).to(device)
-            weights = []
+            weights, shape = [], (count, *images.shape[1:])
+            shown = torch.empty(shape, dtype=images.dtype, device=device, memory_format=torch.channels_last)
             for image in images:
-                shown = torch.lerp(image.new_full((), fill), image, drawn)
-                weights.append(squash(model(shown.contiguous(memory_format=torch.channels_last))))
+                torch.lerp(image.new_full((), fill), image, drawn, out=shown)
+                weights.append(squash(model(shown)))
             scores = torch.stack(weights)  # N×count×K
             if target is not None:
                 scores = scores[torch.arange(len(images)), :, target.to(device)][..., None]

@@ -1,6 +1,7 @@
 """The register of displays: every figure and table has a stable id, one file and a card that says where it comes from.
 
-`displays.yaml` lists for each id its slug, the notebook that makes it, its title and what the paper's original shows.
+`paperN_displays.yaml` lists for each id its slug, the notebook that makes it, its title and what the paper's original
+shows; one file per paper, so that a new display of one paper makes no stage of another stale.
 `build/displays/NOTEBOOK/ID_slug.{png,csv}` is written with `ID_slug.json` beside it; the report stage publishes both.
 """
 
@@ -13,19 +14,36 @@ import yaml
 
 from lib import paths
 
-REGISTER = Path(__file__).with_name("displays.yaml")
+REGISTERS = Path(__file__).parent  # the folder of paperN_displays.yaml
+COMPANION = {"C": 1, "S": 2}  # letters of companion experiments, whose ids do not name their paper
+
+
+def paper_of(display: str) -> int:
+    """The paper a display belongs to: the number after its letter (F5.4: 5); C1, C2, ... are the companion experiments
+    of paper 1, S2, S3, ... those of paper 2. Raises ValueError for an id of another form.
+    """
+    if display[:1] in COMPANION:
+        return COMPANION[display[0]]
+    number = display[1:].split(".")[0]
+    if not number.isdigit():
+        raise ValueError(f"display {display!r} has no paper, expected a letter and a number such as F5.4, C3 or S2")
+    return int(number)
 
 
 def register() -> dict[str, dict[str, Any]]:
-    """All displays by id, in the order of the gallery."""
-    return yaml.safe_load(REGISTER.read_text())
+    """All displays by id, in the order of the gallery: by paper, then as its file lists them."""
+    known: dict[str, dict[str, Any]] = {}
+    for file in sorted(REGISTERS.glob("paper*_displays.yaml")):
+        known |= yaml.safe_load(file.read_text())
+    return known
 
 
 def entry(display: str) -> dict[str, Any]:
-    """One display. Raises ValueError for an id that displays.yaml does not list."""
-    known = register()
+    """One display. Raises ValueError for an id that its paper's register does not list."""
+    file = REGISTERS / f"paper{paper_of(display)}_displays.yaml"
+    known = yaml.safe_load(file.read_text()) if file.exists() else {}
     if display not in known:
-        raise ValueError(f"display {display!r} is not in lib/report/displays.yaml")
+        raise ValueError(f"display {display!r} is not in lib/report/{file.name}")
     return known[display]
 
 

@@ -5,8 +5,10 @@ times as many images per second as one process with two threads), and single-thr
 the number of cores.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import importlib
 import inspect
 import json
 import multiprocessing
@@ -31,7 +33,8 @@ _updates = None  # the queue to the parent, set in each worker
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One network to train: `name` for the zoo, `label` in file names and tables, folders of the data set (several:
-    its representations, trained on together) and the options of `lib.train.fit.fit` that differ from the others'.
+    its representations, trained on together), the options of its trainer that differ from the others', and the trainer
+    by name, "package.module:function" with the arguments of `lib.train.fit.fit`.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Run:
     seed: int
     data: tuple[Path, ...]
     options: dict = dataclasses.field(default_factory=dict)
+    trainer: str = "lib.train.fit:fit"
 
 
 def train_all(networks: list[str], seeds: list[int], data: Path, folder: Path, **options) -> pd.DataFrame:
@@ -83,6 +87,7 @@ def train(
             "folder": str(folder),
             "device": device,
             "options": options | run.options,
+            "trainer": run.trainer,
         }
         for run in runs
     ]
@@ -123,7 +128,7 @@ def train_one(job: dict) -> pd.DataFrame:
     )
     network.card["multi_label"] = first.multi_label
     identity = {"network": job["label"], "seed": job["seed"]}
-    history = fit.fit(
+    history = function(job["trainer"])(
         network,
         views,
         seed=job["seed"],
@@ -138,6 +143,12 @@ def train_one(job: dict) -> pd.DataFrame:
     checkpoint.save(network, file, **{measure: measured}, epochs=job["options"]["epochs"], source=first.source)
     facts = {"family": network.card["family"], f"test_{measure}": measured["test"]}
     return history.assign(**identity, **facts)
+
+
+def function(name: str) -> Callable[..., pd.DataFrame]:
+    """The function that "package.module:function" names."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def start_worker(updates, parent: int, device: str) -> None:
@@ -185,8 +196,12 @@ def code_and_data(folders: tuple[Path, ...]) -> str:
 
 
 def resume_file(fingerprint: str, job: dict) -> Path:
-    """One file per network, under a key of code, data and options."""
-    facts = {key: job[key] for key in ("name", "label", "seed", "device", "options")}
+    """One file per network, under a key of code (also of a factory's and the trainer's modules), data and options."""
+    facts = {key: job[key] for key in ("name", "label", "seed", "device", "options", "trainer")}
+    for name in (job["name"], job["trainer"]):
+        if ":" in name:
+            with contextlib.suppress(ImportError):  # the zoo says so in a sentence
+                fingerprint += inspect.getsource(importlib.import_module(name.partition(":")[0]))
     key = hashlib.sha256((fingerprint + json.dumps(facts, sort_keys=True)).encode()).hexdigest()[:16]
     file = resume_folder() / f"{job['label']}_{job['seed']}_{key}.pt"
     file.parent.mkdir(parents=True, exist_ok=True)

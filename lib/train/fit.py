@@ -8,6 +8,7 @@ The score on validation is the accuracy, with several labels the mean AUROC over
 Given several representations of the same images (grey and halftone, say), training is hybrid: every batch holds
 equally many images of each, and an epoch shows each image once in each representation, so an epoch of two
 representations has twice the updates. Which of two equal budgets is meant (updates or epochs) is set by `epochs`.
+With `craft` every batch is first replaced by what it makes of it (adversarial training, see `lib.train.adversarial`).
 
 The run depends on (network, data, options, seed) only: the order of the images and dropout are drawn per epoch from
 (seed, epoch). The whole state is written after every epoch to `resume` (if given), so a killed run continues with the
@@ -28,6 +29,8 @@ from lib.data.dataset import Dataset
 from lib.rng import generator, seeded
 from lib.train.zoo import Network
 
+Craft = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]  # network, images, labels to images
+
 
 def fit(
     network: Network,
@@ -39,6 +42,8 @@ def fit(
     weight_decay: float = 1e-2,
     seed: int = 0,
     device: str = "cpu",
+    craft: Craft | None = None,
+    keep: str = "best",
     resume: Path | None = None,
     progress: Callable[[dict], None] = lambda row: None,
 ) -> pd.DataFrame:
@@ -47,13 +52,18 @@ def fit(
     Args:
         dataset: one data set, or several representations of it (same order, labels and splits).
         epochs, batch, lr, weight_decay: of AdamW with a one-cycle schedule whose peak is `lr`.
+        craft: what to train on in the place of a batch's images; may draw from torch's own generator, which is seeded
+            per epoch.
+        keep: the "best" epoch on validation, or the "last" one (adversarial training trades accuracy for robustness).
         resume: file for the state after each epoch; if it exists the run continues from it.
         progress: called with each epoch's row (epoch, loss, train_accuracy, validation_accuracy; with several labels
             validation_auroc, and train_accuracy is the share of right label decisions).
 
     Raises ValueError if the train split is smaller than a batch's share of it, if the representations differ in labels
-    or splits or do not divide the batch; RuntimeError if the loss is not finite.
+    or splits or do not divide the batch, or for an unknown `keep`; RuntimeError if the loss is not finite.
     """
+    if keep not in ("best", "last"):
+        raise ValueError(f"keep is {keep!r}, expected 'best' or 'last'")
     views = dataset if isinstance(dataset, list) else [dataset]
     train, share = checked(views, batch), batch // len(views)
     steps = len(train) // share
@@ -73,11 +83,19 @@ def fit(
     for epoch in range(len(rows), epochs):
         with seeded(seed, epoch):
             row = {"epoch": epoch + 1} | train_epoch(
-                network, views, train, optimizer, schedule, share=share, gen=generator(seed, epoch), device=device
+                network,
+                views,
+                train,
+                optimizer,
+                schedule,
+                share=share,
+                gen=generator(seed, epoch),
+                device=device,
+                craft=craft,
             )
         found = float(np.mean([score(network, view, view.indices("validation")) for view in views]))
         rows.append(row | {f"validation_{measure}": found})
-        if found > best["score"]:
+        if found > best["score"] or keep == "last":
             weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
             best = {"score": found, "weights": weights}
         if resume is not None:
@@ -113,7 +131,7 @@ def checked(views: list[Dataset], batch: int) -> np.ndarray:
     return train
 
 
-def train_epoch(network, views, train, optimizer, schedule, *, share, gen, device) -> dict:
+def train_epoch(network, views, train, optimizer, schedule, *, share, gen, device, craft=None) -> dict:
     """One pass in a random order, `share` images of each view per step; the last incomplete batch is left out. Returns
     mean loss and accuracy.
     """
@@ -128,6 +146,8 @@ def train_epoch(network, views, train, optimizer, schedule, *, share, gen, devic
             images.append(view.batch(chosen))
         labels = torch.cat(labels).to(device)
         images = torch.cat(images).to(device).contiguous(memory_format=torch.channels_last)
+        if craft is not None:
+            images = craft(network, images, labels)
         logits = network(images)
         loss = classification_loss(logits, labels)
         optimizer.zero_grad(set_to_none=True)

@@ -61,7 +61,7 @@ def test_the_network_is_asked_once_per_image_and_mask_whatever_the_classes(linea
     seen = []
     linear.register_forward_hook(lambda module, args, output: seen.append(len(output)))
     rise(linear, images[:2], masks=65)
-    assert seen == [64, 64, 1, 1]
+    assert seen == [32, 32, 32, 32, 1, 1]
 
 
 def test_the_map_of_a_class_is_that_one_of_all_classes(network, images):
@@ -131,7 +131,7 @@ def test_the_map_depends_on_the_seed_only(linear, images):
 def test_progress_sees_every_chunk_once(linear, images):
     seen = []
     rise(linear, images, masks=130, progress=lambda items: seen.extend(items) or items)
-    assert seen == [0, 1, 2]
+    assert seen == [0, 1, 2, 3, 4]
 
 
 def test_the_network_is_asked_in_evaluation_mode_and_returned_as_it_was(convolutional, images, condition, fail_on_call):

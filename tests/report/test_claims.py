@@ -17,6 +17,10 @@ FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception"
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
 TABLES = {  # what the estimators may take
     1: ("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+    2: (
+        *("counterfactuals", "optimisers", "schedules", "restarts", "sweep", "least", "quality", "spurious", "fooled"),
+        "controls",
+    ),
     3: ("scores", "randomization"),
     4: ("transfer", "representations", "adaptive"),
     5: ("predictions", "shift"),
@@ -24,7 +28,7 @@ TABLES = {  # what the estimators may take
 
 
 @pytest.fixture
-def tables(paper1_tables, paper3_tables, paper4_tables):
+def tables(paper1_tables, paper2_tables, paper3_tables, paper4_tables):
     """Every paper's tables by name, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and
     every image stays right.
     """
@@ -41,7 +45,8 @@ def tables(paper1_tables, paper3_tables, paper4_tables):
     arms = [predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS]
     shift = pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13)
     photographs = dict(zip(TABLES[4], paper4_tables, strict=True))
-    return {1: paper1_tables, 3: paper3_tables, 4: photographs, 5: {"predictions": predictions, "shift": shift}}
+    faces = {"predictions": predictions, "shift": shift}
+    return {1: paper1_tables, 2: paper2_tables, 3: paper3_tables, 4: photographs, 5: faces}
 
 
 def test_the_hand_made_tables_are_those_that_the_estimators_may_take(tables):
@@ -360,6 +365,7 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert set(table["verdict"]) <= VERDICTS
     assert table.groupby("paper")["n"].unique().map(sorted).to_dict() == {
         1: [1, 3, 4, 5, 6, 8, 10],
+        2: [3, 4, 5, 8],
         3: [4, 6],
         4: [10],
         5: [3],
@@ -368,12 +374,24 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert counts[["P1.01", "P1.04", "P1.07", "P1.24", "P1.33", "P1.38", "P1.44", "P1.59"]].tolist() == [
         *(6, 4, 6, 3, 8, 10, 5, 1)  # digits, phantoms, cases, maps, marker, attacks, Carlini-Wagner; seeds only
     ]
-    assert set(table["seeds"]) == {1, 2}  # one seed: other starts and resolutions
-    assert set(table.loc[table["seeds"] == 1, "id"]) == {"P3.19", "P3.20"}
+    assert counts[
+        ["P2.01", "P2.13", "P2.23", "P2.24", "P2.31", "P2.33", "P2.34", "P2.37", "P2.40", "P2.45"]
+    ].tolist() == [
+        *(4, 3, 3, 4, 4, 3, 8, 5, 3, 4)  # images of every table
+    ]
+    assert set(table["seeds"]) == {1, 2}  # one seed: other starts and resolutions, sanity checks of counterfactuals
+    assert set(table.loc[table["seeds"] == 1, "id"]) == {"P2.45", "P2.46", "P2.47", "P3.19", "P3.20"}
     verdicts = table.set_index("id")["verdict"]
     assert verdicts["P1.09"] == "reproduced"  # elsewhere nothing changes
     assert verdicts["P1.01"] == "not reproduced"  # three of twelve decisions change
     assert verdicts["P1.61"] == "reproduced"  # the network is frozen
+    assert verdicts["P2.01"] == "reproduced"  # mean confidences of .88, .9 and .93
+    assert verdicts["P2.18"] == "reproduced"  # APGD is .05 nats ahead
+    assert verdicts["P2.19"] == "not reproduced"
+    assert verdicts["P2.32"] == "reproduced"  # no confidence falls
+    assert verdicts["P2.36"] == "reproduced"  # the mark changes nothing for the control
+    assert verdicts["P2.43"] == "reproduced"  # l1 norms of 20 and 32
+    assert verdicts["P2.44"] == "reproduced"  # l2 norms of 2 and 1.6
     assert verdicts["P4.02"] == "not reproduced"  # the hybrid network is 10 points below the grey one
     assert verdicts["P4.06"] == "not reproduced"  # a drop of 20 points
     assert verdicts["P4.09"] == "reproduced"  # no image survives I-FGSM or PGD and not FGSM
@@ -384,6 +402,7 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert verdicts["P5.25"] == "not reproduced"  # and not of 0.41
     ours = table.set_index("id")["ours"]
     assert ours[["P1.01", "P1.07", "P1.12", "P1.59"]].tolist() == pytest.approx([0.75, 0.1, 1.5, 0.82])
+    assert ours[["P2.01", "P2.04", "P2.13", "P2.39", "P2.43"]].tolist() == pytest.approx([0.03, 0.17, 0.1, 0.4, 0.625])
     assert ours[["P4.02", "P4.06", "P4.07"]].tolist() == pytest.approx([-0.1, 0.2, 0.3])
 
 

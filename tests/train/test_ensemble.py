@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import json
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from safetensors.torch import load_file
 
 from lib import paths
 from lib.data.dataset import Dataset, split_by_sample
-from lib.train import checkpoint, ensemble, zoo
+from lib.train import adversarial, checkpoint, ensemble, zoo
 from lib.train.compact import FAMILIES
 from lib.train.ensemble import Run
 from lib.train.fit import accuracy, auroc, fit
@@ -272,6 +274,7 @@ def test_a_known_network_is_never_taken_for_an_unknown_one(name):
 
 
 JOB = {"name": "compact/vgg", "label": "vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
+JOB |= {"trainer": "lib.train.fit:fit"}
 
 
 @pytest.mark.parametrize(("first", "measured"), [("squares", 0.25), ("negatives", 0.75)])
@@ -332,6 +335,101 @@ def test_the_card_tells_whether_an_image_may_have_several_labels(data, several, 
     assert checkpoint.load(tmp_path / "vgg_0.safetensors").card["multi_label"] is (kind == "several")
 
 
+# trainers
+
+
+def test_a_run_is_trained_by_fit_unless_told_otherwise():
+    assert Run("compact/vgg", "vgg", 0, ()).trainer == "lib.train.fit:fit"
+    assert ensemble.function(Run("compact/vgg", "vgg", 0, ()).trainer) is fit
+
+
+def test_a_function_is_found_by_the_names_of_its_module_and_its_own():
+    assert ensemble.function("lib.train.ensemble:cost") is ensemble.cost
+    assert ensemble.function("json:dumps") is json.dumps
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text"),
+    [
+        ("lib.train.absent:fit", ModuleNotFoundError, "^No module named 'lib.train.absent'$"),
+        ("lib.train.fit:absent", AttributeError, "^module 'lib.train.fit' has no attribute 'absent'$"),
+    ],
+)
+def test_a_trainer_that_is_not_there_is_an_error_that_names_it(name, error, text):
+    with pytest.raises(error, match=text):
+        ensemble.function(name)
+
+
+def test_the_trainer_gets_the_arguments_of_fit_and_trains_the_network_that_is_saved(data, tmp_path, monkeypatch):
+    given, updates = {}, queue.Queue()
+
+    def train(network, views, **options):
+        given.update(options, views=[view.source for view in views])
+        torch.nn.init.constant_(network.body.head[-1].bias, 7.0)
+        options["progress"]({"epoch": 1})
+        return pd.DataFrame({"epoch": [1], "loss": [0.5]})
+
+    monkeypatch.setitem(sys.modules, "my_trainer", types.SimpleNamespace(train=train))
+    monkeypatch.setattr(ensemble, "_updates", updates)
+    job = {"data": [str(data)], "folder": str(tmp_path), "resume": "state.pt", "trainer": "my_trainer:train"}
+    table = ensemble.train_one(JOB | job | {"seed": 3, "options": {"epochs": 1, "threats": [1]}})
+
+    progress = given.pop("progress")
+    assert given == {
+        "views": ["squares"],
+        "seed": 3,
+        "device": "cpu",
+        "resume": Path("state.pt"),
+        "epochs": 1,
+        "threats": [1],
+    }
+    assert callable(progress)
+    assert updates.get() == {"network": "vgg", "seed": 3, "epoch": 1}
+    assert table[["network", "epoch", "loss"]].to_numpy().tolist() == [["vgg", 1, 0.5]]
+    weights = load_file(tmp_path / "vgg_3.safetensors")
+    assert weights["body.head.4.bias"].tolist() == [7.0] * 3
+
+
+def test_an_adversarial_run_gives_the_bits_of_its_trainer(several, tmp_path, monkeypatch):
+    monkeypatch.setattr(ensemble, "_updates", queue.Queue())
+    dataset, threat = Dataset.load(several), {"norm": "l2", "eps": 0.1, "steps": 2}
+    one = dataclasses.replace(dataset, labels=dataset.labels.argmax(1))
+    one.save(tmp_path / "one")
+    options = {"epochs": 1, "batch": 10, "lr": 1e-3, "threats": [threat]}
+    job = {"name": "compact/digits", "label": "digits", "data": [str(tmp_path / "one")], "folder": str(tmp_path)}
+    job |= {"resume": str(tmp_path / "state.pt"), "trainer": "lib.train.adversarial:fit", "options": options}
+    ensemble.train_one(JOB | job)
+
+    network = zoo.create("compact/digits", classes=3, channels=1, size=16, seed=0)
+    adversarial.fit(network, [one], **options)
+    weights = load_file(tmp_path / "digits_0.safetensors")
+    assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())
+    other = zoo.create("compact/digits", classes=3, channels=1, size=16, seed=0)
+    fit(other, [one], **{name: value for name, value in options.items() if name != "threats"})
+    assert not all(torch.equal(weights[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def test_the_jobs_of_a_call_carry_the_trainers_of_their_runs(data, build, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(fingerprint, job):
+        seen[job["label"]] = job["trainer"]
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble, "resume_file", stop)
+    runs = [
+        Run("compact/vgg", "plain", 0, (data,)),
+        Run("compact/vgg", "robust", 0, (data,), trainer="lib.train.adversarial:fit"),
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        ensemble.train(runs, tmp_path, epochs=1)
+    assert seen == {"plain": "lib.train.fit:fit", "robust": "lib.train.adversarial:fit"}
+
+
+# states
+
+
 def test_the_state_of_a_run_is_kept_under_the_fingerprint_of_its_own_data(data, negative, build, tmp_path, monkeypatch):
     seen = {}
 
@@ -356,11 +454,53 @@ def test_a_state_file_depends_on_the_job_and_the_fingerprint(build):
         {"seed": 1},
         {"device": "cuda"},
         {"options": {"epochs": 2}},
+        {"trainer": "lib.train.adversarial:fit"},
+        {"trainer": "lib.train.fit:train_epoch"},  # of the same module
     )
     files = {ensemble.resume_file("a", JOB), ensemble.resume_file("b", JOB)}
     files |= {ensemble.resume_file("a", JOB | change) for change in changes}
-    assert len(files) == 7
+    assert len(files) == 9
     assert ensemble.resume_file("a", dict(JOB)) in files
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """Two modules of code that are not part of the fingerprint, as functions that write them anew."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def writer(name):
+        def write(code):
+            (tmp_path / f"{name}.py").write_text(code)
+            importlib.invalidate_caches()
+
+        write("make = train = None\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return write
+
+    yield {name: writer(name) for name in ("my_factory", "my_trainer")}
+    for name in ("my_factory", "my_trainer"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("changed", ["my_factory", "my_trainer"])
+def test_a_state_file_depends_on_the_code_of_the_factory_and_of_the_trainer(build, written, changed):
+    job = JOB | {"name": "my_factory:make", "trainer": "my_trainer:train"}
+    before = ensemble.resume_file("a", job)
+    assert ensemble.resume_file("a", job) == before
+    written[changed]("make = train = None  # other code\n")
+    assert ensemble.resume_file("a", job) != before
+
+
+def test_the_code_of_a_module_that_is_not_used_does_not_matter(build, written):
+    job = JOB | {"trainer": "my_trainer:train"}
+    before = ensemble.resume_file("a", job)
+    written["my_factory"]("make = train = None  # other code\n")
+    assert ensemble.resume_file("a", job) == before
+
+
+def test_a_factory_that_cannot_be_imported_has_a_state_file(build):
+    file = ensemble.resume_file("a", JOB | {"name": "no.such.module:net", "label": "net"})
+    assert file.name.startswith("net_0_")
 
 
 @pytest.mark.parametrize(("stage", "folder"), [(None, "by_hand/resume/networks"), ("train", "resume/train")])

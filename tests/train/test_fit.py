@@ -183,6 +183,131 @@ def test_the_best_accuracy_of_the_history_is_that_of_the_network(trained, square
     assert accuracy(network, squares, squares.indices("validation")) == history["validation_accuracy"].max()
 
 
+# the last epoch
+
+
+@pytest.mark.parametrize(("keep", "best"), [("best", 1), ("last", 2)])
+def test_the_last_epoch_is_kept_on_request_however_it_scores(squares, monkeypatch, keep, best):
+    scripted, epochs, network = iter((0.2, 0.9, 0.5)), [], fresh()
+    monkeypatch.setattr(module, "accuracy", lambda *given: next(scripted))
+
+    def remember(row: dict) -> None:
+        epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+
+    history = fit(network, squares, epochs=3, batch=16, keep=keep, progress=remember)
+    assert history["validation_accuracy"].tolist() == [0.2, 0.9, 0.5]
+    equal = [all(torch.equal(network.state_dict()[name], weights[name]) for name in weights) for weights in epochs]
+    assert equal == [epoch == best for epoch in range(3)]
+
+
+def test_a_resumed_run_that_keeps_the_last_epoch_equals_an_undisturbed_one(squares, monkeypatch, tmp_path):
+    options, networks = {"epochs": 2, "batch": 16, "lr": 1e-3, "keep": "last"}, []
+    for resume in (None, tmp_path / "state.pt"):
+        scripted = iter((0.9, 0.5))
+        monkeypatch.setattr(module, "accuracy", lambda *given, scripted=scripted: next(scripted))
+        networks.append(fresh())
+        if resume is not None:
+            with pytest.raises(KeyboardInterrupt):
+                fit(fresh(), squares, **options, resume=resume, progress=interrupt)
+        fit(networks[-1], squares, **options, resume=resume)
+    assert same(*networks)
+
+
+@pytest.mark.parametrize("keep", ["first", "", None])
+def test_an_unknown_epoch_to_keep_is_an_error(squares, keep):
+    network = fresh()
+    with pytest.raises(ValueError, match=f"^keep is {keep!r}, expected 'best' or 'last'$"):
+        fit(network, squares, **OPTIONS, keep=keep)
+    assert same(network, fresh())
+
+
+# crafted images
+
+
+def test_a_craft_that_changes_nothing_gives_the_plain_run_bit_for_bit(trained, squares):
+    network = fresh()
+    history = fit(network, squares, **OPTIONS, craft=lambda net, images, labels: images)
+    assert same(network, trained[0])
+    pd.testing.assert_frame_equal(history, trained[1], check_exact=True)
+
+
+def test_the_network_is_trained_on_what_the_craft_makes_of_its_batch_and_labels(squares):
+    given, made, seen, network = [], [], [], fresh()
+
+    def craft(net, images, labels):
+        assert net is network
+        assert net.training
+        given.append((images.clone(), labels.clone()))
+        made.append(1 - images)
+        return made[-1]
+
+    network.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0].clone()) if net.training else None)
+    fit(network, squares, epochs=2, batch=10, craft=craft)
+    assert [len(images) for images, _ in given] == [10] * 8  # only the four batches of each epoch
+    assert all(torch.equal(shown, crafted) for shown, crafted in zip(seen, made, strict=True))
+    for images, labels in given:
+        places = images[:, 0, 16:32].reshape(10, 16, 3, 16).mean((1, 3))
+        assert places.argmax(1).tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize(("shift", "accuracy"), [(0, 1.0), (16, 0.0)])
+def test_the_loss_and_the_training_accuracy_are_those_of_the_crafted_images(trained, squares, shift, accuracy):
+    """A trained network whose images are moved by a third says the next class."""
+    network = fresh()
+    network.load_state_dict(trained[0].state_dict())
+    options = {"epochs": 1, "batch": 48, "lr": 1e-6}
+    history = fit(network, squares, **options, craft=lambda net, images, labels: images.roll(shift, 3))
+    assert history["train_accuracy"].tolist() == [accuracy]
+    assert (history["loss"].item() < 0.5) == (shift == 0)
+    assert history["validation_accuracy"].tolist() == [1.0]  # of the images as they are
+
+
+def test_a_craft_gets_the_images_of_every_representation(squares, negatives):
+    seen = []
+    fit(
+        fresh(),
+        [squares, negatives],
+        epochs=1,
+        batch=10,
+        craft=lambda net, images, labels: seen.append(images) or images,
+    )
+    bright = [images.mean((1, 2, 3)) > 0.5 for images in seen]
+    assert [(len(those), int(those.sum())) for those in bright] == [(10, 5)] * 9
+
+
+def noisy(net, images, labels):
+    """Noise from torch's own generator."""
+    return (images + 0.3 * torch.randn(images.shape)).clamp(0, 1)
+
+
+def test_a_craft_draws_from_torchs_generator_which_is_seeded_per_epoch(squares, tmp_path):
+    options, networks = {"epochs": 3, "batch": 16, "lr": 1e-3, "craft": noisy}, [fresh(), fresh(), fresh(seed=8)]
+    torch.manual_seed(1)
+    whole = fit(networks[0], squares, **options)
+    torch.manual_seed(2)
+    again = fit(networks[1], squares, **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(), squares, **options, resume=tmp_path / "state.pt", progress=interrupt)
+    resumed = fit(networks[2], squares, **options, resume=tmp_path / "state.pt")
+    assert same(networks[0], networks[1])
+    assert same(networks[0], networks[2])
+    for history in (again, resumed):
+        pd.testing.assert_frame_equal(history, whole, check_exact=True)
+
+
+def test_the_noise_of_a_craft_depends_on_the_seed_and_the_epoch(squares):
+    drawn = []
+
+    def craft(net, images, labels):
+        drawn.append(torch.rand(1).item())
+        return images
+
+    for seed in (0, 0, 1):
+        fit(fresh(), squares, epochs=2, batch=48, seed=seed, craft=craft)
+    assert drawn[:2] == drawn[2:4]
+    assert len(set(drawn)) == 4
+
+
 # several representations
 
 

@@ -1,0 +1,185 @@
+"""APGD: projected gradient ascent whose step halves itself, in the linf, l2 and l1 ball around an image.
+
+    z = P( x_k + α_k d(g_k) ),   x_{k+1} = P( x_k + .75 (z - x_k) + .25 (x_k - x_{k-1}) ),   α_0 = 2ε       linf, l2
+    x_{k+1} = P( x_k + α_k s/‖s‖_1 ),  s = sign(g) at the largest t·d of |g|, 0 elsewhere,   α_0 = ε            l1
+
+d: sign, or the l2-normalised gradient. P: the nearest point of ball and box. At the checkpoints of `lib.attack.ascent`
+images that have stalled go back to their best point with half the step. In l1 progress is judged every ⌊.04N⌋ steps:
+t becomes the share of changed values of the best point / 1.5; if it has fallen below 95 % of the last t the step is ε
+again, otherwise it is divided by 1.5 (at least ε/10). Cost: N forward and backward passes and one forward pass.
+
+Where we depart: P is exact in all three norms (the release clips after the l2 projection, which ends inside the ball).
+The l1 step stays the same for images whose values are few; t keeps at least one value.
+
+Sources: Croce and Hein, ICML 2020 (linf, l2) and ICML 2021 (l1).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from lib.attack.ascent import Ascent, Progress, checkpoints, join
+from lib.attack.lp_ball import Radius, column, project
+from lib.attack.objective import Objective, cross_entropy, value, value_and_gradient
+from lib.borrow import borrowed, device_of
+from lib.rng import generator
+
+NORMS = {"linf": math.inf, "l2": 2, "l1": 1}
+INERTIA = 0.75
+
+
+def apgd(
+    model: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    norm: str,
+    eps: Radius,
+    steps: int = 75,
+    objective: Objective = cross_entropy,
+    seed: int | None = None,
+    keys: Sequence[int] | None = None,
+    sparsity: float = 0.2,
+    batch: int = 64,
+    on_step: Callable[[torch.Tensor], object] = lambda x: None,
+) -> Ascent:
+    """Raise `objective(model(x), target)` within the ball; the best points found.
+
+    Args:
+        images: N×C×H×W in [0,1]. target: N classes, as the objective reads them. norm: "linf", "l2" or "l1".
+        eps: radius in pixel units, or N of them. seed: None starts at the images, a number at random points of the
+            ball, drawn from (seed, key of the image; by default its position). sparsity: the first t of l1.
+        on_step: sees every iterate of a batch.
+
+    Raises ValueError for an unknown norm, no step, a negative radius or images outside [0,1].
+    """
+    if norm not in NORMS:
+        raise ValueError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
+    keys, images = check_ascent(images, target, steps, keys), images.detach()
+    device = device_of(model)
+    radius = column(eps, images).expand(len(images), 1)
+    parts = []
+    with borrowed(model):
+        for start in range(0, len(images), batch):
+            here = slice(start, start + batch)
+            clean, wanted, radii = (each[here].to(device) for each in (images, target, radius))
+            x = clean if seed is None else random_point(clean, radii, norm, seed, keys[here])
+            climb = sparse_climb if norm == "l1" else climb_with_inertia
+            options = {"sparsity": sparsity} if norm == "l1" else {"norm": norm}
+            parts.append(climb(model, clean, x, wanted, radii, steps, objective, on_step, **options))
+    found = join(parts)
+    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+
+def climb_with_inertia(model, clean, x, target, radius, steps, objective, on_step, *, norm: str) -> Ascent:
+    """linf and l2."""
+    p, judged = NORMS[norm], set(checkpoints(steps))
+    values, gradient = value_and_gradient(model, x, target, objective)
+    progress, previous, size = Progress(x, values, gradient), x, 2 * radius
+    for step in range(1, steps + 1):
+        share = 1.0 if step == 1 else INERTIA
+        z = nearest(x + spread(size, x) * unit(gradient, norm), clean, radius, p)
+        forward = nearest(x + share * (z - x) + (1 - share) * (x - previous), clean, radius, p)
+        previous, x = x, forward
+        on_step(x)
+        if step == steps:
+            progress.see(x, value(model, x, target, objective))
+            break
+        values, gradient = value_and_gradient(model, x, target, objective)
+        progress.see(x, values, gradient)
+        if step in judged:
+            stalled = progress.stalled()
+            x, gradient = progress.restart(stalled, x, gradient)
+            size = torch.where(stalled[:, None], size / 2, size)
+    return progress.result()
+
+
+def sparse_climb(model, clean, x, target, radius, steps, objective, on_step, *, sparsity: float) -> Ascent:
+    """l1."""
+    period = max(int(0.04 * steps), 1)
+    dimension = clean[0].numel()
+    values, gradient = value_and_gradient(model, x, target, objective)
+    progress, size = Progress(x, values, gradient), radius.clone()
+    share = torch.full_like(radius, sparsity)
+    at_check = values.clone()
+    for step in range(1, steps + 1):
+        x = nearest(x + spread(size, x) * sparse_unit(gradient, share), clean, radius, 1)
+        on_step(x)
+        if step == steps:
+            progress.see(x, value(model, x, target, objective))
+            break
+        values, gradient = value_and_gradient(model, x, target, objective)
+        progress.see(x, values, gradient)
+        if step % period == 0:
+            changed = ((progress.x - clean).abs() > 1e-8).flatten(1).sum(1, keepdim=True)
+            now = (changed / (1.5 * dimension)).clamp(1 / dimension, 1).to(share)
+            sparser = now < 0.95 * share
+            size = torch.where(sparser, radius, torch.maximum(size / 1.5, radius / 10))
+            reduced = ~sparser[:, 0]
+            stale = reduced & (progress.value <= at_check)
+            x, gradient = progress.restart(stale, x, gradient)
+            share, at_check = now, progress.value.clone()
+    return progress.result()
+
+
+def nearest(point: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor, p: float) -> torch.Tensor:
+    """The point of ball and box nearest to `point`."""
+    return (clean + project(point - clean, clean, radius, p)).clamp(0, 1)
+
+
+def unit(gradient: torch.Tensor, norm: str) -> torch.Tensor:
+    """sign, or the gradient at l2-norm 1 (the norm of tiny gradients is taken after scaling)."""
+    if norm == "linf":
+        return gradient.sign()
+    flat = gradient.flatten(1)
+    flat = flat / flat.abs().amax(1, keepdim=True).clamp_min(1e-38)
+    return (flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)).reshape(gradient.shape)
+
+
+def sparse_unit(gradient: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """sign(g) at the largest share·d of |g| per image, at l1-norm 1."""
+    flat = gradient.flatten(1)
+    count = (share * flat.shape[1]).long().clamp(1, flat.shape[1])
+    most = int(count.max())
+    top = flat.abs().topk(most, dim=1).values
+    least = top.gather(1, count - 1)
+    signs = flat.sign() * (flat.abs() >= least)
+    return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(gradient.shape)
+
+
+def random_point(clean: torch.Tensor, radius: torch.Tensor, norm: str, seed: int, keys: Sequence[int]) -> torch.Tensor:
+    """l2: a random direction of length eps, linf: uniform, l1: Gaussian noise; all made feasible by projection."""
+    drawn = []
+    for key in keys:
+        gen = generator(seed, int(key))
+        shape = clean.shape[1:]
+        drawn.append(2 * torch.rand(shape, generator=gen) - 1 if norm == "linf" else torch.randn(shape, generator=gen))
+    noise = torch.stack(drawn).to(clean)
+    if norm == "l2":
+        noise = unit(noise, "l2")
+    scale = radius if norm != "l1" else torch.ones_like(radius)
+    return nearest(clean + spread(scale, clean) * noise, clean, radius, NORMS[norm])
+
+
+def spread(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """N×1 values shaped to broadcast over N×C×H×W."""
+    return values.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def check_ascent(
+    images: torch.Tensor, target: torch.Tensor, steps: int, keys: Sequence[int] | None = None
+) -> Sequence[int]:
+    """The keys of the images (their positions, if none are given). Raises ValueError for inputs no ascent can use."""
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, expected at least 1")
+    if len(images) == 0 or len(target) != len(images):
+        raise ValueError(f"{len(images)} images and {len(target)} classes, expected at least one and the same number")
+    keys = range(len(images)) if keys is None else keys
+    if len(keys) != len(images):
+        raise ValueError(f"{len(keys)} keys for {len(images)} images, expected one per image")
+    low, high = images.aminmax()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"images span [{low:.3g}, {high:.3g}], expected [0, 1] (normalisation belongs in the network)")
+    return keys

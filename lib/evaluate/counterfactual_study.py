@@ -1,0 +1,147 @@
+"""The studies of counterfactuals that tables and claims rest on, as tidy rows: one per image and setting.
+
+Radii are matched: for every network and kind of ball the radius is the one at which a set of *validation* images
+reaches a given mean confidence (`radii`); everything reported is measured on test images at that radius. KINDS has the
+ball and the optimiser of each kind: l1 by APGD, l1.5 and l2 by Auto-Frank-Wolfe, as in the paper.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from lib.attack.ascent import Ascent
+from lib.attack.lp_ball import norm
+from lib.attack.objective import towards
+from lib.borrow import borrowed
+from lib.evaluate.frechet import features
+from lib.evaluate.sparsity import sparsity
+from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
+from lib.explain.frank_wolfe import PUBLISHED, RELEASED, Schedule, auto_frank_wolfe
+
+KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
+LARGEST = {"l1": 400.0, "l1.5": 60.0, "l2": 16.0}  # where the search for a radius starts, pixel units
+FACTORS = {  # variants of the step size: rule and reduction
+    "root, .75": PUBLISHED,
+    "root, .5": Schedule("root", 2.0, factor=0.5),
+    "constant, .5": RELEASED,
+    "constant, .75": Schedule("constant", 0.75, factor=0.75),
+}
+
+
+def largest(kind: str, images: torch.Tensor) -> float:
+    """A radius beyond use for images of this size: LARGEST is for 3×32×32 and grows with d^(1/p)."""
+    return LARGEST[kind] * (images[0].numel() / 3072) ** (1 / KINDS[kind][1])
+
+
+def radius(model: nn.Module, images, target, *, kind: str, confidence: float, temperature: float, steps: int) -> float:
+    """The radius of one kind at which these (validation) images reach `confidence` on average."""
+    method, p = KINDS[kind]
+    return matched_radius(
+        model,
+        images,
+        target,
+        confidence=confidence,
+        largest=largest(kind, images),
+        searches=7,
+        method=method,
+        p=p,
+        temperature=temperature,
+        steps=steps,
+    )
+
+
+def explained(model, images, target, *, kind: str, eps: float, temperature: float, steps: int, keys=None) -> Ascent:
+    """The counterfactuals of one kind; their `value` is the confidence in the target."""
+    method, p = KINDS[kind]
+    options = {"p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
+    found = counterfactual(method, model, images, target, eps=eps, **options)
+    return Ascent(found.images, found.value.exp(), found.trace.exp())
+
+
+def measured(
+    found: torch.Tensor, images: torch.Tensor, target: torch.Tensor, masks: np.ndarray | None, judge: nn.Module
+) -> pd.DataFrame:
+    """One row per counterfactual: the columns of `sparsity` and `realism`, the confidence of an independent network in
+    the target. Without masks (a folder of images) the columns about the background are NaN.
+    """
+    known = masks is not None
+    shape = (len(images), *images.shape[2:])
+    rows = sparsity(found - images, torch.from_numpy(masks) if known else torch.zeros(shape, dtype=torch.bool))
+    if not known:
+        rows[["background", "outside"]] = np.nan
+    return rows.assign(realism=confidence(judge, found, target), clean_realism=confidence(judge, images, target))
+
+
+@torch.no_grad()
+def confidence(model: nn.Module, images: torch.Tensor, target: torch.Tensor, *, temperature: float = 1.0) -> np.ndarray:
+    """softmax(z/T) at the target class, N."""
+    with borrowed(model):
+        return (model(images) / temperature).softmax(1).gather(1, target[:, None])[:, 0].numpy()
+
+
+def optimiser_rows(model, images, target, *, p: float, eps: float, methods: Sequence[str], temperature, steps, keys):
+    """One row per method and image: the objective reached (log confidence, nats)."""
+    parts = []
+    for method in methods:
+        options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
+        found = counterfactual(method, model, images, target, **options)
+        parts.append(pd.DataFrame({"method": method, "value": found.value.numpy(), "image": list(keys)}))
+    return pd.concat(parts, ignore_index=True).assign(p=p, eps=eps)
+
+
+def schedule_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys) -> pd.DataFrame:
+    """The same for the variants of the step size in FACTORS."""
+    parts = []
+    for name, schedule in FACTORS.items():
+        options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
+        found = auto_frank_wolfe(model, images, target, schedule=schedule, **options)
+        parts.append(pd.DataFrame({"schedule": name, "value": found.value.numpy(), "image": list(keys)}))
+    return pd.concat(parts, ignore_index=True).assign(p=p, eps=eps)
+
+
+def restart_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys, restarts: int):
+    """One row per image: the objective of the first start and of the best of all, and how far the counterfactuals of
+    different starts lie apart (mean over pairs, l2, as a share of the mean size of the change).
+    """
+    options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
+    runs = [auto_frank_wolfe(model, images, target, seed=start, **options) for start in range(restarts)]
+    values = torch.stack([run.value for run in runs])
+    sizes = torch.stack([norm(run.images - images, 2) for run in runs]).mean(0)
+    pairs = [(i, j) for i in range(restarts) for j in range(i)]
+    apart = torch.stack([norm(runs[i].images - runs[j].images, 2) for i, j in pairs]).mean(0)
+    columns = {"image": list(keys), "first": values[0].numpy(), "best": values.amax(0).numpy()}
+    return pd.DataFrame(columns | {"apart": (apart / sizes).numpy()}).assign(p=p, eps=eps)
+
+
+def sweep_rows(model, images, target, *, kind: str, radii: Sequence[float], temperature, steps, keys) -> pd.DataFrame:
+    """One row per radius and image: the confidence reached."""
+    parts = []
+    for eps in radii:
+        options = {"kind": kind, "eps": eps, "temperature": temperature, "steps": steps, "keys": keys}
+        found = explained(model, images, target, **options)
+        parts.append(pd.DataFrame({"eps": eps, "confidence": found.value.numpy(), "image": list(keys)}))
+    return pd.concat(parts, ignore_index=True).assign(kind=kind)
+
+
+def least_rows(model, images, target, *, kind: str, levels: Sequence[float], temperature, steps, keys, searches=7):
+    """One row per confidence and image: the least radius that reaches it, in the kind's own norm, and the change's l1
+    and l2 norm.
+    """
+    method, p = KINDS[kind]
+    parts = []
+    for level in levels:
+        options = {"method": method, "p": p, "temperature": temperature, "steps": steps, "keys": keys}
+        limits = {"confidence": level, "largest": largest(kind, images) / 2, "searches": searches}
+        found, radii = min_norm(model, images, target, **limits, **options)
+        delta = found.images - images
+        columns = {"level": level, "radius": radii.numpy(), "image": list(keys), "confidence": found.value.numpy()}
+        parts.append(pd.DataFrame(columns | {"l1": norm(delta, 1).numpy(), "l2": norm(delta, 2).numpy()}))
+    return pd.concat(parts, ignore_index=True).assign(kind=kind)
+
+
+def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:
+    """Features of the judge's last stage, N×d."""
+    return features(judge, images, layer=judge.cam_layer())

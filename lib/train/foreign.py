@@ -1,0 +1,90 @@
+"""Weights of somebody else's training: a state dict by path, with the prefixes that wrappers leave on its names.
+
+Robust ImageNet networks are released as `torch.save`d dictionaries whose names carry "module." (DataParallel),
+"model." or "attacker.model." (the robustness package), and whose weights may lie one level down, under "state_dict" or
+"model". `load_foreign` strips what is common to all names and loads strictly: a checkpoint that does not fit names the
+first missing and unexpected entries instead of leaving layers at random.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "ema")
+PREFIXES = ("module.", "model.", "attacker.", "net.", "body.")
+IGNORED = ("normalize", "normalizer", "attacker.normalize", "mean", "std")  # normalisation kept as weights
+
+
+def load_foreign(body: nn.Module, file: Path) -> list[str]:
+    """Load the state dict in `file` (.pt, .pth, .safetensors) into `body`, strictly; returns the ignored entries.
+
+    Raises FileNotFoundError for a missing file, ValueError naming the file where it holds no state dict or one that
+    does not fit (up to three missing and three unexpected names, or the first shape that differs).
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such file, expected a state dict (.pt, .pth or .safetensors)")
+    if file.suffix == ".safetensors":
+        found = load_file(file)
+    else:
+        try:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # pickle, zip and torch errors alike
+            raise ValueError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:120]})") from error
+    found = unwrapped(found, file)
+    wanted = body.state_dict()
+    named = best_prefix(found, set(wanted))
+    ignored = [name for name in named if name not in wanted and name.split(".")[0] in IGNORED]
+    kept = {name: value for name, value in named.items() if name not in ignored}
+    missing = [name for name in wanted if name not in kept and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in kept if name not in wanted]
+    if missing or unexpected:
+        parts = [
+            f"{kind} {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}"
+            for kind, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise ValueError(f"{file}: does not fit {type(body).__name__} ({'; '.join(parts)})")
+    for name, value in kept.items():
+        if value.shape != wanted[name].shape:
+            shapes = f"{tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
+            raise ValueError(f"{file}: does not fit {type(body).__name__} ({name} is {shapes})")
+    body.load_state_dict(kept, strict=False)
+    return ignored
+
+
+def unwrapped(found, file: Path) -> dict[str, torch.Tensor]:
+    """The dictionary of tensors, also where it lies one level down."""
+    for _ in range(2):
+        if isinstance(found, dict) and found and all(isinstance(value, torch.Tensor) for value in found.values()):
+            return found
+        inner = [found[key] for key in CONTAINERS if isinstance(found, dict) and isinstance(found.get(key), dict)]
+        if not inner:
+            break
+        found = inner[0]
+    raise ValueError(
+        f"{file}: holds no state dict, expected names and tensors (or these under {', '.join(CONTAINERS)})"
+    )
+
+
+def best_prefix(found: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
+    """The entries with leading prefixes taken off as long as that makes more names known."""
+    while True:
+        known = len(wanted & set(found))
+        options = [strip(found, prefix) for prefix in PREFIXES]
+        best = max(options, key=lambda option: len(wanted & set(option)))
+        deeper = [option for option in options if option.keys() != found.keys()]
+        if len(wanted & set(best)) > known:
+            found = best
+        elif known == 0 and deeper:
+            found = deeper[0]
+        else:
+            return found
+
+
+def strip(found: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Only what carries the prefix, without it; everything as it is if nothing does."""
+    inner = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+    return inner or found
