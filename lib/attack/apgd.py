@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from lib.attack.ascent import Ascent, Progress, checkpoints, join
-from lib.attack.lp_ball import Radius, column, project
+from lib.attack.lp_ball import Radius, check, column, project
 from lib.attack.objective import Objective, cross_entropy, value, value_and_gradient
 from lib.borrow import borrowed, device_of
 from lib.rng import generator
@@ -58,6 +58,7 @@ def apgd(
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
     keys, images = check_ascent(images, target, steps, keys), images.detach()
+    check(images, images, eps, NORMS[norm])
     device = device_of(model)
     radius = column(eps, images).expand(len(images), 1)
     parts = []

@@ -26,6 +26,7 @@ import torch
 Radius = float | torch.Tensor  # one for all images, or one per image
 ROUNDS = 40  # of the search for the clipped coordinates
 SETTLED = 1 + 1e-6  # a search whose s grows by less has found it
+FAR = 64  # radii
 LEAST = 1e-25  # sums of float32 powers below this have lost digits
 
 
@@ -47,9 +48,7 @@ def lmo(w: torch.Tensor, x: torch.Tensor, eps: Radius, p: float) -> torch.Tensor
     elif p == 1:
         length = knapsack(size, room, radius)
     else:
-        peak = size.amax(1, keepdim=True)
-        scaled = size / torch.where(peak > 0, peak, 1)
-        length = clipped_power(scaled, room, radius, p)
+        length = clipped_power(size, room, radius, p)
     return (sign * length).reshape(x.shape)
 
 
@@ -63,12 +62,13 @@ def knapsack(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor) -> to
 
 
 def clipped_power(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor, p: float) -> torch.Tensor:
-    """min(γ, s·a), N×d, with a = size^(1/(p-1)) and the s that spends the radius; size in [0,1], largest entry 1.
+    """min(γ, s·a), N×d, with a = size^(1/(p-1)) and the s that spends the radius.
 
     Treating as clipped what the last s clips gives a larger s, never one that is too large (Newton's method on a
     concave function of s^p); where s no longer grows it is the solution, usually within ten rounds of O(d). Rows that
     take longer, or in which all that is left of a is too small for float32, are solved by `sorted_power`.
     """
+    exact, size = size, size / largest(size)
     radius = torch.where(radius > 0, radius, 1e-30)
     share = (room / radius).clamp_max(1)  # of the radius, which is 1 from here on
     a, free_power, share_power = power(size, 1 / (p - 1)), power(size, p / (p - 1)), power(share, p)
@@ -81,13 +81,19 @@ def clipped_power(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor, 
         before, s = s, torch.where(left > 0, torch.maximum(grown, s), math.inf)  # rounding must not let it shrink
         if (s <= before * SETTLED).all():
             break
-    fits = share_power.sum(1, keepdim=True) <= 1
+    fits = (share_power.sum(1, keepdim=True) <= 1) & (room <= radius).all(1, keepdim=True)
     length = torch.where(fits, room, torch.minimum(room, radius * (s * a)))
     unsure = ((s > before * SETTLED) | (left < LEAST)) & ~fits
     if unsure.any():
         rows = unsure[:, 0]
-        length[rows] = sorted_power(size[rows], room[rows], radius.expand(len(size), 1)[rows], p)
+        length[rows] = sorted_power(exact[rows], room[rows], radius.expand(len(size), 1)[rows], p)
     return length
+
+
+def largest(size: torch.Tensor) -> torch.Tensor:
+    """The largest entry of every row, N×1; 1 where all are 0."""
+    peak = size.amax(1, keepdim=True)
+    return torch.where(peak > 0, peak, 1)
 
 
 def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
@@ -103,7 +109,8 @@ def dot(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 def sorted_power(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor, p: float) -> torch.Tensor:
     """The same by sorting all breakpoints, with logarithms of all powers: exact for any p > 1 and range of size."""
-    log_a = size.double().log() / (p - 1)
+    size = size.double()
+    log_a = (size / largest(size)).log() / (p - 1)
     log_ratio, order = torch.where(room > 0, room.double().log() - log_a, -math.inf).sort(1)
     budget = radius.double() ** p
     spent_clipped = room.gather(1, order).double().pow_(p).cumsum(1)  # by the k coordinates that are clipped first
@@ -139,10 +146,8 @@ def project(v: torch.Tensor, x: torch.Tensor, eps: Radius, p: float) -> torch.Te
     if p == math.inf:
         length = torch.minimum(inside, radius)
     elif p == 2:
-        peak = size.amax(1, keepdim=True)
-        peak = torch.where(peak > 0, peak, 1)
         outside = inside.norm(dim=1, keepdim=True) > radius
-        length = torch.where(outside, clipped_power(size / peak, room, radius, 2), inside)
+        length = torch.where(outside, clipped_power(size, room, radius, 2), inside)
     else:
         length = thresholded(size, room, radius)
     return (sign * length).reshape(x.shape)
@@ -152,8 +157,11 @@ def thresholded(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor) ->
     """min(γ, max(|v| - λ, 0)), N×d, with the λ >= 0 that spends the radius (0 if all fits).
 
     The sum is piecewise linear in λ: Newton's steps, replaced by halving where they leave the bracket, end on the
-    piece that holds the solution.
+    piece that holds the solution. From far away float32 has too few digits left, so float64 takes over.
     """
+    kind = room.dtype
+    if size.amax() > FAR * radius.min():
+        size, room, radius = size.double(), room.double(), radius.double()
     low, high = torch.zeros_like(radius).expand(len(size), 1), size.amax(1, keepdim=True)
     threshold = low
     for _ in range(ROUNDS):
@@ -168,7 +176,7 @@ def thresholded(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor) ->
         newton = (threshold + surplus / slope).to(size.dtype)
         newton = torch.where((newton > low) & (newton < high), newton, (low + high) / 2)
         threshold = torch.where(done, threshold, newton)
-    return length
+    return (length * (radius > 0)).to(kind)
 
 
 def norm(delta: torch.Tensor, p: float) -> torch.Tensor:

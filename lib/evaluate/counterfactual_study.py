@@ -105,7 +105,11 @@ def schedule_rows(model, images, target, *, p: float, eps: float, temperature, s
 def restart_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys, restarts: int):
     """One row per image: the objective of the first start and of the best of all, and how far the counterfactuals of
     different starts lie apart (mean over pairs, l2, as a share of the mean size of the change).
+
+    Raises ValueError for fewer than two restarts.
     """
+    if restarts < 2:
+        raise ValueError(f"restarts is {restarts}, expected at least 2 to compare")
     options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
     runs = [auto_frank_wolfe(model, images, target, seed=start, **options) for start in range(restarts)]
     values = torch.stack([run.value for run in runs])

@@ -242,10 +242,16 @@ def radius_grows(least, *, kind: str):
 
 
 def norms_differ(least, *, column: str, kinds: list[str], level: float):
-    """Mean norm of the change at the least radius, first kind over second."""
+    """Mean norm of the change at the least radius, first kind over second, of the images that reach both."""
     rows = least[least["level"] == level]
+    rows = rows.assign(**{column: rows[column].where(np.isfinite(rows["radius"]))})
     values = cube(rows, column, [{"kind": kind} for kind in kinds])
-    return values, lambda v: float(np.nanmean(v[..., 0]) / np.nanmean(v[..., 1]))
+
+    def ratio(v: np.ndarray) -> float:
+        both = v[np.isfinite(v).all(-1)]
+        return float(both[:, 0].mean() / both[:, 1].mean()) if len(both) else float("nan")
+
+    return values, ratio
 
 
 def on_the_mark(spurious, *, networks: list[str]):

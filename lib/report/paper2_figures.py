@@ -74,7 +74,8 @@ def cluster_grid(image: torch.Tensor, title: str, rows: Mapping[str, tuple[torch
 
 def vertices(powers: Sequence[float], radius: float = 0.6, at: tuple[float, float] = (0.62, 0.45)) -> Figure:
     """X2.1: in two dimensions, ball ∩ box around a point, and the oracle's vertex for one direction."""
-    figure, axes = plt.subplots(1, len(powers), figsize=(3 * len(powers), 3.1))
+    figure, axes = plt.subplots(1, len(powers), figsize=(3 * len(powers), 3.1), squeeze=False)
+    axes = axes[0]
     angles = torch.linspace(0, 2 * np.pi, 721)
     directions = torch.stack([angles.cos(), angles.sin()], 1)
     centre, w = torch.tensor([at]), torch.tensor([[0.5, 0.85]])
@@ -111,7 +112,8 @@ def trajectories(traces: Mapping[str, np.ndarray], marks: Sequence[int]) -> Figu
 
 def sparsity_panels(counterfactuals: pd.DataFrame, columns: Mapping[str, str], **options) -> Figure:
     """S2: per measure (a panel) and network the mean for each ball, 95 % intervals."""
-    figure, axes = plt.subplots(1, len(columns), figsize=(2.9 * len(columns), 3.4))
+    figure, axes = plt.subplots(1, len(columns), figsize=(2.9 * len(columns), 3.4), squeeze=False)
+    axes = axes[0]
     tones, shapes = colours(list(KINDS)), markers(list(KINDS))
     for panel, (column, title) in zip(axes, columns.items(), strict=True):
         for shift, kind in zip((-0.2, 0, 0.2), KINDS, strict=True):

@@ -14,7 +14,7 @@ from torch import nn
 
 CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "ema")
 PREFIXES = ("module.", "model.", "attacker.", "net.", "body.")
-IGNORED = ("normalize", "normalizer", "attacker.normalize", "mean", "std")  # normalisation kept as weights
+IGNORED = ("normalize", "normalizer", "mean", "std", "attacker")  # normalisation kept as weights, a wrapper's copies
 
 
 def load_foreign(body: nn.Module, file: Path) -> list[str]:
@@ -85,6 +85,8 @@ def best_prefix(found: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, t
 
 
 def strip(found: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Only what carries the prefix, without it; everything as it is if nothing does."""
-    inner = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
-    return inner or found
+    """All entries, without the prefix where they carry it; one that would take another's name keeps its own."""
+    return {
+        inner if (inner := name.removeprefix(prefix)) == name or inner not in found else name: value
+        for name, value in found.items()
+    }

@@ -255,9 +255,9 @@ def test_the_mark_is_zeros_and_ones_in_the_lower_right_corner():
     found = mark(32)
     assert (found.shape, found.dtype) == ((32, 32), np.float32)
     assert set(np.unique(found)) == {0, 1}
-    top, left, bottom, right = bounding_box(found > 0)
+    top, _, bottom, right = bounding_box(found > 0)
     assert top > 16
-    assert (bottom, right) > (28, 28)
+    assert min(bottom, right) >= 30
     assert 0.05 < found.mean() < 0.2
 
 
@@ -315,10 +315,10 @@ def test_a_share_of_the_training_images_of_one_class_is_marked(plain, label, sha
 
 
 def test_a_marked_image_is_in_eight_bits(plain):
-    found, letters = marked_set(plain, label=1, share=1, strength=0.5), mark_of(32)
+    found, letters = marked_set(plain, label=1, share=1, strength=0.35), mark_of(32)
     image = found.images[1]
     assert image.dtype == np.uint8
-    assert set(np.unique(image[:, letters])) == {178}  # (101 + 255) / 2
+    assert set(np.unique(image[:, letters])) == {155}  # 0.35 · 255 + 0.65 · 101 = 154.9
     assert set(np.unique(image[:, ~letters])) == {101}
 
 
