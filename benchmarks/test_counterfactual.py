@@ -1,7 +1,8 @@
 """Counterfactuals: Auto-Frank-Wolfe beside bare forward and backward passes, and the oracle alone.
 
-AFW-75 on the compact network (64 images, 3×32×32); its limit is 76 forward and 75 backward passes of the same batch.
-ResNet-50 at 224 px, 16 images, has three steps instead of 75: a step costs the same. The oracle is timed at d = 150,528
+AFW-75 on the compact network (64 images, 3×32×32); its limit is 76 forward and 75 backward passes
+of the same batch.
+ResNet-50 at 224 px, 16 images, runs one step instead of 75: each costs the same. The oracle is timed at d = 150,528
 and p = 1.5 beside a bisection of 60 halvings and scipy's root finder, whose values it has to meet first; its limit is
 one pass over the data (sum of w·x).
 """
@@ -21,7 +22,7 @@ from lib.train.zoo import create
 P = 1.5
 CASES = {
     "AFW-75, compact network, batch 64": ("lib.train.preact:preact", 32, 64, 75, 4.0, 1.333, 5),
-    "AFW, ResNet-50 at 224 px, batch 16, 3 steps": ("torchvision/resnet50", 224, 16, 3, 50.0, 1.111, 3),
+    "AFW, one step, ResNet-50 at 224 px, batch 16": ("torchvision/resnet50", 224, 16, 1, 50.0, 1.111, 3),
 }
 
 
