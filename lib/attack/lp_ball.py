@@ -26,6 +26,7 @@ import torch
 Radius = float | torch.Tensor  # one for all images, or one per image
 ROUNDS = 40  # of the search for the clipped coordinates
 SETTLED = 1 + 1e-6  # a search whose s grows by less has found it
+LONG = 2**14  # coordinates; sums of more of them need float64 to be exact to 1e-5
 FAR = 64  # radii
 LEAST = 1e-25  # sums of float32 powers below this have lost digits
 
@@ -81,9 +82,14 @@ def clipped_power(size: torch.Tensor, room: torch.Tensor, radius: torch.Tensor, 
         before, s = s, torch.where(left > 0, torch.maximum(grown, s), math.inf)  # rounding must not let it shrink
         if (s <= before * SETTLED).all():
             break
+    unsettled = (s > before * SETTLED) | (left < LEAST)
+    if size.shape[1] > LONG:
+        spent = (share_power * clipped).sum(1, keepdim=True, dtype=torch.float64)
+        rest = (free_power * (1 - clipped)).sum(1, keepdim=True, dtype=torch.float64)
+        s = torch.where(left > LEAST, ((1 - spent).clamp_min(0) / rest) ** (1 / p), s).to(s.dtype)
     fits = (share_power.sum(1, keepdim=True) <= 1) & (room <= radius).all(1, keepdim=True)
     length = torch.where(fits, room, torch.minimum(room, radius * (s * a)))
-    unsure = ((s > before * SETTLED) | (left < LEAST)) & ~fits
+    unsure = unsettled & ~fits
     if unsure.any():
         rows = unsure[:, 0]
         length[rows] = sorted_power(exact[rows], room[rows], radius.expand(len(size), 1)[rows], p)

@@ -636,3 +636,12 @@ def test_directions_that_are_not_finite_are_an_error(solve, value):
     w[2, 3] = value
     with pytest.raises(ValueError, match="^the directions hold values that are not finite$"):
         solve(w, x, 0.5, 2)
+
+
+@pytest.mark.parametrize("p", [1.1, 1.5, 2, 4])
+def test_at_the_size_of_imagenet_the_radius_is_spent_to_a_hundred_thousandth(p):
+    gen = torch.Generator().manual_seed(0)
+    w, x = torch.randn(2, 150_528, generator=gen), torch.rand(2, 150_528, generator=gen)
+    radius = length_of(room_of(w, x), p) / 3
+    spent = length_of(lmo(w, x, radius.float(), p), p)
+    assert torch.allclose(spent, radius, rtol=CLOSE, atol=0)
