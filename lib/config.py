@@ -274,7 +274,13 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "seed": Natural,
         "workers": Positive,
     },
-    "counterfactual_steps": {"seed": Natural, "confidence": Confidence, "steps": Positive, "images": Positive},
+    "counterfactual_steps": {
+        "seed": Natural,
+        "confidence": Confidence,
+        "steps": Positive,
+        "images": Positive,
+        "workers": Positive,
+    },
     "counterfactual_sets": {
         "seeds": Seeds,
         "sets": Annotated[int, Field(ge=2)],

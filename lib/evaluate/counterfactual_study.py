@@ -45,7 +45,6 @@ def radius(model: nn.Module, images, target, *, kind: str, confidence: float, te
         target,
         confidence=confidence,
         largest=largest(kind, images),
-        searches=7,
         method=method,
         p=p,
         temperature=temperature,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from scipy.optimize import brentq
 from torch import nn
 
 from lib.attack.apgd import NORMS, apgd
@@ -77,11 +78,17 @@ def fixed_steps(model, images, target, eps, norm, steps, objective, batch) -> As
                 loss=lambda logits, wanted: objective(logits, wanted).sum(),
             )
         )
-    moved, device = torch.cat(found), device_of(model)
-    with borrowed(model):
-        pairs = zip(moved.split(batch), target.split(batch), strict=True)
-        reached = torch.cat([value(model, *(each.to(device) for each in pair), objective).cpu() for pair in pairs])
+    moved = torch.cat(found)
+    reached = values(model, moved, target, objective, batch)
     return Ascent(moved, reached, reached[None])
+
+
+def values(model, images, target, objective: Objective, batch: int) -> torch.Tensor:
+    """The objective of every image, N, on the CPU."""
+    device = device_of(model)
+    with borrowed(model):
+        pairs = zip(images.split(batch), target.split(batch), strict=True)
+        return torch.cat([value(model, *(each.to(device) for each in pair), objective).cpu() for pair in pairs])
 
 
 def confidences(model, images, target, eps, method: str, temperature: float, options: dict) -> Ascent:
@@ -136,25 +143,39 @@ def matched_radius(
     *,
     confidence: float,
     largest: float,
-    searches: int = 6,
+    tolerance: float = 0.005,
+    searches: int = 8,
     method: str = "AFW",
     temperature: float = 1.0,
     **options,
 ) -> float:
-    """The one radius at which the mean confidence of all images is `confidence`, by halving (0, largest].
+    """The one radius in [0, largest] at which the mean confidence of all images is `confidence`, by Brent's method on
+    the log-odds of the mean.
 
-    Returns infinity where `largest` does not suffice. Raises ValueError as `min_norm` does.
+    It ends within `tolerance` of the confidence, or after `searches` runs of `method` besides the first at `largest`.
+    Returns infinity where `largest` does not suffice and 0 where the images need no change. Raises ValueError as
+    `min_norm` does.
     """
     if not 0 < confidence < 1 or not largest > 0:
         raise ValueError(f"confidence {confidence}, largest {largest}: expected (0, 1) and a positive radius")
+    wanted = math.log(confidence / (1 - confidence))
 
-    def reached(radius: float) -> float:
-        return confidences(model, images, target, radius, method, temperature, options).value.mean().item()
+    def lacking(radius: float) -> float:
+        """Log-odds above the wanted ones at this radius; 0 within the tolerance."""
+        if radius == 0:
+            reached = unchanged
+        elif radius == largest:
+            reached = farthest
+        else:
+            found = confidences(model, images, target, radius, method, temperature, options)
+            reached = found.value.mean().item()
+        odds = min(max(reached, 1e-6), 1 - 1e-6)
+        return 0.0 if abs(reached - confidence) <= tolerance else math.log(odds / (1 - odds)) - wanted
 
-    if reached(largest) < confidence:
+    unchanged = values(model, images, target, towards(temperature), options.get("batch", 64)).exp().mean().item()
+    if unchanged >= confidence:
+        return 0.0
+    farthest = confidences(model, images, target, float(largest), method, temperature, options).value.mean().item()
+    if farthest < confidence:
         return math.inf
-    low, high = 0.0, float(largest)
-    for _ in range(searches):
-        middle = (low + high) / 2
-        low, high = (low, middle) if reached(middle) >= confidence else (middle, high)
-    return high
+    return brentq(lacking, 0.0, float(largest), xtol=1e-4 * largest, maxiter=max(searches, 1), disp=False)

@@ -278,34 +278,39 @@ def test_the_matched_radius_is_the_root_of_the_mean_confidence(
 ):
     largest = 6 / LENGTH[p]
     options = {"confidence": confidence, "temperature": temperature, "method": method, "p": p, "steps": 12}
-    found = matched_radius(two_classes, greys, ones, largest=largest, searches=8, **options)
+    found = matched_radius(two_classes, greys, ones, largest=largest, tolerance=1e-4, searches=20, **options)
     root = brentq(lambda r: mean_confidence(r, LENGTH[p], temperature) - confidence, 0, largest)
-    assert found == pytest.approx(above(root, largest, 8), rel=1e-6)
+    assert found == pytest.approx(root, rel=2e-3)
 
 
-@pytest.mark.parametrize("searches", [0, 1, 6])
-def test_every_halving_of_the_matched_radius_costs_a_run(two_classes, greys, ones, searches):
+@pytest.mark.parametrize("searches", [1, 2, 3])
+def test_the_matched_radius_takes_no_more_runs_than_asked_for(two_classes, greys, ones, searches):
     shown = watch(two_classes)
-    options = {"confidence": 0.9, "largest": 0.125, "searches": searches, "p": 2, "steps": 3}
+    options = {"confidence": 0.9, "largest": 1.0, "tolerance": 1e-9, "searches": searches, "p": 2, "steps": 3}
+    matched_radius(two_classes, greys, ones, **options)
+    assert len(shown) == 1 + (searches + 1) * 4  # the images, the largest radius, every search
+
+
+def test_the_matched_radius_takes_fewer_runs_than_halving(two_classes, greys, ones):
+    shown = watch(two_classes)
+    options = {"confidence": 0.9, "largest": 0.25, "p": 2, "steps": 3}
     found = matched_radius(two_classes, greys, ones, **options)
-    root = brentq(lambda r: mean_confidence(r, LENGTH[2]) - 0.9, 0, 0.125)
-    assert found == above(root, 0.125, searches)
-    assert len(shown) == (searches + 1) * 4
+    assert abs(mean_confidence(found, LENGTH[2]) - 0.9) <= 0.006
+    assert len(shown) <= 1 + 6 * 4
 
 
-def test_the_matched_radius_of_one_image_is_its_least_radius(steep, images, labels):
-    options = {"confidence": 0.6, "largest": 8.0, "searches": 6, "steps": 8, "keys": [5]}
-    one = steep, images[:1], labels[:1]
-    assert matched_radius(*one, **options) == min_norm(*one, **options)[1].item()
+def test_at_the_matched_radius_the_images_have_the_confidence_on_average(steep, images, labels):
+    options = {"confidence": 0.6, "largest": 8.0, "tolerance": 0.01, "searches": 20, "steps": 10}
+    radius = matched_radius(steep, images, labels, **options)
+    found = counterfactual("AFW", steep, images, labels, eps=radius, steps=10)
+    assert confidence_of(steep, found.images, labels).mean().item() == pytest.approx(0.6, abs=0.0101)
 
 
-def test_at_the_matched_radius_the_images_have_the_confidence_on_average_and_a_little_below_they_do_not(
-    steep, images, labels
-):
-    radius = matched_radius(steep, images, labels, confidence=0.6, largest=8.0, searches=7, steps=10)
-    for eps, enough in ((radius, True), (radius - 8 / 2**7, False)):
-        found = counterfactual("AFW", steep, images, labels, eps=eps, steps=10)
-        assert (confidence_of(steep, found.images, labels).mean() >= 0.6 - 1e-6).item() == enough
+def test_images_that_convince_as_they_are_need_no_radius(two_classes, greys, ones):
+    options = {"largest": 1.0, "p": 2, "steps": 3}
+    least = mean_confidence(0, LENGTH[2])
+    assert matched_radius(two_classes, greys, ones, confidence=least - 1e-4, **options) == 0
+    assert matched_radius(two_classes, greys, ones, confidence=least + 0.05, **options) > 0
 
 
 def test_the_matched_radius_grows_with_the_confidence(steep, images, labels):
@@ -318,7 +323,8 @@ def test_the_matched_radius_is_infinite_where_the_largest_does_not_suffice(two_c
     most = mean_confidence(0.05, LENGTH[2])
     options = {"largest": 0.05, "p": 2, "steps": 4}
     assert matched_radius(two_classes, greys, ones, confidence=most + 1e-4, **options) == math.inf
-    assert matched_radius(two_classes, greys, ones, confidence=most - 1e-4, **options) == 0.05
+    found = matched_radius(two_classes, greys, ones, confidence=most - 1e-4, tolerance=1e-6, searches=30, **options)
+    assert found == pytest.approx(0.05, rel=1e-2)
 
 
 # ---- bad input
