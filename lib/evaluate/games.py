@@ -45,11 +45,11 @@ def schedule(pixels: int, *, first: int = 16, fine: int = 1024, then: int = 128)
 
 
 def ranks(maps: torch.Tensor, *, seed: int, keys: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The place of each pixel in the order of falling attribution, n×H·W, and the share of tied pixels, n.
+    """The place of each pixel in the order of falling attribution, n×H·W, and the share of tied pixels, n, on the CPU.
 
     Raises ValueError for a map with values that are not finite.
     """
-    flat = maps.flatten(1)
+    flat = maps.flatten(1).cpu()  # its random order is drawn there
     finite = torch.isfinite(flat).all(1)
     if not finite.all():
         raise ValueError(f"map {int((~finite).nonzero()[0])} holds values that are not finite, expected numbers")
@@ -146,5 +146,5 @@ def random_maps(count: int, size: tuple[int, int], *, seed: int, keys: Sequence[
 def hottest_removed(maps: torch.Tensor, areas: np.ndarray | torch.Tensor, *, seed: int, keys: Sequence[int]):
     """The mask (1 = keep) that removes the `areas[i]` (share of the pixels) most attributed pixels of map i."""
     rank, _ = ranks(maps, seed=seed, keys=keys)
-    limit = (torch.as_tensor(areas).float() * rank.shape[1]).round()[:, None]
-    return (rank >= limit).float().reshape(maps.shape)
+    limit = (torch.as_tensor(areas).float().cpu() * rank.shape[1]).round()[:, None]
+    return (rank >= limit).float().reshape(maps.shape).to(maps.device)

@@ -292,7 +292,7 @@ class Loop:
 
     def size_term(self, step: int) -> torch.Tensor:
         """The area constraint of Extremal Perturbation: the sorted mask against zeros followed by ones."""
-        flat = self.u.flatten(1).sort(1).values
+        flat = self.u.flatten(1).sort(dim=1, stable=True).values  # at the start all are equal: no device's own order
         areas = torch.tensor(self.settings.areas, device=flat.device).repeat(len(self.generators))
         ones = torch.arange(flat.shape[1], device=flat.device) >= (flat.shape[1] * (1 - areas)).round()[:, None]
         weight = self.settings.area * self.settings.growth ** (step / self.settings.steps)
