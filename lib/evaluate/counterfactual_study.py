@@ -19,16 +19,15 @@ from lib.borrow import borrowed
 from lib.evaluate.frechet import features
 from lib.evaluate.sparsity import sparsity
 from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
-from lib.explain.frank_wolfe import PUBLISHED, RELEASED, Schedule, auto_frank_wolfe
+from lib.explain.frank_wolfe import Schedule, auto_frank_wolfe
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
 LARGEST = {"l1": 400.0, "l1.5": 60.0, "l2": 16.0}  # where the search for a radius starts, pixel units
-FACTORS = {  # variants of the step size: rule and reduction
-    "root, .75": PUBLISHED,
+FACTORS = {  # variants of the step size: rule and reduction; two more are optimisers' own
     "root, .5": Schedule("root", 2.0, factor=0.5),
-    "constant, .5": RELEASED,
     "constant, .75": Schedule("constant", 0.75, factor=0.75),
 }
+OWN = {"AFW": "root, .75", "AFW (released)": "constant, .5"}
 
 
 def largest(kind: str, images: torch.Tensor) -> float:
@@ -92,13 +91,19 @@ def optimiser_rows(model, images, target, *, p: float, eps: float, methods: Sequ
 
 
 def schedule_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys) -> pd.DataFrame:
-    """The same for the variants of the step size in FACTORS."""
+    """The same for the variants of the step size in FACTORS; `all_schedules` adds those of OWN."""
     parts = []
     for name, schedule in FACTORS.items():
         options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
         found = auto_frank_wolfe(model, images, target, schedule=schedule, **options)
         parts.append(pd.DataFrame({"schedule": name, "value": found.value.numpy(), "image": list(keys)}))
     return pd.concat(parts, ignore_index=True).assign(p=p, eps=eps)
+
+
+def all_schedules(variants: pd.DataFrame, optimisers: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `schedule_rows` beside those of `optimiser_rows` that differ from them in the schedule only."""
+    own = optimisers[optimisers["method"].isin(OWN) & (optimisers["radius"] == "matched")]
+    return pd.concat([own.assign(schedule=own["method"].map(OWN)).drop(columns="method"), variants], ignore_index=True)
 
 
 def restart_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys, restarts: int):
@@ -120,13 +125,13 @@ def restart_rows(model, images, target, *, p: float, eps: float, temperature, st
 
 
 def sweep_rows(model, images, target, *, kind: str, radii: Sequence[float], temperature, steps, keys) -> pd.DataFrame:
-    """One row per radius and image: the confidence reached."""
-    parts = []
-    for eps in radii:
-        options = {"kind": kind, "eps": eps, "temperature": temperature, "steps": steps, "keys": keys}
-        found = explained(model, images, target, **options)
-        parts.append(pd.DataFrame({"eps": eps, "confidence": found.value.numpy(), "image": list(keys)}))
-    return pd.concat(parts, ignore_index=True).assign(kind=kind)
+    """One row per radius and image: the confidence reached. All radii share batches."""
+    many, keys = len(radii), list(keys)
+    eps = torch.tensor([each for each in radii for _ in keys])
+    options = {"kind": kind, "eps": eps, "temperature": temperature, "steps": steps, "keys": keys * many}
+    found = explained(model, images.repeat(many, 1, 1, 1), target.repeat(many), **options)
+    columns = {"eps": np.repeat(list(radii), len(keys)), "confidence": found.value.numpy(), "image": keys * many}
+    return pd.DataFrame(columns).assign(kind=kind)
 
 
 def least_rows(model, images, target, *, kind: str, levels: Sequence[float], temperature, steps, keys, searches=7):
@@ -134,15 +139,16 @@ def least_rows(model, images, target, *, kind: str, levels: Sequence[float], tem
     and l2 norm.
     """
     method, p = KINDS[kind]
-    parts = []
-    for level in levels:
-        options = {"method": method, "p": p, "temperature": temperature, "steps": steps, "keys": keys}
-        limits = {"confidence": level, "largest": largest(kind, images) / 2, "searches": searches}
-        found, radii = min_norm(model, images, target, **limits, **options)
-        delta = found.images - images
-        columns = {"level": level, "radius": radii.numpy(), "image": list(keys), "confidence": found.value.numpy()}
-        parts.append(pd.DataFrame(columns | {"l1": norm(delta, 1).numpy(), "l2": norm(delta, 2).numpy()}))
-    return pd.concat(parts, ignore_index=True).assign(kind=kind)
+    many, keys = len(levels), list(keys)
+    images, target = images.repeat(many, 1, 1, 1), target.repeat(many)
+    options = {"method": method, "p": p, "temperature": temperature, "steps": steps, "keys": keys * many}
+    wanted = torch.tensor([level for level in levels for _ in keys])
+    limits = {"confidence": wanted, "largest": largest(kind, images) / 2, "searches": searches}
+    found, radii = min_norm(model, images, target, **limits, **options)
+    delta = found.images - images
+    columns = {"level": np.repeat(list(levels), len(keys)), "radius": radii.numpy(), "image": keys * many}
+    sizes = {"confidence": found.value.numpy(), "l1": norm(delta, 1).numpy(), "l2": norm(delta, 2).numpy()}
+    return pd.DataFrame(columns | sizes).assign(kind=kind)
 
 
 def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:

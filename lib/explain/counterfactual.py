@@ -102,22 +102,22 @@ def min_norm(
     images: torch.Tensor,
     target: torch.Tensor,
     *,
-    confidence: float,
+    confidence: float | torch.Tensor,
     largest: float,
     searches: int = 8,
     method: str = "AFW",
     temperature: float = 1.0,
     **options,
 ) -> tuple[Ascent, torch.Tensor]:
-    """The smallest radius found at which each image reaches `confidence`, by halving (0, largest] per image.
+    """The smallest radius found at which each image reaches `confidence` (one for all, or N), by halving (0, largest]
+    per image.
 
     Returns the counterfactuals at these radii (their `value` is the confidence) and the radii, N, infinite where even
     `largest` does not suffice. `searches` halvings leave an uncertainty of largest/2^searches; cost: `searches` + 1
     runs of `method`, with `options` of `counterfactual`. Raises ValueError for a confidence outside (0, 1) or a radius
     that is not positive.
     """
-    if not 0 < confidence < 1 or not largest > 0:
-        raise ValueError(f"confidence {confidence}, largest {largest}: expected (0, 1) and a positive radius")
+    check_search(confidence, largest)
     low, high = torch.zeros(len(images)), torch.full((len(images),), float(largest))
     best = confidences(model, images, target, high, method, temperature, options)
     radii = torch.where(best.value >= confidence, high, torch.inf)
@@ -156,8 +156,7 @@ def matched_radius(
     Returns infinity where `largest` does not suffice and 0 where the images need no change. Raises ValueError as
     `min_norm` does.
     """
-    if not 0 < confidence < 1 or not largest > 0:
-        raise ValueError(f"confidence {confidence}, largest {largest}: expected (0, 1) and a positive radius")
+    check_search(confidence, largest)
     wanted = math.log(confidence / (1 - confidence))
 
     def lacking(radius: float) -> float:
@@ -179,3 +178,10 @@ def matched_radius(
     if farthest < confidence:
         return math.inf
     return brentq(lacking, 0.0, float(largest), xtol=1e-4 * largest, maxiter=max(searches, 1), disp=False)
+
+
+def check_search(confidence: float | torch.Tensor, largest: float) -> None:
+    """Raise ValueError for confidences that no radius can be searched for."""
+    asked = torch.as_tensor(confidence)
+    if not ((asked > 0) & (asked < 1)).all() or not largest > 0:
+        raise ValueError(f"confidence {confidence}, largest {largest}: expected (0, 1) and a positive radius")

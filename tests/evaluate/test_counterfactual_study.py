@@ -11,6 +11,8 @@ from lib.attack.objective import towards
 from lib.evaluate.counterfactual_study import (
     FACTORS,
     KINDS,
+    OWN,
+    all_schedules,
     confidence,
     explained,
     feature_rows,
@@ -82,13 +84,12 @@ def test_the_confidence_is_the_softmax_at_the_target(constant, images):
 
 
 @every_kind
-def test_the_radius_is_the_least_one_at_which_the_mean_confidence_is_reached(linear, images, kind):
+def test_at_the_radius_the_mean_confidence_is_the_wanted_one(linear, images, kind):
     options = {"kind": kind, "temperature": TEMPERATURE, "steps": STEPS}
     found = radius(linear, images, TARGET, confidence=0.6, **options)
-    below = found - largest(kind, images) / 2**7
     assert 0 < found < largest(kind, images)
-    assert explained(linear, images, TARGET, eps=found, **options).value.mean() >= 0.6
-    assert explained(linear, images, TARGET, eps=below, **options).value.mean() < 0.6
+    reached = explained(linear, images, TARGET, eps=found, **options).value.mean().item()
+    assert reached == pytest.approx(0.6, abs=0.0051)
 
 
 def test_a_confidence_out_of_reach_has_no_radius(constant, images):
@@ -178,10 +179,19 @@ def test_there_is_one_row_per_schedule_and_image(linear, images):
     rows = schedule_rows(linear, images, TARGET, p=1.5, eps=2.0, **RUN)
     assert list(rows) == ["schedule", "value", "image", "p", "eps"]
     assert rows.schedule.tolist() == [name for name in FACTORS for _ in KEYS]
-    assert rows.image.tolist() == KEYS * 4
-    for name, method in (("root, .75", "AFW"), ("constant, .5", "AFW (released)")):
-        expected = direct(method, linear, images, p=1.5, eps=2.0).value
-        assert rows.value[rows.schedule == name].tolist() == expected.tolist()
+    assert rows.image.tolist() == KEYS * len(FACTORS)
+
+
+def test_schedules_that_are_optimisers_of_their_own_are_not_run_twice(linear, images):
+    ball = {"p": 1.5, "eps": 2.0}
+    optimisers = optimiser_rows(linear, images, TARGET, methods=["AFW", "AFW (released)", "FW"], **ball, **RUN)
+    optimisers = pd.concat([optimisers.assign(radius="matched"), optimisers.assign(radius="half", value=-9.0)])
+    variants = schedule_rows(linear, images, TARGET, **ball, **RUN).assign(radius="matched")
+    rows = all_schedules(variants, optimisers)
+    assert set(rows.columns) == set(variants.columns)
+    assert rows.groupby("schedule").size().to_dict() == dict.fromkeys([*OWN.values(), *FACTORS], len(KEYS))
+    for method, name in OWN.items():
+        assert rows.value[rows.schedule == name].tolist() == direct(method, linear, images, **ball).value.tolist()
 
 
 def test_the_best_of_all_starts_is_at_least_the_first(linear, images):
@@ -212,7 +222,7 @@ def test_a_larger_radius_reaches_more_confidence(linear, images, kind):
     assert set(rows.kind) == {kind}
     assert (np.diff(rows.confidence.to_numpy().reshape(3, 2), axis=0) > 0).all()
     last = explained(linear, images, TARGET, kind=kind, eps=radii[2], **RUN)
-    assert rows.confidence[rows.eps == radii[2]].tolist() == last.value.tolist()
+    assert rows.confidence[rows.eps == radii[2]].tolist() == pytest.approx(last.value.tolist(), rel=1e-5)
 
 
 @every_kind
