@@ -50,6 +50,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "faces_data": {
         "root": str | None,
         "identities": Annotated[int, Field(ge=2)] | None,
+        "limit": Annotated[int, Field(ge=3)] | None,
         "samples": Annotated[int, Field(ge=3)],
         "size": Annotated[int, Field(ge=48)],
         "channels": Literal[1, 3],
@@ -59,6 +60,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "photos_data": {
         "root": str | None,
         "classes": Annotated[int, Field(ge=2)] | None,
+        "limit": Annotated[int, Field(ge=3)] | None,
         "train": Annotated[int, Field(ge=2)],
         "validation": Positive,
         "test": Positive,
@@ -107,6 +109,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "objects_data": {
         "root": str | None,
         "hierarchy": str | None,
+        "limit": Annotated[int, Field(ge=3)] | None,
         "train": Positive,
         "validation": Positive,
         "test": Positive,

@@ -29,13 +29,15 @@ def image_folder(
     seed: int = 0,
     unreadable: str = "error",
     classes: int | None = None,
+    limit: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Dataset:
     """Every image below `root` in one of the layouts above, as a data set.
 
     Every file is decoded once here, so a broken one is found now and not in the middle of a training.
     `unreadable` is "error" (raise ValueError naming the file) or "skip" (leave it out and count it); `classes` keeps
-    the first so many by name. Raises FileNotFoundError for a missing root, ValueError for one without images, for a
+    the first so many by name, `limit` so many images of every class in each part of the folder, an even spread over
+    their names. Raises FileNotFoundError for a missing root, ValueError for one without images, for a
     class that a test split has and train/ has not, and for a class with too few images to split.
     """
     root = Path(root)
@@ -47,7 +49,10 @@ def image_folder(
     names = sorted({name for part in parts.values() for name, _ in part})[:classes]
     if not names:
         raise ValueError(f"{root}: holds no images, expected CLASS/*.jpg, .jpeg, .png or .pgm")
-    listed = [(part, name, file) for part in parts for name, file in parts[part] if name in names]
+    wanted = set(names)
+    listed = [(part, name, file) for part in parts for name, file in parts[part] if name in wanted]
+    if limit is not None:
+        listed = spread(listed, limit)
 
     keep_pixels = len(listed) * channels * size * size <= PACK_LIMIT
     kept, pixels = [], []
@@ -91,6 +96,20 @@ def listing(root: Path) -> dict[str, list[Listed]]:
     if "val" in parts and not known & {name for name, _ in parts.get("test", [])}:
         parts["test"] = parts.pop("val")
     return parts
+
+
+def spread(listed: list[tuple[str, str, Path]], limit: int) -> list[tuple[str, str, Path]]:
+    """At most `limit` images of every part and class, evenly spread. Raises ValueError for a limit below 3."""
+    if limit < 3:
+        raise ValueError(f"limit is {limit}, expected at least 3 images per class (train, validation, test)")
+    groups: dict[tuple[str, str], list] = {}
+    for row in listed:
+        groups.setdefault(row[:2], []).append(row)
+    return [
+        rows[i]
+        for rows in groups.values()
+        for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int))
+    ]
 
 
 def table_rows(table: Path) -> list[Listed]:

@@ -386,3 +386,25 @@ def test_three_people_of_the_orl_faces(tmp_path):
         assert np.bincount(labels(dataset, split)).tolist() == [number] * 3
     first = np.asarray(Image.open(root / "s1" / "1.pgm"))
     assert np.array_equal(dataset.images[0, 0], first[10:102])  # the middle 92 of 112 rows
+
+
+# a limit
+
+
+def test_a_limit_is_an_even_spread_over_every_class_and_part(tmp_path):
+    root = layout(tmp_path / "set", train={"ann": 11, "bob": 4}, test={"ann": 5, "bob": 5})
+    dataset = image_folder(root, size=8, limit=6)
+    assert dataset.counts["images"] == 6 + 4 + 5 + 5
+    names = sorted(root.joinpath("train", "ann").glob("*"))  # by name: 0, 1, 10, 2, ...
+    kept = {read_image(names[i], channels=1, size=8).tobytes() for i in (0, 2, 4, 6, 8, 10)}
+    assert kept <= {image.tobytes() for image in dataset.images}
+    assert labels(dataset, "test") == [0] * 5 + [1] * 5
+
+
+def test_a_limit_above_every_class_changes_nothing(root):
+    assert np.array_equal(image_folder(root, size=8, limit=4).images, image_folder(root, size=8).images)
+
+
+def test_a_limit_that_cannot_be_split_says_so(root):
+    with pytest.raises(ValueError, match="limit is 2, expected at least 3 images per class"):
+        image_folder(root, size=8, limit=2)
