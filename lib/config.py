@@ -98,6 +98,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "voc_root": str | None,
         "coco_images": str | None,
         "coco_instances": str | None,
+        "coco_classes": Annotated[int, Field(ge=2)] | None,
         "limit": Annotated[int, Field(ge=3)] | None,
         "train": Positive,
         "validation": Positive,
@@ -372,7 +373,8 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
     "claims_report": {"resamples": Resamples, "seed": Natural},
 }
-TOP_LEVEL = {"threads": Positive}
+# "extends" and "download" belong to profiles: another profile to lay this one over; fetch what is missing
+TOP_LEVEL = {"threads": Positive, "extends": str, "download": bool}
 
 
 def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
@@ -415,6 +417,22 @@ def check_value(value: Any, annotation: Any, where: str) -> None:
         problems = sorted(error.errors(), key=lambda problem: problem["type"] in ("none_required",))
         message = problems[0]["msg"]
         raise ValueError(f"{where} is {value!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def profile(name: str, folder: Path = ROOT / "profiles", base: Path = ROOT / "params.yaml") -> dict[str, Any]:
+    """The parameters of the profile `name`: params.yaml, or the profile that it `extends`, with its sections laid over.
+
+    Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
+    """
+    file = folder / f"{name}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
+        raise FileNotFoundError(f"profiles/{name}.yaml is missing, expected one of: {known}")
+    overlay = load(file)
+    below = overlay.pop("extends", None)
+    if below == name:
+        raise ValueError(f"profiles/{name}.yaml: extends itself, expected another profile")
+    return compose(load(base) if below is None else profile(below, folder, base), overlay)
 
 
 def compose(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from pathlib import Path
 import yaml
 
 from lib import config
+from lib.data import public
 from lib.notebooks import SOURCES
 from lib.paths import BUILD, ROOT, remove
 
-KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
+KEPT = {"build", "data", "results", "dvc.lock", ".dvc", public.FOLDER}  # what a side tree keeps between runs
 
 
 def side_tree(name: str) -> Path:
@@ -29,13 +30,13 @@ def side_tree(name: str) -> Path:
 def prepare(name: str) -> Path:
     """Bring the side tree in step with the checkout and return it.
 
-    Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
+    Raises FileNotFoundError for an unknown profile or for data that it names and that are not there, ValueError for a
+    profile that does not fit the schema, RuntimeError for a download that fails.
     """
-    overlay = ROOT / "profiles" / f"{name}.yaml"
-    if not overlay.exists():
-        known = ", ".join(sorted(file.stem for file in overlay.parent.glob("*.yaml")))
-        raise FileNotFoundError(f"profiles/{name}.yaml is missing, expected one of: {known}")
-    params = config.compose(config.load(), config.load(overlay))
+    params = config.profile(name, ROOT / "profiles", ROOT / "params.yaml")
+    if params.pop("download", False):
+        public.download(params)
+    public.check(params)
 
     side = side_tree(name)
     side.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,8 @@ def prepare(name: str) -> Path:
     (side / ".dvc" / "config.local").write_text(
         f"[core]\n    no_scm = true\n[cache]\n    dir = {ROOT / '.dvc' / 'cache'}\n"
     )
+    if (ROOT / public.FOLDER).exists() and not (side / public.FOLDER).exists():
+        (side / public.FOLDER).symlink_to(ROOT / public.FOLDER)
     lock = ROOT / "profiles" / f"{name}.lock"
     if lock.exists():
         shutil.copy2(lock, side / "dvc.lock")

@@ -191,7 +191,7 @@ def test_a_bad_number_of_threads_is_one_sentence(write, value):
 
 
 def test_an_unknown_section_is_a_sentence_that_lists_the_known_ones(write):
-    known = ", ".join(["threads", *config.SCHEMA])
+    known = ", ".join([*config.TOP_LEVEL, *config.SCHEMA])
     assert sentence(write({"faces_dat": {}})) == f"section 'faces_dat' is unknown, expected one of: {known}"
 
 
@@ -258,3 +258,29 @@ def test_composing_leaves_both_sides_as_they_were():
     config.compose(base, {})["mod_vid"]["seed"] = 9
     assert base == {"mod_vid": {"seed": 0}}
     assert overlay == {"mod_vid": {"seed": 1}, "shift_gallery": None}
+
+
+# profiles
+
+
+def test_a_profile_lies_over_the_one_it_extends(tmp_path):
+    files = {
+        "params": {"threads": 2, "mod_vid": {"window": 7, "resamples": 500}, "shift_gallery": {"seed": 3}},
+        "small": {"mod_vid": None},
+        "real": {"extends": "small", "download": True, "mod_vid": {"window": 9}},
+    }
+    for name, values in files.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    found = config.profile("real", tmp_path, tmp_path / "params.yaml")
+    expected = {"threads": 2, "mod_vid": {"window": 9}, "shift_gallery": {"seed": 3}, "download": True}
+    assert found == expected
+
+
+def test_a_profile_that_extends_itself_or_nothing_known_says_so(tmp_path):
+    (tmp_path / "params.yaml").write_text("threads: 2\n")
+    (tmp_path / "loop.yaml").write_text("extends: loop\n")
+    (tmp_path / "lost.yaml").write_text("extends: none\n")
+    with pytest.raises(ValueError, match="loop.yaml: extends itself, expected another profile"):
+        config.profile("loop", tmp_path, tmp_path / "params.yaml")
+    with pytest.raises(FileNotFoundError, match="profiles/none.yaml is missing, expected one of: loop, lost, params"):
+        config.profile("lost", tmp_path, tmp_path / "params.yaml")

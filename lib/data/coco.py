@@ -43,14 +43,15 @@ def coco(
     size: int = 64,
     channels: int = 3,
     limit: int | None = None,
+    classes: int | None = None,
     unreadable: str = "error",
     seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> tuple[Dataset, Regions]:
     """The images in `instances` (N×K labels) and a region per (image, class) pair that the crop leaves.
 
-    Every annotation is checked before an image is read. `limit` takes an even spread over the images by id;
-    `unreadable` is "error" or "skip" (leave out and count) as in `image_folder`. Raises FileNotFoundError for a missing
+    Every annotation is checked before an image is read. `limit` takes an even spread over the images by id; `classes`
+    keeps the so many that most images show (objects of the others count as background); `unreadable` is "error" or "skip" (leave out and count) as in `image_folder`. Raises FileNotFoundError for a missing
     folder or file, ValueError for contents that do not fit.
     """
     images, instances = Path(images), Path(instances)
@@ -67,9 +68,11 @@ def coco(
             "expected a JSON object of images, annotations and categories"
         ) from error
     checked_lists(listed.coco, instances)
-    categories = sorted(listed.coco.cats)
+    if classes is not None and classes < 2:
+        raise ValueError(f"classes is {classes}, expected at least 2")
     for annotation in listed.coco.dataset["annotations"]:
         checked_annotation(annotation, listed.coco, instances)
+    categories = commonest(listed.coco, classes)
     return prepare(
         [annotated(listed.coco, number, categories, images, instances) for number in listed.ids],
         classes=[listed.coco.cats[number]["name"] for number in categories],
@@ -89,6 +92,8 @@ def annotated(listed, number: int, categories: list[int], images: Path, instance
     image = listed.imgs[number]
     objects, set_aside = [], Counter()
     for annotation in listed.imgToAnns[number]:
+        if annotation["category_id"] not in categories:
+            continue
         x, y, width, height = annotation["bbox"]
         if annotation.get("iscrowd", 0):
             set_aside["crowd"] += 1
@@ -99,6 +104,14 @@ def annotated(listed, number: int, categories: list[int], images: Path, instance
             label = categories.index(annotation["category_id"])
             objects.append(Object(label, (y, x, y + height, x + width), mask))
     return Annotated(images / image["file_name"], instances, (image["height"], image["width"]), objects, set_aside)
+
+
+def commonest(listed, classes: int | None) -> list[int]:
+    """The ids of the `classes` categories that most images show (all for None), by id."""
+    single = [each for each in listed.dataset["annotations"] if not each.get("iscrowd", 0)]
+    images = Counter(category for _, category in {(each["image_id"], each["category_id"]) for each in single})
+    ranked = sorted(listed.cats, key=lambda number: (-images[number], number))
+    return sorted(ranked[:classes])
 
 
 def checked_lists(listed, instances: Path) -> None:

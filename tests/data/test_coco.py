@@ -499,3 +499,20 @@ def test_a_hundred_and_twenty_eight_real_photographs(tmp_path):
     assert (dataset.labels[regions.image, regions.label] == 1).all()
     bowls = regions.select((regions.image == 0) & (regions.label == dataset.classes.index("bowl")))
     assert bowls.boxes.tolist() == [[1, 0, 63, 64]]  # three: rows 4.31 to 473.53 of 480, wider than the crop
+
+
+# the commonest classes
+
+
+def test_the_commonest_classes_keep_their_order_and_the_others_are_background(folder):
+    dataset, regions = coco(folder / "images", folder / "instances.json", size=32, classes=2)
+    # images without crowds: dog 9, 34 and 42, car 9 and 34, person 25 and 42 (a tie: the smaller id)
+    assert dataset.classes == ["person", "dog"]
+    everything, _ = coco(folder / "images", folder / "instances.json", size=32)
+    assert torch.equal(dataset.labels, everything.labels[:, [PERSON, DOG]])
+    assert set(regions.label) <= {0, 1}
+
+
+def test_fewer_than_two_classes_are_refused(folder):
+    with pytest.raises(ValueError, match="classes is 1, expected at least 2"):
+        coco(folder / "images", folder / "instances.json", size=32, classes=1)
