@@ -51,8 +51,9 @@ def coco(
     """The images in `instances` (N×K labels) and a region per (image, class) pair that the crop leaves.
 
     Every annotation is checked before an image is read. `limit` takes an even spread over the images by id; `classes`
-    keeps the so many that most images show (objects of the others count as background); `unreadable` is "error" or "skip" (leave out and count) as in `image_folder`. Raises FileNotFoundError for a missing
-    folder or file, ValueError for contents that do not fit.
+    keeps the so many that most images show (objects of the others count as background); `unreadable` is "error" or
+    "skip" (leave out and count) as in `image_folder`. Raises FileNotFoundError for a missing folder or file, ValueError
+    for contents that do not fit.
     """
     images, instances = Path(images), Path(instances)
     if not images.is_dir():
