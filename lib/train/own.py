@@ -56,13 +56,17 @@ def bring(
         cam_layers: names of the Grad-CAM layers, by default the last convolution.
         multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax).
 
+    A factory is called with `classes`, `channels` and `size`.
+
     Raises ValueError in one sentence for everything listed above, FileNotFoundError for missing weights.
     """
     count = classes if isinstance(classes, int) else len(classes)
     mean, std = checked(mean, std, channels)
-    network = create(
-        source, classes=count, channels=channels, size=size, mean=mean, std=std, cam_layers=cam_layers, seed=seed
-    )
+    options = {"classes": count, "channels": channels, "size": size}
+    try:
+        network = create(source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed)
+    except TypeError as error:
+        raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
     check_channels(network, channels)
     if weights is not None:
         load_foreign(network.body, Path(weights).expanduser())

@@ -1,5 +1,7 @@
 import io
 import re
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -130,6 +132,21 @@ def test_16_bits_are_scaled_and_not_cut(tmp_path, suffix):
     else:
         Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
     np.testing.assert_allclose(read(tmp_path, channels=1).images[0, 0] * 255, gradient(), atol=1)
+
+
+def test_16_bit_colours_are_scaled_too(tmp_path):
+    """Pillow cannot write such a file: a PNG by hand, one colour of 200·257, 100·257 and 50·257 everywhere."""
+    row = b"\0" + struct.pack(">3H", 200 * 257, 100 * 257, 50 * 257) * 32
+    parts = [
+        (b"IHDR", struct.pack(">2I5B", 32, 32, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(row * 32)),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    np.testing.assert_allclose(read(tmp_path).images.mean((0, 2, 3)) * 255, (200, 100, 50), atol=1)
 
 
 # files that are refused

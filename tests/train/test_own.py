@@ -125,6 +125,11 @@ def test_anything_but_logits_is_one_sentence(change, expected):
     assert sentence(Answers(change)) == f"Answers {expected}"
 
 
+def test_a_factory_that_takes_other_arguments_is_one_sentence():
+    found = sentence("lib.train.efficientnet_lite:EfficientNetLite0")
+    assert found.startswith("'lib.train.efficientnet_lite:EfficientNetLite0' cannot be called with classes, channels, ")
+
+
 def test_a_yes_no_network_of_one_output_is_told_to_get_a_second_logit():
     expected = "Tiny gives 1 output(s) for 1 class(es), expected at least 2: give a yes/no network a second logit of 0"
     assert sentence(Tiny(classes=1), classes=1) == expected
