@@ -388,6 +388,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "cam_layers": Names | None,
         "root": str | None,
         "photographs": Annotated[list[str], Field(min_length=1, max_length=4)],
+        "native": Annotated[int, Field(ge=32)],
         "size": Annotated[int, Field(ge=32)],
         **ALL_FIVE,
     },

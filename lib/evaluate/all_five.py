@@ -38,15 +38,17 @@ from lib.train.causal_autoencoder import several_labels
 @dataclasses.dataclass(frozen=True)
 class Options:
     """eps: of FGSM, pixel units. radius: of the l1.5-ball, pixel units, for images of 3×160×160; other sizes are scaled
-    by d^(1/1.5), their number of values. steps: of the counterfactual. mask_steps, side, blur: steps and resolution of
-    the mask, strength of its blurred reference. share: of the image that stands in for a box. fill: of the region.
+    by d^(1/1.5), their number of values. steps: of the counterfactual. mask_steps, side, variation, blur: steps,
+    resolution and smoothness of the mask, strength of its blurred reference; a few steps leave a finer mask ragged.
+    share: of the image that stands in for a box. fill: of the region.
     """
 
     eps: float = 4 / 255
-    radius: float = 10.0
+    radius: float = 3.0
     steps: int = 20
     mask_steps: int = 25
-    side: int = 16
+    side: int = 10
+    variation: float = 0.03
     blur: float = 0.125
     share: float = 0.1
     fill: str = "ring"
@@ -58,8 +60,9 @@ class Options:
             raise ValueError(f"share is {self.share}, expected a part of the image inside (0, 1)")
 
     def mask(self) -> Settings:
-        """Robust Perturbation at this size, as `00_start_here` runs it."""
-        return Settings("robust", side=self.side, steps=self.mask_steps, area=1.0, variation=0.0156, noise=0.0)
+        """Robust Perturbation without noise, which foreign networks were not trained with (see `photo_masks`)."""
+        settings = {"side": self.side, "steps": self.mask_steps, "variation": self.variation}
+        return Settings("robust", area=1.0, noise=0.0, **settings)
 
     def radius_for(self, images: torch.Tensor) -> float:
         """The radius at this number of values per image."""

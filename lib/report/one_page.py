@@ -24,10 +24,10 @@ HEADS = (
     "its change",
     "RP mask",
     "Grad-CAM",
-    "attacked",
+    "after FGSM",
     "region replaced",
     "halftone",
-    "of attacked",
+    "after FGSM",
 )
 PAPERS = {1: "paper 2", 3: "paper 3", 4: "paper 5", 6: "paper 1", 7: "paper 4"}  # above the first column of a method
 COLUMNS = {  # of the table: what a reader sees, and the column of `examine`
@@ -89,17 +89,15 @@ def draw(line: Sequence[Axes], examined: Examined, row: int, change: np.ndarray,
     facts = examined.numbers.iloc[row]
     show = {name: channels_last(getattr(examined, name)[row]) for name in ("images", "counterfactuals", "replaced")}
     picture(line[0], show["images"], title=f"{brief(facts['class'])}\n{facts['p']:.0%}")
-    line[0].set_ylabel(brief(facts["image"]), fontsize=8)
+    line[0].set_ylabel(brief(facts["image"].rpartition("/")[2]), fontsize=8)  # without its folder
     reached = f"{brief(facts['target'])}\n{facts['p_target']:.0%} → {facts['p_counterfactual']:.0%}"
     picture(line[1], show["counterfactuals"], right=bool(facts["reached"]), title=reached)
     picture(line[2], change, vmin=-limit, vmax=limit, cmap=CHANGE, title=f"{facts['changed']:.0%} of\nvalues changed")
-    picture(
-        line[3], 1 - examined.masks[row, 0], cmap=HEAT, title=f"masked: {facts['p']:.0%} →\n{facts['p_masked']:.0%}"
-    )
+    picture(line[3], 1 - examined.masks[row, 0], cmap=HEAT, title=f"masked\n{facts['p']:.0%} → {facts['p_masked']:.0%}")
     picture(line[4], examined.heat[row, 0], cmap=HEAT, title=f"for\n{brief(facts['class'])}")
     moved = "a map is zero" if np.isnan(facts["nissim"]) else f"NISSIM {facts['nissim']:.2f}"
     picture(line[5], examined.heat_attacked[row, 0], cmap=HEAT, title=f"same class\n{moved}")
-    picture(line[6], show["replaced"], title=f"{facts['region']}\neffect {facts['effect']:+.2f}")
+    picture(line[6], show["replaced"], title=f"{facts['region']}\neffect {facts['effect']:+.2f}".replace("-", "−"))
     outline(line[6], examined.regions[row, 0])
     for panel, dots, keeps in zip(line[7:], ("dots", "dots_attacked"), ("keeps_halftone", "keeps_both"), strict=True):
         word = "class kept" if facts[keeps] else "class lost"

@@ -81,7 +81,8 @@ def checked(mean, std, channels: int) -> tuple[float | list[float], float | list
     for name, given in (("mean", mean), ("std", std)):
         values = torch.as_tensor(given, dtype=torch.float64).flatten()
         if len(values) not in (1, channels):
-            raise ValueError(f"{name} has {len(values)} values, expected 1 or {channels} (one per channel)")
+            expected = "1 (grey)" if channels == 1 else f"1 or {channels} (one per channel)"
+            raise ValueError(f"{name} has {len(values)} values, expected {expected}")
         if bool((values > 1).any()):
             raise ValueError(f"{name} is {given}, expected pixel units in [0, 1]: divide grey levels by 255")
         if bool((values < 0).any()) or (name == "std" and bool((values == 0).any())):

@@ -150,6 +150,7 @@ def test_an_image_too_small_for_the_network_is_one_sentence():
         ({"std": 0.0}, "std is 0.0, expected positive numbers"),
         ({"mean": -0.5}, "mean is -0.5, expected at least 0"),
         ({"mean": [0.5, 0.5]}, "mean has 2 values, expected 1 or 3 (one per channel)"),
+        ({"mean": [0.5, 0.5, 0.5], "channels": 1}, "mean has 3 values, expected 1 (grey)"),
     ],
 )
 def test_a_normalisation_in_other_units_is_one_sentence(options, expected):
