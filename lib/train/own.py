@@ -3,11 +3,13 @@
 What goes wrong with foreign networks is mostly one of a few things, and each has its sentence: another number of
 outputs than classes, probabilities in place of logits, another number of input channels, an input that is too small,
 a mean in grey levels of 255. One mistake raises no error: a normalisation that is not the one of the training only
-makes the network worse. `compare_normalisations` sees it on labelled images,
+makes the network worse. `compare_normalisations` looks for it on labelled images, with
 
-    right(μ, σ) = Σ_n [ argmax f((x_n - μ) / σ) = y_n ],
+    right(μ, σ) = Σ_n [ argmax f((x_n - μ) / σ) = y_n ],      log_p(μ, σ) = mean_n log softmax f((x_n - μ) / σ)_{y_n}
 
-counted for the given (μ, σ) and for each of USUAL; `advice` is a sentence where another one does better.
+for the given (μ, σ) and for each of USUAL; `advice` is a sentence where another one does better. The second number is
+the finer one: EfficientNet-Lite0 names 18 of the 21 shipped photographs right at 224 px with its own normalisation
+(mean log_p -0.60), and 18 as well with none at all (-0.82).
 """
 
 import warnings
@@ -31,7 +33,8 @@ USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained 
     "[0, 1]": (0.0, 1.0),
     "[0, 255]": (0.0, 1 / 255),
 }
-AHEAD = 2  # images that another normalisation must get right beyond the given one to be worth a word
+AHEAD = 2  # images that another normalisation must get right beyond the given one to make that look wrong
+GAIN = 0.1  # nats by which the labels must be likelier under another one to make the given one doubtful
 
 
 def bring(
@@ -163,7 +166,7 @@ def with_normalisation(network: Network, mean, std) -> Network:
 
 def compare_normalisations(network: Network, images: torch.Tensor, labels: torch.Tensor) -> pd.DataFrame:
     """One row per normalisation, the given one first: normalisation, mean, std, right (images whose label comes
-    first), images, confidence (mean probability of the label).
+    first), images, confidence (mean probability of the label), log_p (mean of its logarithm, nats).
 
     images: N×C×H×W in [0,1]; labels: N class indices, images with -1 are left out. Cost: a forward pass per row and
     image. Raises ValueError if no image has a label.
@@ -175,11 +178,12 @@ def compare_normalisations(network: Network, images: torch.Tensor, labels: torch
     given = (network.mean.flatten().tolist(), network.std.flatten().tolist())
     rows = []
     for name, (mean, std) in {"as given": given, **usual(network.channels, given)}.items():
-        p = predict(with_normalisation(network, mean, std), images).softmax(1)
-        own = p.gather(1, labels[:, None])[:, 0]
+        log_p = predict(with_normalisation(network, mean, std), images).log_softmax(1)
+        own = log_p.gather(1, labels[:, None])[:, 0]
         rows.append(
             {"normalisation": name, "mean": mean, "std": std}
-            | {"right": int((p.argmax(1) == labels).sum()), "images": len(labels), "confidence": own.mean().item()}
+            | {"right": int((log_p.argmax(1) == labels).sum()), "images": len(labels)}
+            | {"confidence": own.exp().mean().item(), "log_p": own.mean().item()}
         )
     return pd.DataFrame(rows)
 
@@ -198,12 +202,25 @@ def usual(channels: int, given) -> dict[str, tuple]:
 
 
 def advice(table: pd.DataFrame) -> str | None:
-    """One sentence where another normalisation gets at least AHEAD labelled images more right, else None."""
-    given, best = table.iloc[0], table.loc[table["right"].idxmax()]
-    if best["right"] < given["right"] + AHEAD:
+    """One sentence where another normalisation gets at least AHEAD labelled images more right, or as many while their
+    labels are likelier by at least GAIN; else None.
+    """
+    given, best = table.iloc[0], table.sort_values(["right", "log_p"], ascending=False).iloc[0]
+    if best["right"] >= given["right"] + AHEAD:
+        return (
+            f"the normalisation looks wrong: {given['right']} of {given['images']} labelled images are right as given, "
+            f"{best['right']} with {described(best)}"
+        )
+    likelier = table[(table["right"] >= given["right"]) & (table["log_p"] >= given["log_p"] + GAIN)]
+    if likelier.empty:
         return None
-    mean, std = ([round(each, 4) for each in best[name]] for name in ("mean", "std"))
+    best = likelier.loc[likelier["log_p"].idxmax()]
     return (
-        f"the normalisation looks wrong: {given['right']} of {given['images']} labelled images are right as given, "
-        f"{best['right']} with {best['normalisation']} (mean {mean}, std {std})"
+        f"the normalisation may be wrong: the labels' mean log-probability is {given['log_p']:.2f} as given and "
+        f"{best['log_p']:.2f} with {described(best)}"
     )
+
+
+def described(row: pd.Series) -> str:
+    mean, std = ([round(each, 4) for each in row[name]] for name in ("mean", "std"))
+    return f"{row['normalisation']} (mean {mean}, std {std})"

@@ -9,7 +9,7 @@ from lib.data import photos
 from lib.paths import DATA, raw
 from lib.rng import generator, seeded
 from lib.train.efficientnet_lite import EfficientNetLite0
-from lib.train.own import USUAL, advice, bring, compare_normalisations
+from lib.train.own import USUAL, advice, bring, compare_normalisations, with_normalisation
 from lib.train.zoo import Network
 
 PLAIN = {"classes": 4, "size": 16, "mean": 0.5, "std": 0.25}
@@ -213,12 +213,24 @@ def test_the_right_normalisation_is_not_complained_of_and_not_tried_twice(cut):
     assert "[-1, 1]" not in table["normalisation"].tolist()
 
 
-def test_one_image_more_is_no_evidence():
-    rows = [("as given", 8), ("[0, 1]", 9)]
-    columns = {"mean": [[0.0], [0.0]], "std": [[1.0], [1.0]], "images": 10}
-    table = pd.DataFrame(rows, columns=["normalisation", "right"]).assign(**columns)
-    assert advice(table) is None
-    assert advice(table.assign(right=[7, 9])).startswith("the normalisation looks wrong: 7 of 10")
+def judged(right: list[int], log_p: list[float]) -> pd.DataFrame:
+    """A table of the given normalisation and another one."""
+    columns = {"normalisation": ["as given", "[0, 1]"], "mean": [[0.5], [0.0]], "std": [[0.5], [1.0]], "images": 10}
+    return pd.DataFrame(columns).assign(right=right, log_p=log_p)
+
+
+@pytest.mark.parametrize(("right", "log_p"), [([8, 9], [-0.5, -0.45]), ([8, 7], [-0.9, -0.5]), ([8, 8], [-0.5, -0.9])])
+def test_one_image_more_or_likelier_labels_with_fewer_right_are_no_evidence(right, log_p):
+    assert advice(judged(right, log_p)) is None
+
+
+def test_two_images_more_look_wrong_and_likelier_labels_make_doubtful():
+    expected = "the normalisation looks wrong: 7 of 10 labelled images are right as given, 9 with [0, 1] (mean [0.0], "
+    assert advice(judged([7, 9], [-0.5, -0.5])) == expected + "std [1.0])"
+    expected = (
+        "the normalisation may be wrong: the labels' mean log-probability is -0.82 as given and -0.60 with [0, 1]"
+    )
+    assert advice(judged([8, 8], [-0.82, -0.6])) == expected + " (mean [0.0], std [1.0])"
 
 
 def test_images_without_a_label_are_left_out_and_none_at_all_is_one_sentence(cut):
@@ -246,13 +258,13 @@ def test_comparing_leaves_the_network_as_it_was(cut, condition):
 
 
 @pytest.mark.skipif(not (DATA / "weights").exists(), reason="data/ is empty")
-def test_on_photographs_a_trained_network_is_better_with_its_own_normalisation_than_with_none():
-    images, labels = zip(*[photos.photograph(name, size=192) for name in photos.names()], strict=True)
+def test_on_photographs_a_trained_network_misses_its_own_normalisation():
+    images, labels = zip(*[photos.photograph(name) for name in photos.names()], strict=True)
     images, labels = torch.cat(images), torch.tensor(labels)
     options = {"classes": 1000, "weights": raw("weights/efficientnet_lite0.pth"), "cam_layers": ["features"]}
-    tables = [
-        compare_normalisations(bring(EfficientNetLite0(), size=192, mean=mean, std=std, **options), images, labels)
-        for mean, std in ((127 / 255, 128 / 255), (0.0, 1.0))
-    ]
-    assert advice(tables[0]) is None
-    assert "the normalisation looks wrong" in advice(tables[1])
+    own = bring(EfficientNetLite0(), mean=127 / 255, std=128 / 255, **options)
+    assert advice(compare_normalisations(own, images, labels)) is None
+    for name, kind in (("[0, 1]", "may be"), ("[0, 255]", "looks")):
+        wrong = compare_normalisations(with_normalisation(own, *USUAL[name]), images, labels)
+        assert f"the normalisation {kind} wrong: " in advice(wrong)
+        assert " with [-1, 1] (" in advice(wrong)
