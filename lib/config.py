@@ -38,12 +38,22 @@ Spread = Annotated[float, Field(ge=0, le=0.5)]  # standard deviation of noise, p
 Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, share of the image's side
 Radius = Annotated[float, Field(gt=0)]  # of an lp-ball, pixel units
 Confidence = Annotated[float, Field(gt=0, lt=1)]
+Normalisation = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]  # per channel
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 # what stages have in common: those that train classifiers, those that optimise masks
 LEARNING = {"seeds": Seeds, "epochs": Positive, "batch": Annotated[int, Field(ge=2)], "lr": Rate}
 MASK = {"side": Side, "steps": Positive, "area": Weight, "variation": Weight}  # what the mask methods share
 RUNNING = {"workers": Positive, "device": Device}
+ALL_FIVE = {  # the five methods on somebody's own network and images
+    "eps": Eps,
+    "radius": Radius,
+    "steps": Positive,
+    "mask_steps": Positive,
+    "share": Annotated[float, Field(gt=0, lt=1)],
+    "fill": Literal["mean", "ring", "black", "white", "blur", "inpaint"],
+    "seed": Natural,
+}
 
 SCHEMA: dict[str, dict[str, Any]] = {
     "00_start_here": {"photograph": str, "eps": Eps},
@@ -372,6 +382,28 @@ SCHEMA: dict[str, dict[str, Any]] = {
     },
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
     "claims_report": {"resamples": Resamples, "seed": Natural},
+    "my_network": {
+        "source": str | None,
+        "weights": str | None,
+        "classes": str | None,
+        "mean": Normalisation,
+        "std": Normalisation,
+        "channels": Literal[1, 3],
+        "cam_layers": Names | None,
+        "root": str | None,
+        "photographs": Annotated[list[str], Field(min_length=1, max_length=4)],
+        "native": Annotated[int, Field(ge=32)],
+        "size": Annotated[int, Field(ge=32)],
+        **ALL_FIVE,
+    },
+    "my_images": {
+        "root": str | None,
+        "boxes": str | None,
+        "unreadable": Literal["error", "skip"],
+        "limit": Positive,
+        "size": Annotated[int, Field(ge=32)],
+        **ALL_FIVE,
+    },
 }
 # "extends" and "download" belong to profiles: another profile to lay this one over; fetch what is missing
 TOP_LEVEL = {"threads": Positive, "extends": str, "download": bool}

@@ -1,0 +1,226 @@
+"""A network of one's own: any module or name of `lib.train.zoo` with a state dict, checked before anything is computed.
+
+What goes wrong with foreign networks is mostly one of a few things, and each has its sentence: another number of
+outputs than classes, probabilities in place of logits, another number of input channels, an input that is too small,
+a mean in grey levels of 255. One mistake raises no error: a normalisation that is not the one of the training only
+makes the network worse. `compare_normalisations` looks for it on labelled images, with
+
+    right(μ, σ) = Σ_n [ argmax f((x_n - μ) / σ) = y_n ],      log_p(μ, σ) = mean_n log softmax f((x_n - μ) / σ)_{y_n}
+
+for the given (μ, σ) and for each of USUAL; `advice` is a sentence where another one does better. The second number is
+the finer one: EfficientNet-Lite0 names 18 of the 21 shipped photographs right at 224 px with its own normalisation
+(mean log_p -0.60), and 18 as well with none at all (-0.82).
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from lib.attack.transfer import predict
+from lib.borrow import borrowed, device_of
+from lib.rng import generator
+from lib.train.foreign import load_foreign
+from lib.train.zoo import Network, create
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained with
+    "ImageNet mean and std": IMAGENET,
+    "[-1, 1]": (0.5, 0.5),
+    "[0, 1]": (0.0, 1.0),
+    "[0, 255]": (0.0, 1 / 255),
+}
+AHEAD = 2  # images that another normalisation must get right beyond the given one to make that look wrong
+GAIN = 0.1  # nats by which the labels must be likelier under another one to make the given one doubtful
+
+
+def bring(
+    source: str | nn.Module,
+    *,
+    classes: int | Sequence[str],
+    weights: str | Path | None = None,
+    channels: int = 3,
+    size: int = 224,
+    mean: float | Sequence[float] = IMAGENET[0],
+    std: float | Sequence[float] = IMAGENET[1],
+    cam_layers: list[str] | None = None,
+    multi_label: bool = False,
+    seed: int = 0,
+) -> Network:
+    """A network that takes N×channels×size×size images in [0,1] and is known to give one logit per class.
+
+    Args:
+        source: what `lib.train.zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
+        classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors); None keeps the module's
+            own (random for a name). mean, std: of the training, in pixel units, one number or one per channel.
+        cam_layers: names of the Grad-CAM layers, by default the last convolution.
+        multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax).
+
+    A factory is called with `classes`, `channels` and `size`.
+
+    Raises ValueError in one sentence for everything listed above, FileNotFoundError for missing weights.
+    """
+    count = classes if isinstance(classes, int) else len(classes)
+    mean, std = checked(mean, std, channels)
+    options = {"classes": count, "channels": channels, "size": size}
+    try:
+        network = create(source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed)
+    except TypeError as error:
+        raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
+    check_channels(network, channels)
+    if weights is not None:
+        load_foreign(network.body, Path(weights).expanduser())
+    network.card["multi_label"] = multi_label
+    check_outputs(network, classes=count, size=size)
+    check_layer(network, size=size)
+    return network.eval()
+
+
+def checked(mean, std, channels: int) -> tuple[float | list[float], float | list[float]]:
+    """Mean and std as numbers or lists, or ValueError."""
+    for name, given in (("mean", mean), ("std", std)):
+        values = torch.as_tensor(given, dtype=torch.float64).flatten()
+        if len(values) not in (1, channels):
+            expected = "1 (grey)" if channels == 1 else f"1 or {channels} (one per channel)"
+            raise ValueError(f"{name} has {len(values)} values, expected {expected}")
+        if bool((values > 1).any()):
+            raise ValueError(f"{name} is {given}, expected pixel units in [0, 1]: divide grey levels by 255")
+        if bool((values < 0).any()) or (name == "std" and bool((values == 0).any())):
+            raise ValueError(f"{name} is {given}, expected {'positive numbers' if name == 'std' else 'at least 0'}")
+    plain = [value if isinstance(value, (int, float)) else [float(each) for each in value] for value in (mean, std)]
+    return plain[0], plain[1]
+
+
+def check_channels(network: Network, channels: int) -> None:
+    """The body's first convolution takes as many channels as images have (grey is repeated to three)."""
+    first = next((module for module in network.body.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is not None and first.in_channels != network.channels:
+        raise ValueError(
+            f"the network's first convolution takes {first.in_channels} channel(s), channels is {channels}: set "
+            f"channels={first.in_channels}"
+        )
+
+
+@torch.no_grad()
+def check_outputs(network: Network, *, classes: int, size: int) -> None:
+    """One pass of two random images: logits 2×classes come out. Raises ValueError otherwise."""
+    shape = (2, network.channels, size, size)
+    images = torch.rand(shape, generator=generator(0)).to(device_of(network))
+    kind = type(network.body).__name__
+    try:
+        with borrowed(network):
+            logits = network(images)
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        raise ValueError(
+            f"{kind} fails on images of {network.channels}×{size}×{size} ({' '.join(str(error).split())[:120]}), "
+            "expected a network for this size"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
+        found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ValueError(f"{kind} returns {found} for 2 images, expected a tensor of 2×{classes} logits")
+    if classes < 2 or logits.shape[1] < 2:
+        raise ValueError(
+            f"{kind} gives {logits.shape[1]} output(s) for {classes} class(es), expected at least 2: give a yes/no "
+            "network a second logit of 0"
+        )
+    if logits.shape[1] != classes:
+        raise ValueError(f"{kind} gives {logits.shape[1]} outputs, expected {classes} (one per class)")
+    if not bool(logits.isfinite().all()):
+        raise ValueError(f"{kind} gives NaN or infinite logits for images in [0, 1], expected finite numbers")
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2).to(logits), atol=1e-4):
+        raise ValueError(f"{kind} gives probabilities (they add up to 1), expected logits: take its softmax out")
+
+
+@torch.no_grad()
+def check_layer(network: Network, *, size: int) -> None:
+    """The Grad-CAM layer returns N×K×h×w. Warns where h = w = 1: such a map says nothing about places."""
+    layer, shapes = network.cam_layer(), []
+    with borrowed(network):
+        layer.register_forward_hook(lambda module, given, features: shapes.append(getattr(features, "shape", ())))
+        network(torch.zeros(1, network.channels, size, size, device=device_of(network)))
+    if not shapes or len(shapes[0]) != 4:
+        found = f"returns the shape {tuple(shapes[0])}" if shapes else "is never run"
+        raise ValueError(f"Grad-CAM layer {network.cam_layers[-1]!r} {found}, expected N×K×h×w: pass cam_layers=[...]")
+    if shapes[0][2:].numel() == 1:
+        warnings.warn(
+            f"Grad-CAM layer {network.cam_layers[-1]!r} has a single place at {size} px: its maps are flat, expected "
+            "an earlier layer or larger images",
+            stacklevel=3,
+        )
+
+
+def with_normalisation(network: Network, mean, std) -> Network:
+    """The same body (shared, not copied) behind another normalisation."""
+    return Network(
+        network.body,
+        mean=mean,
+        std=std,
+        channels=network.channels,
+        cam_layers=network.cam_layers,
+        card=network.card | {"mean": mean, "std": std},
+    )
+
+
+def compare_normalisations(network: Network, images: torch.Tensor, labels: torch.Tensor) -> pd.DataFrame:
+    """One row per normalisation, the given one first: normalisation, mean, std, right (images whose label comes
+    first), images, confidence (mean probability of the label), log_p (mean of its logarithm, nats).
+
+    images: N×C×H×W in [0,1]; labels: N class indices, images with -1 are left out. Cost: a forward pass per row and
+    image. Raises ValueError if no image has a label.
+    """
+    known = labels >= 0
+    if not known.any():
+        raise ValueError("no image has a label, expected some to judge the normalisation by (sub-folders are labels)")
+    images, labels = images[known], labels[known]
+    given = (network.mean.flatten().tolist(), network.std.flatten().tolist())
+    rows = []
+    for name, (mean, std) in {"as given": given, **usual(network.channels, given)}.items():
+        log_p = predict(with_normalisation(network, mean, std), images).log_softmax(1)
+        own = log_p.gather(1, labels[:, None])[:, 0]
+        rows.append(
+            {"normalisation": name, "mean": mean, "std": std}
+            | {"right": int((log_p.argmax(1) == labels).sum()), "images": len(labels)}
+            | {"confidence": own.exp().mean().item(), "log_p": own.mean().item()}
+        )
+    return pd.DataFrame(rows)
+
+
+def usual(channels: int, given) -> dict[str, tuple]:
+    """USUAL for this number of channels (the mean over RGB for grey), without the one that is the given one."""
+    found = {}
+    for name, pair in USUAL.items():
+        mean, std = (torch.as_tensor(each).flatten() for each in pair)
+        if len(mean) not in (1, channels):
+            mean, std = mean.mean()[None], std.mean()[None]
+        pairs = zip((mean, std), given, strict=True)
+        if not all(bool(((one - torch.as_tensor(own)).abs() < 1e-3).all()) for one, own in pairs):
+            found[name] = (mean.tolist(), std.tolist())
+    return found
+
+
+def advice(table: pd.DataFrame) -> str | None:
+    """One sentence where another normalisation gets at least AHEAD labelled images more right, or as many while their
+    labels are likelier by at least GAIN; else None.
+    """
+    given, best = table.iloc[0], table.sort_values(["right", "log_p"], ascending=False).iloc[0]
+    if best["right"] >= given["right"] + AHEAD:
+        return (
+            f"the normalisation looks wrong: {given['right']} of {given['images']} labelled images are right as given, "
+            f"{best['right']} with {described(best)}"
+        )
+    likelier = table[(table["right"] >= given["right"]) & (table["log_p"] >= given["log_p"] + GAIN)]
+    if likelier.empty:
+        return None
+    best = likelier.loc[likelier["log_p"].idxmax()]
+    return (
+        f"the normalisation may be wrong: the labels' mean log-probability is {given['log_p']:.2f} as given and "
+        f"{best['log_p']:.2f} with {described(best)}"
+    )
+
+
+def described(row: pd.Series) -> str:
+    mean, std = ([round(each, 4) for each in row[name]] for name in ("mean", "std"))
+    return f"{row['normalisation']} (mean {mean}, std {std})"
