@@ -369,7 +369,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
     "claims_report": {"resamples": Resamples, "seed": Natural},
 }
-TOP_LEVEL = {"threads": Positive}
+TOP_LEVEL = {"threads": Positive, "precision": Literal["float32", "bfloat16"]}
 
 
 def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
