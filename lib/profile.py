@@ -1,8 +1,9 @@
 """Run the pipeline at another size in a side tree: `python -m lib.profile NAME` (`make repro PROFILE=NAME`).
 
 `profiles/NAME.yaml` is laid over params.yaml. The side tree build/profiles/NAME/ holds a copy of the project's tracked
-and new files, the composed params.yaml and a dvc.lock of its own, and shares the cache; its results come back as
-results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean and dvc.lock keeps describing the default.
+and new files, the composed params.yaml, a dvc.lock of its own and a link to public/, where a reader's data sets are; it
+shares the cache. Its results come back as results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean
+and dvc.lock keeps describing the default.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from lib import config
 from lib.notebooks import SOURCES
 from lib.paths import BUILD, ROOT, remove
 
+PUBLIC = "public"  # ignored folder (or link) of a reader's data sets, linked from a side tree
 KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
 
 
@@ -51,6 +53,8 @@ def prepare(name: str) -> Path:
         target = side / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / file, target)
+    if (ROOT / PUBLIC).exists():
+        (side / PUBLIC).symlink_to((ROOT / PUBLIC).resolve())
     (side / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (side / ".dvc").mkdir(exist_ok=True)
     (side / ".dvc" / "config.local").write_text(
