@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", type=int, default=224, help="pixels; inception_v3 accepts 75 and more")
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
+    parser.add_argument("--arithmetics", nargs="+", default=ARITHMETICS, choices=ARITHMETICS)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     torch.backends.cudnn.benchmark = True
@@ -113,7 +114,7 @@ def main() -> None:
         model = create(network, device)
         images = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
-        for name in ARITHMETICS:
+        for name in arguments.arithmetics:
             for backward in (False, True):
                 row = {"network": network, "arithmetic": name, "direction": "backward" if backward else "forward"}
                 try:

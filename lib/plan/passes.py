@@ -20,10 +20,10 @@ share) it is the largest possible. Not counted: the inverse halftone network, bo
 
 import dataclasses
 
+from lib.evaluate import mask_study
 from lib.plan.data import Images
 
 RADIUS_RUNS = 6
-SCORES = {"deletion": 33, "insertion": 17}  # of mask_study.steps for images of 64 px and more (a test compares)
 MASK_ROWS = {"BP": 0, "Grad-CAM": 0, "RISE": 0, "MP": 1, "EP": 2, "RP": 2, "MP (start 1)": 1, "T": 1, "L_M": 1}
 
 
@@ -90,7 +90,8 @@ def explained(network: str, data: Images, pairs: int, names, *, steps: int, rise
 
 def scored(network: str, data: Images, maps: int) -> Passes:
     """Both games and the three images that the distortion scores compare, per map."""
-    return Passes(network, data, maps * (sum(SCORES.values()) + 3), batch=32)
+    scores = sum(len(each) for each in mask_study.steps(data.size**2))
+    return Passes(network, data, maps * (scores + 3), batch=mask_study.BATCH)
 
 
 def floats(data: Images, images: int) -> float:
