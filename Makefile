@@ -1,6 +1,7 @@
 # An active virtual or conda environment (not conda's base) is used as it is; otherwise .venv is made with $(PYTHON).
 PYTHON ?= python3
 PROFILE ?=
+DEVICE ?= cpu
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
@@ -12,10 +13,10 @@ export OMP_WAIT_POLICY ?= passive
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test lab bench notebooks site lint lock clean
+.PHONY: help setup data repro plan test paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## install the pinned packages (PYTHON=python3.11 picks the interpreter of a new .venv)
 
@@ -39,11 +40,17 @@ else
 	python -m lib.profile $(PROFILE)
 endif
 
+plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
+	@python -m lib.plan $(PROFILE) --device $(DEVICE)
+
 test: data  ## unit tests, the tutorial-size pipeline, and every notebook against its stored output
 	python -m pytest
 	python -m lib.profile tutorial
 	cd build/profiles/tutorial && PYTHONPATH=$(CURDIR)/build/profiles/tutorial \
 		python -m pytest --nbval-lax --nbval-current-env -p no:randomly notebooks
+
+paper-scale: data  ## every stage of profiles/paper.yaml on a handful of images, full-size networks (an hour and more)
+	PAPER_SCALE=1 python -m pytest tests/test_paper_scale.py -s
 
 lab: data  ## open JupyterLab on the notebooks
 	jupyter lab notebooks

@@ -406,7 +406,12 @@ SCHEMA: dict[str, dict[str, Any]] = {
     },
 }
 # "extends" and "download" belong to profiles: another profile to lay this one over; fetch what is missing
-TOP_LEVEL = {"threads": Positive, "extends": str, "download": bool}
+TOP_LEVEL = {
+    "threads": Positive,
+    "precision": Literal["float32", "bfloat16"],
+    "extends": str,
+    "download": bool,
+}
 
 
 def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Run the pipeline at another size in a side tree: `python -m lib.profile NAME` (`make repro PROFILE=NAME`).
 
 `profiles/NAME.yaml` is laid over params.yaml. The side tree build/profiles/NAME/ holds a copy of the project's tracked
-and new files, the composed params.yaml and a dvc.lock of its own, and shares the cache; its results come back as
-results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean and dvc.lock keeps describing the default.
+and new files, the composed params.yaml, a dvc.lock of its own and a link to public/, where a reader's data sets are; it
+shares the cache. Its results come back as results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean
+and dvc.lock keeps describing the default.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from lib.data import public
 from lib.notebooks import SOURCES
 from lib.paths import BUILD, ROOT, remove
 
-KEPT = {"build", "data", "results", "dvc.lock", ".dvc", public.FOLDER}  # what a side tree keeps between runs
+KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
 
 
 def side_tree(name: str) -> Path:
@@ -57,8 +58,9 @@ def prepare(name: str) -> Path:
     (side / ".dvc" / "config.local").write_text(
         f"[core]\n    no_scm = true\n[cache]\n    dir = {ROOT / '.dvc' / 'cache'}\n"
     )
-    if (ROOT / public.FOLDER).exists() and not (side / public.FOLDER).exists():
-        (side / public.FOLDER).symlink_to(ROOT / public.FOLDER)
+    remove(side / public.FOLDER)
+    if (ROOT / public.FOLDER).exists():
+        (side / public.FOLDER).symlink_to((ROOT / public.FOLDER).resolve())
     lock = ROOT / "profiles" / f"{name}.lock"
     if lock.exists():
         shutil.copy2(lock, side / "dvc.lock")

@@ -60,6 +60,8 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
+    if params.get("precision", "float32") != "float32":
+        environment["COMPANION_PRECISION"] = params["precision"]  # read by lib.train.ensemble
     if not overrides:
         environment[STAGE_VARIABLE] = name
     with locked(name, place), variables(environment):

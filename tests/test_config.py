@@ -152,13 +152,13 @@ def test_the_projects_parameters_fit_the_schema():
 
 
 def test_the_projects_parameters_and_the_schema_have_the_same_sections_and_names():
-    assert set(PARAMS) == {"threads", *config.SCHEMA}
+    assert set(PARAMS) == {*config.TOP_LEVEL, *config.SCHEMA}
     assert {name: set(PARAMS[name]) for name in config.SCHEMA} == {name: set(of) for name, of in config.SCHEMA.items()}
 
 
 def test_the_tutorial_profile_empties_every_section():
     composed = config.compose(config.load(), config.load(TUTORIAL))
-    assert composed == {"threads": PARAMS["threads"]} | {name: {} for name in config.SCHEMA}
+    assert composed == {name: PARAMS[name] for name in config.TOP_LEVEL} | {name: {} for name in config.SCHEMA}
 
 
 # ---- one value
@@ -190,6 +190,11 @@ def test_every_dither_that_the_project_has_can_be_chosen():
 @pytest.mark.parametrize("value", [0, -1, 1.5, "2", True, None])
 def test_a_bad_number_of_threads_is_one_sentence(write, value):
     assert sentence(write({"threads": value})).startswith(f"threads is {value!r}: input should be ")
+
+
+@pytest.mark.parametrize("value", ["float16", "bf16", 16, None])
+def test_an_unknown_precision_is_one_sentence(write, value):
+    assert sentence(write({"precision": value})).startswith(f"precision is {value!r}: input should be 'float32' or ")
 
 
 # ---- sections and files

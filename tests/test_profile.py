@@ -75,6 +75,17 @@ def pipeline(monkeypatch):
 # ---- the side tree
 
 
+def test_the_side_tree_links_to_the_readers_data_sets_and_does_not_hold_them(checkout):
+    (checkout / ".gitignore").write_text(IGNORED + "/public\n")
+    assert not (profile.prepare("small") / "public").exists()
+    write(checkout, {"public/faces/a.png": "a"})
+    for _ in range(2):
+        link = profile.prepare("small") / "public"
+        assert link.is_symlink()
+        assert (link / "faces" / "a.png").read_text() == "a"
+    assert (checkout / "public" / "faces" / "a.png").exists()
+
+
 def test_the_side_tree_has_the_tracked_and_new_files_without_results_lock_and_ignored_ones(checkout):
     side = profile.prepare("small")
     assert side == checkout / "build" / "profiles" / "small"

@@ -10,6 +10,7 @@ from nbformat import v4
 
 from lib import config, notebooks, run
 from lib.paths import ROOT
+from lib.train import ensemble
 
 SHOW = """
 # what the kernel sees
@@ -103,6 +104,22 @@ def test_a_stage_runs_in_the_root_with_the_parameters_of_its_section_its_name_an
     text, injected = printed(history["stage"])
     assert text == f"given 1 tiny 3 {history['root']}\nnot reached\n"
     assert injected == ['# Parameters\nword = "given"\n']
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bfloat16", "bfloat16"), ("float32", None), (None, None)])
+def test_a_precision_other_than_float32_reaches_the_training(make, executions, monkeypatch, precision, expected):
+    root = make({})
+    if precision:
+        (root / "params.yaml").write_text(yaml.safe_dump({"precision": precision, "tiny": {}}))
+    execute, seen = run.papermill.execute_notebook, []
+
+    def watched(*arguments, **options):
+        seen.append(os.environ.get(ensemble.PRECISION_VARIABLE))
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr(run.papermill, "execute_notebook", watched)
+    run.run("tiny")
+    assert seen == [expected]
 
 
 def test_a_stage_leaves_its_executed_copy_and_nothing_half_done(history):

@@ -27,6 +27,7 @@ from lib import paths
 from lib.data.dataset import Dataset
 from lib.train import checkpoint, compact, fit, zoo
 
+PRECISION_VARIABLE = "COMPANION_PRECISION"  # set by lib.run where params.yaml asks for other than float32
 _updates = None  # the queue to the parent, set in each worker
 
 
@@ -68,11 +69,13 @@ def train(
     Args:
         workers: processes; one thread each on a CPU.
         on_epoch: called in this process with each finished epoch's row (for a progress bar).
-        options: of `lib.train.fit.fit`, for all runs.
+        options: of `lib.train.fit.fit`, for all runs; without `precision` it is that of params.yaml.
 
     A killed call continues where it stopped: states are kept below build/resume/ under a hash of the options, the data
     and the training code, until `forget_resume()`.
     """
+    if PRECISION_VARIABLE in os.environ:
+        options = {"precision": os.environ[PRECISION_VARIABLE]} | options
     keys = [(run.label, run.seed) for run in runs]
     if len(set(keys)) < len(keys):
         raise ValueError(f"two runs share a label and a seed among {keys}, expected different files")

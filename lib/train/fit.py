@@ -13,10 +13,18 @@ With `craft` every batch is first replaced by what it makes of it (adversarial t
 The run depends on (network, data, options, seed) only: the order of the images and dropout are drawn per epoch from
 (seed, epoch). The whole state is written after every epoch to `resume` (if given), so a killed run continues with the
 next epoch and ends with the same weights, bit for bit, on the same machine and thread count.
+
+Images that are read from files are decoded by threads a few batches ahead; what a batch holds, and the order of the
+batches, stay the same. `precision="bfloat16"` computes training steps on a CUDA device under autocast; everywhere else,
+and in every evaluation, arithmetic is float32.
 """
 
-from collections.abc import Callable
+import collections
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +38,8 @@ from lib.rng import generator, seeded
 from lib.train.zoo import Network
 
 Craft = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]  # network, images, labels to images
+Job, Result = TypeVar("Job"), TypeVar("Result")
+READERS = 8  # threads that decode files, as many batches ahead
 
 
 def fit(
@@ -44,6 +54,7 @@ def fit(
     device: str = "cpu",
     craft: Craft | None = None,
     keep: str = "best",
+    precision: str = "float32",
     resume: Path | None = None,
     progress: Callable[[dict], None] = lambda row: None,
 ) -> pd.DataFrame:
@@ -55,15 +66,19 @@ def fit(
         craft: what to train on in the place of a batch's images; may draw from torch's own generator, which is seeded
             per epoch.
         keep: the "best" epoch on validation, or the "last" one (adversarial training trades accuracy for robustness).
+        precision: "float32", or "bfloat16" for autocast of the training steps (crafting included) on a CUDA device.
         resume: file for the state after each epoch; if it exists the run continues from it.
         progress: called with each epoch's row (epoch, loss, train_accuracy, validation_accuracy; with several labels
             validation_auroc, and train_accuracy is the share of right label decisions).
 
     Raises ValueError if the train split is smaller than a batch's share of it, if the representations differ in labels
-    or splits or do not divide the batch, or for an unknown `keep`; RuntimeError if the loss is not finite.
+    or splits or do not divide the batch, or for an unknown `keep` or `precision`; RuntimeError if the loss is not
+    finite.
     """
     if keep not in ("best", "last"):
         raise ValueError(f"keep is {keep!r}, expected 'best' or 'last'")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision is {precision!r}, expected 'float32' or 'bfloat16'")
     views = dataset if isinstance(dataset, list) else [dataset]
     train, share = checked(views, batch), batch // len(views)
     steps = len(train) // share
@@ -92,6 +107,7 @@ def fit(
                 gen=generator(seed, epoch),
                 device=device,
                 craft=craft,
+                precision=precision,
             )
         found = float(np.mean([score(network, view, view.indices("validation")) for view in views]))
         rows.append(row | {f"validation_{measure}": found})
@@ -131,25 +147,30 @@ def checked(views: list[Dataset], batch: int) -> np.ndarray:
     return train
 
 
-def train_epoch(network, views, train, optimizer, schedule, *, share, gen, device, craft=None) -> dict:
+def train_epoch(network, views, train, optimizer, schedule, *, share, gen, device, craft, precision) -> dict:
     """One pass in a random order, `share` images of each view per step; the last incomplete batch is left out. Returns
     mean loss and accuracy.
     """
     network.train()
     losses, correct, decisions = [], 0, 0
     orders = [torch.randperm(len(train), generator=gen).numpy() for _ in views]
-    for start in range(0, len(train) - share + 1, share):
+
+    def read(start: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = [], []
         for view, order in zip(views, orders, strict=True):
             chosen = np.sort(train[order[start : start + share]])  # sorted: cheaper reads, same batch
             labels.append(view.labels[chosen])
             images.append(view.batch(chosen))
-        labels = torch.cat(labels).to(device)
-        images = torch.cat(images).to(device).contiguous(memory_format=torch.channels_last)
-        if craft is not None:
-            images = craft(network, images, labels)
-        logits = network(images)
-        loss = classification_loss(logits, labels)
+        return torch.cat(images), torch.cat(labels)
+
+    for images, labels in ahead(read, range(0, len(train) - share + 1, share), threads=readers(views)):
+        labels = labels.to(device)
+        images = images.to(device).contiguous(memory_format=torch.channels_last)
+        with arithmetic(device, precision):
+            if craft is not None:
+                images = craft(network, images, labels)
+            logits = network(images)
+            loss = classification_loss(logits, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -163,15 +184,43 @@ def train_epoch(network, views, train, optimizer, schedule, *, share, gen, devic
     return {"loss": mean, "train_accuracy": correct.item() / decisions}
 
 
+def arithmetic(device: str, precision: str) -> contextlib.AbstractContextManager:
+    """bfloat16 autocast where it is asked for and the device is a CUDA device; otherwise nothing."""
+    if precision == "bfloat16" and torch.device(device).type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def readers(views: Iterable[Dataset]) -> int:
+    """How many threads read ahead: none for packed images, which are in memory."""
+    return READERS if any(view.images is None for view in views) else 0
+
+
+def ahead(function: Callable[[Job], Result], jobs: Iterable[Job], *, threads: int) -> Iterator[Result]:
+    """function(job) of every job in order, computed up to `threads` jobs ahead; without threads one after another."""
+    if not threads:
+        yield from map(function, jobs)
+        return
+    pool, pending = ThreadPoolExecutor(threads), collections.deque()
+    try:
+        for job in jobs:
+            pending.append(pool.submit(function, job))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 @torch.no_grad()
 def predict(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> torch.Tensor:
     """Logits N×classes (on the CPU) of the images at `indices`; the network's mode comes back as it was."""
     device = device_of(network)
+    parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
     with borrowed(network):
-        chunks = [
-            network(dataset.batch(indices[start : start + batch]).to(device)).cpu()
-            for start in range(0, len(indices), batch)
-        ]
+        read = ahead(dataset.batch, parts, threads=readers([dataset]))
+        chunks = [network(images.to(device)).cpu() for images in read]
     return torch.cat(chunks)
 
 

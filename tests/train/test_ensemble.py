@@ -427,6 +427,28 @@ def test_the_jobs_of_a_call_carry_the_trainers_of_their_runs(data, build, tmp_pa
     assert seen == {"plain": "lib.train.fit:fit", "robust": "lib.train.adversarial:fit"}
 
 
+@pytest.mark.parametrize(
+    ("given", "option", "expected"),
+    [(None, {}, None), ("bfloat16", {}, "bfloat16"), ("bfloat16", {"precision": "float32"}, "float32")],
+)
+def test_the_precision_of_the_parameters_holds_unless_a_call_has_its_own(
+    data, build, tmp_path, monkeypatch, given, option, expected
+):
+    seen = []
+
+    def stop(fingerprint, job):
+        seen.append(job["options"].get("precision"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble, "resume_file", stop)
+    monkeypatch.delenv(ensemble.PRECISION_VARIABLE, raising=False)
+    if given:
+        monkeypatch.setenv(ensemble.PRECISION_VARIABLE, given)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble.train([Run("compact/vgg", "plain", 0, (data,))], tmp_path, epochs=1, **option)
+    assert seen == [expected]
+
+
 # states
 
 

@@ -1,9 +1,12 @@
 import dataclasses
+import threading
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -306,6 +309,83 @@ def test_the_noise_of_a_craft_depends_on_the_seed_and_the_epoch(squares):
         fit(fresh(), squares, epochs=2, batch=48, seed=seed, craft=craft)
     assert drawn[:2] == drawn[2:4]
     assert len(set(drawn)) == 4
+
+
+# reading ahead and precision
+
+
+@pytest.fixture(scope="module")
+def lazy(squares, tmp_path_factory):
+    """The squares as files."""
+    folder = tmp_path_factory.mktemp("squares")
+    files = [str(folder / f"{number:02d}.png") for number in range(len(squares))]
+    for file, image in zip(files, squares.images, strict=True):
+        Image.fromarray(image[0]).save(file)
+    return dataclasses.replace(squares, images=None, files=files)
+
+
+def test_images_read_from_files_give_the_bits_of_packed_ones(trained, lazy):
+    network = fresh()
+    pd.testing.assert_frame_equal(fit(network, lazy, **OPTIONS), trained[1], check_exact=True)
+    assert same(network, trained[0])
+
+
+def test_only_images_in_files_are_read_ahead(squares, lazy):
+    assert [module.readers(views) for views in ([squares], [lazy], [squares, lazy])] == [
+        0,
+        module.READERS,
+        module.READERS,
+    ]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3, 20])
+def test_results_read_ahead_come_in_order_and_not_too_early(threads):
+    started, found = [], []
+
+    def work(job):
+        started.append(job)
+        time.sleep(0.002 * (job % 3))
+        return job * job
+
+    for number, result in enumerate(module.ahead(work, range(12), threads=threads)):
+        found.append(result)
+        assert len(started) <= number + 1 + threads
+    assert found == [job * job for job in range(12)]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_file_that_cannot_be_read_stops_the_loop_and_the_threads(threads):
+    def work(job):
+        if job == 3:
+            raise ValueError("third")
+        return job
+
+    found, before = [], threading.active_count()
+    with pytest.raises(ValueError, match="third"):
+        for result in module.ahead(work, range(9), threads=threads):
+            found.append(result)
+    assert found == [0, 1, 2]
+    assert threading.active_count() == before
+
+
+def test_bfloat16_on_a_cpu_is_float32_bit_for_bit(trained, squares):
+    network = fresh()
+    fit(network, squares, **OPTIONS, precision="bfloat16")
+    assert same(network, trained[0])
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("cuda:0", "bfloat16", True), ("cuda", "float32", False), ("cpu", "bfloat16", False), ("mps", "bfloat16", False)],
+)
+def test_autocast_is_for_bfloat16_on_a_cuda_device(monkeypatch, device, precision, expected):
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: (kind, dtype))
+    assert (module.arithmetic(device, precision) == ("cuda", torch.bfloat16)) is expected
+
+
+def test_an_unknown_precision_is_an_error(squares):
+    with pytest.raises(ValueError, match="^precision is 'float16', expected 'float32' or 'bfloat16'$"):
+        fit(fresh(), squares, **OPTIONS, precision="float16")
 
 
 # several representations
