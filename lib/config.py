@@ -405,13 +405,8 @@ SCHEMA: dict[str, dict[str, Any]] = {
         **ALL_FIVE,
     },
 }
-# "extends" and "download" belong to profiles: another profile to lay this one over; fetch what is missing
-TOP_LEVEL = {
-    "threads": Positive,
-    "precision": Literal["float32", "bfloat16"],
-    "extends": str,
-    "download": bool,
-}
+TOP_LEVEL = {"threads": Positive, "precision": Literal["float32", "bfloat16"]}
+PROFILE = {"extends": str, "download": bool}  # in a profile: another one to lay it over; fetch data that are missing
 
 
 def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
@@ -423,8 +418,8 @@ def load(file: Path = ROOT / "params.yaml") -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{file.name}: holds a {type(values).__name__}, expected a mapping of sections")
     for name, content in values.items():
-        if name in TOP_LEVEL:
-            check_value(content, TOP_LEVEL[name], f"{file.name}: {name}")
+        if name in TOP_LEVEL | PROFILE:
+            check_value(content, (TOP_LEVEL | PROFILE)[name], f"{file.name}: {name}")
         elif name not in SCHEMA:
             known = ", ".join([*TOP_LEVEL, *SCHEMA])
             raise ValueError(f"{file.name}: section {name!r} is unknown, expected one of: {known}")

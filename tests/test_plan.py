@@ -143,6 +143,7 @@ def test_every_stage_of_the_schema_is_planned_or_computes_nothing():
     assert set(known) <= set(config.SCHEMA)
     assert set(config.SCHEMA) - set(known) == {
         "halftone_gallery", "counterfactual_tables", "mod_vid", "shift_gallery", "claims_report",
+        "my_network", "my_images",
     }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ import nbformat
 
 from lib import config
 from lib.notebooks import sources
-from lib.paths import ROOT
 from lib.plan import stages_explain, stages_train
 from lib.plan.cost import READ, Device, devices, facts_of, memory, network_facts, seconds
 from lib.plan.data import data_sets
@@ -31,13 +30,7 @@ def composed(name: str | None) -> dict[str, Any]:
 
     Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
     """
-    params = config.load(ROOT / "params.yaml")
-    if name:
-        overlay = ROOT / "profiles" / f"{name}.yaml"
-        if not overlay.exists():
-            known = ", ".join(sorted(file.stem for file in overlay.parent.glob("*.yaml")))
-            raise FileNotFoundError(f"profiles/{name}.yaml is missing, expected one of: {known}")
-        params = config.compose(params, config.load(overlay))
+    params = config.profile(name) if name else config.load()
     own = {source.stem: own_values(source) for source in sources()}
     top = {key: params[key] for key in config.TOP_LEVEL if key in params}
     return {stage: values | (params.get(stage) or {}) for stage, values in own.items()} | top
