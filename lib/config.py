@@ -38,6 +38,7 @@ Spread = Annotated[float, Field(ge=0, le=0.5)]  # standard deviation of noise, p
 Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, share of the image's side
 Radius = Annotated[float, Field(gt=0)]  # of an lp-ball, pixel units
 Confidence = Annotated[float, Field(gt=0, lt=1)]
+Fills = Annotated[list[Literal["mean", "ring", "black", "white", "blur", "inpaint"]], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 # what stages have in common: those that train classifiers, those that optimise masks
@@ -349,6 +350,17 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "concept_images": Annotated[int, Field(ge=20)],
         "resamples": Resamples,
         "seed": Natural,
+    },
+    "shortcut_regions": {
+        "network": str,
+        **LEARNING,
+        "images": Positive,
+        "map_images": Positive,
+        "fills": Fills,
+        "per_side": Annotated[int, Field(ge=2)],
+        "resamples": Resamples,
+        "seed": Natural,
+        **RUNNING,
     },
     "mask_games": {"resamples": Resamples, "seed": Natural, "workers": Positive, "chunk": Positive},
     "released_loss": {

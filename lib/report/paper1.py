@@ -5,7 +5,7 @@ displays C1 to C9 are reconstructed. Everything starts from a cube, seeds × ima
 one finding in one test image. Where a channel is chosen, it is chosen on validation images and reported on test images.
 
 The tables, by the names that estimators take: latent, effects, estimates, overlap, marker, concepts, adversarial,
-released (columns in the notebooks that write them).
+released, shortcut, viewed (columns in the notebooks that write them).
 """
 
 import numpy as np
@@ -491,3 +491,32 @@ def last_agreement(released, *, domain: str, variant: str):
     part = released[(released["domain"] == domain) & (released["variant"] == variant)]
     values = part[part["epoch"] == part["epoch"].max()].sort_values("seed")["agreement"].to_numpy()
     return values[:, None], lambda v: float(v.mean())
+
+
+# the view: shortcut has one row per seed, image, region and fill, viewed one per seed and test image
+
+
+def view_lead(shortcut, *, classes: list[str], regions: list[str], fill: str = "mean", per_share: bool = False):
+    """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
+    each divided by the region's share of the image. `classes`: the two views that the claim speaks of.
+    """
+    rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
+    if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
+        return untestable()
+    rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
+    values = cube(rows, "size", [{"region": region} for region in regions])
+
+    def lead(v: np.ndarray) -> float:
+        means = v[np.isfinite(v).all(-1)].mean(0)
+        return float(means[0] - means[1:].max())
+
+    return values, lead
+
+
+def view_auroc(viewed, *, classes: list[str]):
+    """AUROC of the network's log-odds of the second view, test images, averaged over seeds."""
+    if set(viewed["view"]) != set(classes):
+        return untestable()
+    rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
+    values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
+    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))

@@ -16,7 +16,10 @@ VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here
 FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
 TABLES = {  # what the estimators may take
-    1: ("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+    1: (
+        *("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+        *("shortcut", "viewed"),
+    ),
     2: (
         *("counterfactuals", "optimisers", "schedules", "restarts", "sweep", "least", "quality", "spurious", "fooled"),
         "controls",
