@@ -496,9 +496,9 @@ def last_agreement(released, *, domain: str, variant: str):
 # the view: shortcut has one row per seed, image, region and fill, viewed one per seed and test image
 
 
-def view_lead(shortcut, *, classes: list[str], regions: list[str], fill: str = "mean", per_share: bool = False):
+def view_lead(shortcut, *, regions: list[str], classes: tuple = (), fill: str = "mean", per_share: bool = False):
     """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
-    each divided by the region's share of the image. `classes`: the two views that the claim speaks of.
+    each divided by the region's share of the image. classes: the two views that the claim speaks of, by default any.
     """
     rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
     if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
