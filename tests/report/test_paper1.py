@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from lib.evaluate import region_study
 from lib.evaluate.bootstrap import interval
 from lib.evaluate.detection import SCORES
 from lib.report import paper1
@@ -381,6 +382,20 @@ def test_the_correlation_table_ranks_the_estimates_that_are_not_trivial_and_give
 
 
 @pytest.mark.filterwarnings("error")
+def test_without_the_truth_the_correlation_table_has_its_columns_and_no_row(paper1_tables):
+    estimates = paper1_tables["estimates"]
+    table = paper1.correlation_table(estimates[estimates["method"] != TRUTH], **OPTIONS)
+    assert table.empty
+    assert list(table.columns) == list(paper1.correlation_table(estimates, **OPTIONS).columns)
+
+
+def test_without_any_case_every_claim_on_regions_and_maps_is_untestable():
+    effects, estimates, overlap = region_study.EMPTY
+    for estimator, table, arguments, _, _ in BY_HAND:
+        empty = {"effects": effects, "estimates": estimates, "overlap": overlap}.get(table)
+        assert empty is None or undefined(estimator, empty, **arguments)
+
+
 def test_the_correlation_table_of_the_study_is_made_without_warnings(paper1_tables):
     paper1.correlation_table(paper1_tables["estimates"], **OPTIONS)
 
