@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from lib.evaluate.bootstrap import interval
 from lib.report.cubes import cube, mean_row
@@ -24,7 +25,7 @@ def region_table(shortcut: pd.DataFrame, **options) -> pd.DataFrame:
         row = {"fill": fill, "region": region, "share": share}
         row["images"] = part.loc[part["effect"].notna(), "image"].nunique()
         for name, values in (("size", both[0]), ("control", both[1]), ("excess", both[0] - both[1])):
-            row |= mean_row(values, name, np.nanmean, **options)
+            row |= mean_row(values, name, np.nanmean if np.isnan(values).any() else np.mean, **options)
         rows.append(row | {"size per share": row["size"] / share})
     return pd.DataFrame(rows)
 
@@ -99,10 +100,10 @@ def schematic(axes: Axes, mean: np.ndarray, masks: dict[str, np.ndarray]) -> Non
     palette = ListedColormap(list(COLOURS[: len(masks)]))
     axes.imshow(number, cmap=palette, vmin=-0.5, vmax=len(masks) - 0.5, alpha=0.4, interpolation="nearest")
     for i, mask in enumerate(masks.values()):
-        rows, columns = np.nonzero(mask)
-        if len(rows):
-            nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)  # a pixel of the region
-            axes.text(columns[nearest], rows[nearest], i + 1, color="white", ha="center", va="center", weight="bold")
+        if mask.any():
+            depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+            row, column = np.unravel_index(depth.argmax(), mask.shape)  # as far inside as can be
+            axes.text(column, row, i + 1, color="white", ha="center", va="center", weight="bold")
 
 
 def spread(rows: pd.DataFrame, name: str) -> np.ndarray:
