@@ -149,7 +149,7 @@ def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.Data
                 values = np.abs(cube(chosen, "effect", [{"fill": fill}], item="case"))
                 row |= mean_row(values, region, np.nanmean, **options)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["finding", "fill", "cases", "box", "cam", "random"])
 
 
 def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool = False) -> np.ndarray | None:

@@ -389,6 +389,13 @@ def test_without_the_truth_the_correlation_table_has_its_columns_and_no_row(pape
     assert list(table.columns) == list(paper1.correlation_table(estimates, **OPTIONS).columns)
 
 
+def test_without_any_case_the_table_by_finding_has_columns_and_no_row():
+    effects = region_study.EMPTY[0].assign(finding=[])
+    table = paper1.finding_table(effects, ["mean"], **OPTIONS)
+    assert table.empty
+    assert list(table.columns) == ["finding", "fill", "cases", "box", "cam", "random"]
+
+
 def test_without_any_case_every_claim_on_regions_and_maps_is_untestable():
     effects, estimates, overlap = region_study.EMPTY
     for estimator, table, arguments, _, _ in BY_HAND:
