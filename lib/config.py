@@ -39,6 +39,7 @@ Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, shar
 Radius = Annotated[float, Field(gt=0)]  # of an lp-ball, pixel units
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 Normalisation = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]  # per channel
+Fills = Annotated[list[Literal["mean", "ring", "black", "white", "blur", "inpaint"]], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 # what stages have in common: those that train classifiers, those that optimise masks
@@ -363,6 +364,17 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "concept_images": Annotated[int, Field(ge=20)],
         "resamples": Resamples,
         "seed": Natural,
+    },
+    "shortcut_regions": {
+        "network": str,
+        **LEARNING,
+        "images": Positive,
+        "map_images": Positive,
+        "fills": Fills,
+        "per_side": Annotated[int, Field(ge=2)],
+        "resamples": Resamples,
+        "seed": Natural,
+        **RUNNING,
     },
     "mask_games": {"resamples": Resamples, "seed": Natural, "workers": Positive, "chunk": Positive},
     "released_loss": {

@@ -47,8 +47,9 @@ def chest_xray14(
     boxes: Path | None = None,
     unreadable: str = "error",
     progress: Callable[[Iterable], Iterable] = iter,
-) -> tuple[Dataset, Regions | None]:
-    """The radiographs below `root` with `findings` as classes, and a region per box (None where no box applies).
+) -> tuple[Dataset, Regions | None, np.ndarray]:
+    """The radiographs below `root` with `findings` as classes, a region per box (None where no box applies), and the
+    view of each image: N names, "PA" or "AP" in the NIH table, "UNKNOWN" where a table says none.
 
     A table in `root` wins over `entry` or `boxes`, and these over the complete tables that torchxrayvision ships.
     `limit` takes an even spread over the images; `unreadable` is "error" or "skip" as in `image_folder`. In `counts`,
@@ -119,7 +120,7 @@ def chest_xray14(
             "absent from the table": len(files) - in_folder,
         },
     )
-    return dataset, regions
+    return dataset, regions, rows["view"].to_numpy(str)
 
 
 def radiographs(root: Path) -> dict[str, Path]:

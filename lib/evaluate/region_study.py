@@ -27,6 +27,14 @@ from lib.rng import generator
 from lib.train.causal_autoencoder import CausalAutoencoder
 
 COUNTERFACTUAL = "counterfactual"
+EMPTY = tuple(  # what `study` and `map_study` return of no case at all, with the training seed
+    pd.DataFrame(columns=[*names, "seed"])
+    for names in (
+        ("case", "region", "fill", "p", "effect"),
+        ("case", "method", "value"),
+        ("case", "map", "iou_box", "iou_mask"),
+    )
+)
 
 
 def spread(labels: np.ndarray, count: int) -> np.ndarray:

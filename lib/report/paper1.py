@@ -5,7 +5,7 @@ displays C1 to C9 are reconstructed. Everything starts from a cube, seeds × ima
 one finding in one test image. Where a channel is chosen, it is chosen on validation images and reported on test images.
 
 The tables, by the names that estimators take: latent, effects, estimates, overlap, marker, concepts, adversarial,
-released (columns in the notebooks that write them).
+released, shortcut, viewed (columns in the notebooks that write them).
 """
 
 import numpy as np
@@ -149,7 +149,7 @@ def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.Data
                 values = np.abs(cube(chosen, "effect", [{"fill": fill}], item="case"))
                 row |= mean_row(values, region, np.nanmean, **options)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["finding", "fill", "cases", "box", "cam", "random"])
 
 
 def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool = False) -> np.ndarray | None:
@@ -183,6 +183,8 @@ def region_ratio(effects, *, fill: str, regions: list[str], detected: bool = Fal
 def missingness_bias(effects, *, fill: str, reference: str = "mean"):
     """Mean |CE_y| of a random region under one fill minus that under another: what the fill itself does."""
     part = effects[effects["region"] == "random"].assign(size=lambda rows: rows["effect"].abs())
+    if part.empty:
+        return untestable()
     values = cube(part, "size", [{"fill": fill}, {"fill": reference}], item="case")
     return values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1]))
 
@@ -229,6 +231,8 @@ def rank_correlation(values: np.ndarray) -> float:
 
 def correlation_table(estimates: pd.DataFrame, **options) -> pd.DataFrame:
     """X1.6: rank correlation of every estimate (but `TRIVIAL` ones) with the true effect of removing the finding."""
+    if TRUTH not in set(estimates["method"]):  # radiographs
+        return pd.DataFrame(columns=["method", "spearman", "spearman_low", "spearman_high", "mean |error|"])
     rows = []
     for method in (name for name in estimates["method"].unique() if name not in {TRUTH, *TRIVIAL}):
         values = cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case")
@@ -491,3 +495,32 @@ def last_agreement(released, *, domain: str, variant: str):
     part = released[(released["domain"] == domain) & (released["variant"] == variant)]
     values = part[part["epoch"] == part["epoch"].max()].sort_values("seed")["agreement"].to_numpy()
     return values[:, None], lambda v: float(v.mean())
+
+
+# the view: shortcut has one row per seed, image, region and fill, viewed one per seed and test image
+
+
+def view_lead(shortcut, *, regions: list[str], classes: tuple = (), fill: str = "mean", per_share: bool = False):
+    """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
+    each divided by the region's share of the image. classes: the two views that the claim speaks of, by default any.
+    """
+    rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
+    if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
+        return untestable()
+    rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
+    values = cube(rows, "size", [{"region": region} for region in regions])
+
+    def lead(v: np.ndarray) -> float:
+        means = v[np.isfinite(v).all(-1)].mean(0)
+        return float(means[0] - means[1:].max())
+
+    return values, lead
+
+
+def view_auroc(viewed, *, classes: list[str]):
+    """AUROC of the network's log-odds of the second view, test images, averaged over seeds."""
+    if set(viewed["view"]) != set(classes):
+        return untestable()
+    rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
+    values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
+    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS
-from lib.report.cubes import cube, mean_row
+from lib.report.cubes import cube, mean_row, untestable
 
 MASKS = ("MP", "EP", "RP")
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
@@ -156,21 +156,34 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
 # estimators of the claims: a cube and a statistic of it
 
 
+def where_explained(estimator):
+    """The estimator, untestable where no pair of its `data` was explained (radiographs have few boxes)."""
+
+    @functools.wraps(estimator)
+    def checked(scores, *, data: str, **arguments):
+        return estimator(scores, data=data, **arguments) if (scores["data"] == data).any() else untestable()
+
+    return checked
+
+
 def paired(v: np.ndarray) -> float:
     """Mean of the first minus the second condition."""
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
 
 
+@where_explained
 def difference(scores, *, data: str, column: str, methods: list[str]):
     """Mean over pairs and seeds of the column, first method minus second."""
     return values(scores, methods, column, data=data), paired
 
 
+@where_explained
 def ratio(scores, *, data: str, column: str, methods: list[str]):
     """Mean of the column for the first method over that for the second."""
     return values(scores, methods, column, data=data), lambda v: float(v[..., 0].mean() / v[..., 1].mean())
 
 
+@where_explained
 def lead(scores, *, data: str, column: str, method: str, others: list[str]):
     """Mean of the column for one method minus the largest mean among the others."""
 
@@ -181,6 +194,7 @@ def lead(scores, *, data: str, column: str, method: str, others: list[str]):
     return values(scores, [method, *others], column, data=data), ahead
 
 
+@where_explained
 def share(scores, *, data: str, column: str, method: str):
     """Mean of a column of one method (a share of pairs for booleans)."""
     return values(scores, [method], column, data=data), lambda v: float(v.mean())

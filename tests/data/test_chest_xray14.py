@@ -81,7 +81,8 @@ def root(tmp_path):
 
 
 def read(root, **options):
-    return chest_xray14(root, **({"findings": FINDINGS, "size": 32} | options))
+    """The data set and its regions."""
+    return chest_xray14(root, **({"findings": FINDINGS, "size": 32} | options))[:2]
 
 
 # the images
@@ -195,6 +196,20 @@ def test_the_labels_have_a_column_per_finding_in_the_given_order(root):
 
 def test_a_finding_that_no_image_has_is_a_column_of_zeros(root):
     assert read(root, findings=["Pneumonia"])[0].labels.tolist() == [[0]] * 12
+
+
+def test_the_views_are_those_of_the_images_also_where_some_are_skipped(root):
+    _, _, views = chest_xray14(root, findings=FINDINGS, size=32)
+    assert views.tolist() == [view for _, view in list(ROWS.values())[:-1]]
+    (root / "images" / "00000001_001.png").write_bytes(b"broken")
+    _, _, fewer = chest_xray14(root, findings=FINDINGS, size=32, unreadable="skip")
+    assert fewer.tolist() == [views[0], *views[2:]]
+
+
+def test_a_view_that_the_table_leaves_empty_is_unknown(root):
+    write_entry(root / ENTRY, ROWS | {"00000002_000.png": ("No Finding", "")})
+    _, _, views = chest_xray14(root, findings=FINDINGS, size=32)
+    assert (views[3], views[2], views[5]) == ("UNKNOWN", "PA", "AP")
 
 
 def test_the_order_of_the_table_does_not_matter(root):
@@ -497,7 +512,7 @@ def test_a_thousand_real_radiographs(tmp_path):
     with tarfile.open(archive) as opened:
         opened.extractall(tmp_path, filter="data")
     findings = ["Atelectasis", "Effusion", "Infiltration", "Mass"]
-    dataset, regions = chest_xray14(tmp_path / "nih64", findings=findings)
+    dataset, regions, views = chest_xray14(tmp_path / "nih64", findings=findings)
     assert dataset.source == "NIH ChestX-ray14, 1,000 radiographs of 264 patients"
     assert dataset.images.shape == (1000, 1, 64, 64)
     assert dataset.counts["no finding"] == 499
@@ -506,4 +521,5 @@ def test_a_thousand_real_radiographs(tmp_path):
     assert dataset.labels.sum(0).tolist() == [95, 170, 162, 35]
     assert [len(dataset.indices(split)) for split in ("train", "validation", "test")] == [665, 87, 248]
     assert len(regions) == 7
+    assert [(views == view).sum() for view in ("PA", "AP")] == [637, 363]
     assert (dataset.labels[regions.image, regions.label] == 1).all()

@@ -350,6 +350,39 @@ def released_rows() -> pd.DataFrame:
     )
 
 
+VIEW = {  # region: share of the image, |CE| by mean and by black fill, |CE| of the control
+    "outside": (0.5, 0.3, 0.5, 0.2),
+    "lungs": (0.2, 0.16, 0.1, 0.1),
+    "frame": (0.25, 0.2, 0.1, 0.15),
+    "marker": (0.05, 0.6, 0.6, 0.05),
+    "lung, left": (0.1, 0.12, 0.1, 0.05),
+    "lung, right": (0.1, 0.08, 0.1, 0.05),
+}
+
+
+def shortcut_rows() -> pd.DataFrame:
+    """Six images, the first three PA. The marker is in the first four, and the lungs of the last two do much more."""
+    rows = []
+    for region, (share, *sizes, control) in VIEW.items():
+        for fill, size in zip(("mean", "black"), sizes, strict=True):
+            for seed in SEEDS:
+                for image in range(6):
+                    here = region != "marker" or image < 4
+                    row = {"image": image, "region": region, "fill": fill, "share": share if here else 0.0, "p": 0.9}
+                    more = 0.3 if region == "lungs" and image > 3 else 0
+                    row |= {"effect": -SCALE[seed] * (size + more) if here else np.nan}
+                    row |= {"control": control if here else np.nan}
+                    rows.append(row | {"seed": seed, "view": "PA" if image < 3 else "AP"})
+    return pd.DataFrame(rows)
+
+
+def viewed_rows() -> pd.DataFrame:
+    """Six images, the first three PA; seed 1 puts one of nine pairs in the wrong order, seed 2 two."""
+    scores = {1: [3.0, 2.0, 0.5, 1.0, 0.0, -1.0], 2: [3.0, 2.0, -0.5, 1.0, 0.0, -1.0]}
+    facts = {"image": range(6), "view": ["PA"] * 3 + ["AP"] * 3}
+    return pd.concat([pd.DataFrame({"seed": seed, "score": values} | facts) for seed, values in scores.items()])
+
+
 @pytest.fixture(scope="session")
 def paper1_tables():
     """Small tables of paper 1 with means by construction, by name."""
@@ -362,6 +395,8 @@ def paper1_tables():
         "concepts": concept_rows(),
         "adversarial": adversarial_rows(),
         "released": released_rows(),
+        "shortcut": shortcut_rows(),
+        "viewed": viewed_rows(),
     }
 
 

@@ -16,7 +16,10 @@ VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here
 FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
 TABLES = {  # what the estimators may take
-    1: ("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+    1: (
+        *("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+        *("shortcut", "viewed"),
+    ),
     2: (
         *("counterfactuals", "optimisers", "schedules", "restarts", "sweep", "least", "quality", "spurious", "fooled"),
         "controls",
@@ -312,14 +315,18 @@ def test_every_claim_of_paper_1_is_evaluated_and_gets_a_verdict(tables, claim):
 
 NEEDS = {  # what real data may lack, and the claims about it
     "counterfactual": ["P1.07", "P1.08", "P1.14", "P1.24", "P1.28", "P1.29", "P1.30", "P1.31", "P1.32"],
-    "marker": ["P1.33", "P1.34"],
+    "marker": ["P1.33", "P1.34", "P1.64"],
+    "radiographs": ["P1.65", "P1.66", "P1.67", "P1.68"],
 }
 
 
 def lacking(tables, what):
-    """Paper 1's tables of data that have no counterfactual images, or no marker."""
+    """Paper 1's tables of data that have no counterfactual images, no marker, or are no radiographs."""
     if what == "marker":
-        return tables | {"marker": tables["marker"][:0]}
+        shortcut = tables["shortcut"]
+        return tables | {"marker": tables["marker"][:0], "shortcut": shortcut[shortcut["region"] != "marker"]}
+    if what == "radiographs":
+        return tables | {name: tables[name].replace({"view": {"PA": "marker"}}) for name in ("shortcut", "viewed")}
     columns = {"effects": "fill", "estimates": "method", "overlap": "map"}
     return tables | {
         name: tables[name][~tables[name][column].str.contains("counterfactual")] for name, column in columns.items()
@@ -329,7 +336,7 @@ def lacking(tables, what):
 def test_the_claims_that_say_what_they_need_are_those_about_what_data_may_lack():
     own = [claim for claim in REGISTER if claim["paper"] == 1 and "undefined" in claim]
     said = {claim["id"] for claim in own if claim["estimate"] != "shift_surplus"}
-    assert said == {"P1.09", *NEEDS["counterfactual"], *NEEDS["marker"]}
+    assert said == {"P1.09", *NEEDS["counterfactual"], *NEEDS["marker"], *NEEDS["radiographs"]}
 
 
 @pytest.mark.parametrize(
@@ -346,7 +353,7 @@ def test_without_what_it_needs_a_claim_of_paper_1_is_not_testable_and_says_why(t
 @pytest.mark.parametrize("what", list(NEEDS))
 def test_the_other_claims_of_paper_1_do_not_change_without_it(tables, what):
     others = [each for each in REGISTER if each["paper"] == 1 and each["id"] not in ("P1.09", *NEEDS[what])]
-    names = {"effects", "estimates", "overlap", "marker"}  # the tables that are changed
+    names = {"effects", "estimates", "overlap", "marker", "shortcut", "viewed"}  # the tables that are changed
     for claim in others:
         if names & set(inspect.signature(getattr(paper1, claim["estimate"])).parameters):
             rows = [

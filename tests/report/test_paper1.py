@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from lib.evaluate import region_study
 from lib.evaluate.bootstrap import interval
 from lib.evaluate.detection import SCORES
 from lib.report import paper1
@@ -36,6 +37,7 @@ DIGITS, CHEST = {"domain": "digits"}, {"domain": "chest"}
 EXACT, MEAN = {"fill": "counterfactual"}, {"fill": "mean"}
 BOX_CAM, CAM_RANDOM, BOX_RANDOM = ({"regions": each} for each in (["box", "cam"], ["cam", "random"], ["box", "random"]))
 SEEN = {"detected": True}
+RADIOGRAPHS = {"classes": ["AP", "PA"]}
 RHO = 1 - 6 * 2 / (6 * 35) / 2  # mean of 1 and of the correlation with two neighbours exchanged
 BY_HAND = [  # estimator, table, arguments, value, shape of the cube without further axes
     ("agreement", "latent", DIGITS, 9 / 12, (2, 6)),
@@ -99,6 +101,14 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
     ),
     ("last_agreement", "released", {"domain": "chest", "variant": "summed TV"}, 0.4, (2, 1)),
     ("last_agreement", "released", {"domain": "chest", "variant": "intended"}, 0.94, (2, 1)),
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["outside", "frame"]}, 0.1, (2, 6)),
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["outside", "lungs"]}, 0.3 - 0.26, (2, 6)),
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["frame", "lungs", "outside"]}, -0.1, (2, 6)),
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["marker", "lungs"]}, 0.6 - 0.16, (2, 6)),  # the first four
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["outside", "frame"], "fill": "black"}, 0.4, (2, 6)),
+    ("view_lead", "shortcut", RADIOGRAPHS | {"regions": ["frame", "outside"], "per_share": True}, 0.2, (2, 6)),
+    ("view_lead", "shortcut", {"regions": ["marker", "lung, left", "lung, right"]}, 0.6 - 0.12, (2, 6)),
+    ("view_auroc", "viewed", RADIOGRAPHS, (8 / 9 + 7 / 9) / 2, (2, 6)),
 ]
 
 
@@ -372,6 +382,27 @@ def test_the_correlation_table_ranks_the_estimates_that_are_not_trivial_and_give
 
 
 @pytest.mark.filterwarnings("error")
+def test_without_the_truth_the_correlation_table_has_its_columns_and_no_row(paper1_tables):
+    estimates = paper1_tables["estimates"]
+    table = paper1.correlation_table(estimates[estimates["method"] != TRUTH], **OPTIONS)
+    assert table.empty
+    assert list(table.columns) == list(paper1.correlation_table(estimates, **OPTIONS).columns)
+
+
+def test_without_any_case_the_table_by_finding_has_columns_and_no_row():
+    effects = region_study.EMPTY[0].assign(finding=[])
+    table = paper1.finding_table(effects, ["mean"], **OPTIONS)
+    assert table.empty
+    assert list(table.columns) == ["finding", "fill", "cases", "box", "cam", "random"]
+
+
+def test_without_any_case_every_claim_on_regions_and_maps_is_untestable():
+    effects, estimates, overlap = region_study.EMPTY
+    for estimator, table, arguments, _, _ in BY_HAND:
+        empty = {"effects": effects, "estimates": estimates, "overlap": overlap}.get(table)
+        assert empty is None or undefined(estimator, empty, **arguments)
+
+
 def test_the_correlation_table_of_the_study_is_made_without_warnings(paper1_tables):
     paper1.correlation_table(paper1_tables["estimates"], **OPTIONS)
 
@@ -581,3 +612,18 @@ def test_the_values_of_the_released_loss_are_one_per_seed_ascending(paper1_table
     last, _ = paper1.last_agreement(released, domain="chest", variant="intended")
     assert drop == pytest.approx(np.array([[0.88], [0.76]]))
     assert last == pytest.approx(np.array([[0.98], [0.9]]))
+
+
+# ---- the view
+
+
+@pytest.mark.parametrize("regions", [["outside", "lungs"], ["marker", "elsewhere"]])
+def test_a_claim_on_other_views_or_regions_is_untestable(paper1_tables, regions):
+    classes = ["no marker", "marker"] if "lungs" in regions else ["AP", "PA"]
+    assert undefined("view_lead", paper1_tables["shortcut"], classes=classes, regions=regions)
+
+
+def test_the_auroc_of_other_views_or_of_a_single_one_is_untestable(paper1_tables):
+    viewed = paper1_tables["viewed"]
+    assert undefined("view_auroc", viewed, classes=["no marker", "marker"])
+    assert undefined("view_auroc", viewed[viewed["view"] == "PA"], classes=["AP", "PA"])

@@ -512,6 +512,15 @@ def test_a_claim_names_a_display_and_the_notebook_that_makes_it_and_an_estimator
         assert claim["statement"].startswith(paper3.FOR_READERS[claim["arguments"]["data"]])
 
 
+@pytest.mark.parametrize(
+    "claim", [each for each in CLAIMS if each["arguments"].get("data") == "chest"], ids=lambda c: c["id"]
+)
+def test_where_no_chest_image_was_explained_a_claim_on_them_is_undefined(claim, paper3_tables):
+    scores = paper3_tables["scores"]
+    values, statistic = getattr(paper3, claim["estimate"])(scores[scores["data"] != "chest"], **claim["arguments"])
+    assert np.isnan(statistic(values))
+
+
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if "reported" in claim], ids=lambda claim: claim["id"])
 def test_what_a_claim_calls_reported_follows_from_the_papers_table(claim):
     assert claim["estimate"] == "ratio"
