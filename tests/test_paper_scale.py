@@ -69,7 +69,7 @@ REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks acc
     "photo_masks": {"photographs": ["chelsea"], "steps": 1, "rise_masks": 2},
     "mask_games": RESAMPLES,
     "mask_randomization": {**MASKS, "pairs": 2, "rise_masks": 2, "calibration": 2},
-    "objects_data": {"size": 64, "marked_class": 1},
+    "objects_data": {"size": 64, "marked_class": 1, "marked_share": 1.0},
     "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1, **SEVERAL},
     "counterfactual_steps": {"steps": 2, "images": 2},
     "counterfactual_sets": {
@@ -138,7 +138,9 @@ def voc(root):
             )
             size = "<size><width>220</width><height>220</height><depth>3</depth></size>"
             (folder / "Annotations").mkdir(exist_ok=True)
-            (folder / "Annotations" / f"{name}.xml").write_text(f"<annotation>{size}{boxes}</annotation>")
+            (folder / "Annotations" / f"{name}.xml").write_text(
+                f"<annotation><filename>{name}.jpg</filename>{size}{boxes}</annotation>"
+            )
 
 
 def coco(root):
@@ -179,7 +181,7 @@ def side(tmp_path_factory):
     public = tree / "public"
     public.unlink(missing_ok=True)
     identities(public / "vggface2")
-    imagenet(public / "imagenet", train=6, val=4)
+    imagenet(public / "imagenet", train=10, val=4)
     imagenet(public / "imagenet200", train=12, val=4)
     radiographs(public / "chestxray14")
     voc(public / "VOC")

@@ -166,6 +166,20 @@ def test_a_folder_that_is_not_there_has_its_published_size():
     assert data.from_folder("public/VOC", "scenes_data.voc_root", channels=3, size=300, limit=50).count == 50
 
 
+@pytest.mark.parametrize(
+    ("root", "per_class", "expected"),
+    [
+        ("public/cifar10", None, (45_000, 5_000, 10_000)),
+        ("public/cifar10", 200, (1_800, 200, 2_000)),  # 200 of each of ten classes in train/, a tenth of them taken out
+        ("public/cifar10", 2_000, (18_000, 2_000, 10_000)),
+        ("public/orl_faces", 5, (160, 20, 20)),  # 5 of each of 40 people, then split
+    ],
+)
+def test_a_limit_is_per_class_and_part_of_the_folder(root, per_class, expected):
+    found = data.from_folder(root, "photos_data.root", channels=3, size=32, per_class=per_class)
+    assert (found.train, found.validation, found.test) == expected
+
+
 def test_a_folder_that_is_there_is_counted(tmp_path):
     for number in range(10):
         (tmp_path / f"class{number % 2}").mkdir(exist_ok=True)

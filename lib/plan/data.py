@@ -8,6 +8,7 @@ from lib.data.image_folder import PACK_LIMIT, SUFFIXES
 from lib.paths import ROOT
 
 FINDINGS, PHOTOGRAPHS = 7, 30  # classes of the chest phantoms and of the photographs
+BY_CLASS = ("faces_data", "photos_data", "objects_data")  # sections whose folders are one sub-folder per class
 
 # What is published about sets that are not on disk: train, validation, test, classes, boxed objects per image. Splits
 # are those that the readers of lib.data make of the release.
@@ -16,10 +17,13 @@ PUBLISHED = {
     "imagenet200": (234_000, 26_000, 10_000, 270_000, 200, 0.0),  # 1,300 and 50 per class
     "imagenet": (1_153_050, 128_117, 50_000, 1_331_167, 1_000, 0.0),  # Russakovsky et al., IJCV 2015
     "cifar": (45_000, 5_000, 10_000, 60_000, 10, 0.0),
+    "orl": (0.8, 0.1, 0.1, 400, 40, 0.0),  # Samaria and Harter, 1994
     "chestxray14": (0.8, 0.1, 0.1, 112_120, FINDINGS, 984 / 112_120),  # Wang et al., CVPR 2017
+    "nih": (0.8, 0.1, 0.1, 112_120, FINDINGS, 984 / 112_120),
     "voc": (0.5, 0.25, 0.25, 5_011, 20, 1.5),  # Everingham et al., IJCV 2010: train and val
     "train2014": (0.8, 0.1, 0.1, 82_783, 80, 2.9),  # Lin et al., ECCV 2014
     "val2014": (0.8, 0.1, 0.1, 40_504, 80, 2.9),
+    "coco128": (0.8, 0.1, 0.1, 128, 80, 2.9),
 }
 
 
@@ -67,9 +71,10 @@ def split(total: int) -> tuple[int, int, int]:
     return total - 2 * tenth, tenth, tenth
 
 
-def from_folder(root: str, where: str, *, channels: int, size: int, classes: int | None = None, limit=None) -> Images:
+def from_folder(root: str, where: str, *, channels: int, size: int, classes=None, limit=None, per_class=None) -> Images:
     """A folder's set: the published numbers; where the folder is on disk its files counted, in the same proportions.
 
+    `classes` keeps so many, `limit` so many images, `per_class` so many of every class in each part of the folder.
     Raises ValueError, naming the parameter `where`, for a folder that is neither on disk nor known by its name.
     """
     place = ROOT / Path(root).expanduser()
@@ -85,9 +90,22 @@ def from_folder(root: str, where: str, *, channels: int, size: int, classes: int
         all_classes = all_classes or sum(child.is_dir() for child in place.iterdir())
     kept = min(classes or all_classes, all_classes)
     wanted = min(total * kept // max(all_classes, 1), limit or total)
-    shares = [part / sum(parts) for part in parts]
-    held = [round(wanted * share) for share in shares[1:]]
-    return Images(wanted - sum(held), *held, kept, channels, size, round(sum(held) * objects), folder=True)
+    train, validation, test = (wanted * part / sum(parts) for part in parts)
+    if per_class is not None:
+        flat = sum(parts) <= 1  # one folder that the reader splits; else test images have a folder of their own
+        most = per_class * kept
+        share = min(1, most / max(wanted if flat else train + validation, 1))
+        train, validation, test = train * share, validation * share, test * share if flat else min(test, most)
+    held = round(validation), round(test)
+    return Images(
+        round(train + validation + test) - sum(held),
+        *held,
+        kept,
+        channels,
+        size,
+        round(sum(held) * objects),
+        folder=True,
+    )
 
 
 def data_sets(values: dict[str, dict[str, Any]]) -> dict[str, Images]:
@@ -103,7 +121,8 @@ def data_sets(values: dict[str, dict[str, Any]]) -> dict[str, Images]:
         section = values[name]
         if section[parameter] is None:
             return None
-        options = {"channels": channels, "size": section["size"], "classes": classes, "limit": section.get("limit")}
+        limit = "per_class" if name in BY_CLASS else "limit"
+        options = {"channels": channels, "size": section["size"], "classes": classes, limit: section.get("limit")}
         return from_folder(section[parameter], f"{name}.{parameter}", **options)
 
     identities = faces["identities"] or 100
@@ -115,7 +134,8 @@ def data_sets(values: dict[str, dict[str, Any]]) -> dict[str, Images]:
         "digits": Images(*split(10 * (values["digits_data"]["samples"] or 500)), 10, 1, 28),
         "chest": given("chest_data", "root", FINDINGS, channels=1) or composed(chest, FINDINGS, 1, 1.5),
         "voc": given("scenes_data", "voc_root", channels=3) or composed(scenes, 10, 3, 2),
-        "coco": given("scenes_data", "coco_images", channels=3) or composed(scenes, 10, 3, 4),
+        "coco": given("scenes_data", "coco_images", scenes.get("coco_classes"), channels=3)
+        or composed(scenes, 10, 3, 4),
         "objects": given("objects_data", "root", channels=3) or composed(objects, 10, 3, 1),
     }
     if photos["root"] is None:
