@@ -213,10 +213,13 @@ def on_white(opened: Image.Image) -> io.BytesIO:
 # labels
 
 
-def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> torch.Tensor:
+def class_indices(labels: Sequence[str | None], classes: Sequence[str], *, unknown: str = "error") -> torch.Tensor:
     """Labels as N indices of `classes`, -1 where an image has none: by name (capitals and "_" for " " do not matter) or
-    by number. Raises ValueError for a label that is neither, naming the nearest class.
+    by number. A label that is neither raises ValueError naming the nearest class, or with `unknown="none"` counts as
+    none: a folder "holiday" is not meant as a class.
     """
+    if unknown not in ("error", "none"):
+        raise ValueError(f"unknown is {unknown!r}, expected 'error' or 'none'")
     plain = {}
     for index, name in enumerate(classes):
         plain.setdefault(simplified(name), index)  # of two classes with one name the first
@@ -228,6 +231,8 @@ def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> torch
             found.append(plain[simplified(label)])
         elif label.isdigit() and int(label) < len(classes):
             found.append(int(label))
+        elif unknown == "none":
+            found.append(-1)
         else:
             near = difflib.get_close_matches(simplified(label), list(plain), 1)
             hint = f" (nearest: {classes[plain[near[0]]]!r})" if near else ""

@@ -12,6 +12,7 @@ the finer one: EfficientNet-Lite0 names 18 of the 21 shipped photographs right a
 (mean log_p -0.60), and 18 as well with none at all (-0.82).
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,7 +167,7 @@ def with_normalisation(network: Network, mean, std) -> Network:
 
 def compare_normalisations(network: Network, images: torch.Tensor, labels: torch.Tensor) -> pd.DataFrame:
     """One row per normalisation, the given one first: normalisation, mean, std, right (images whose label comes
-    first), images, confidence (mean probability of the label), log_p (mean of its logarithm, nats).
+    first), images, classes, confidence (mean probability of the label), log_p (mean of its logarithm, nats).
 
     images: N×C×H×W in [0,1]; labels: N class indices, images with -1 are left out. Cost: a forward pass per row and
     image. Raises ValueError if no image has a label.
@@ -182,7 +183,7 @@ def compare_normalisations(network: Network, images: torch.Tensor, labels: torch
         own = log_p.gather(1, labels[:, None])[:, 0]
         rows.append(
             {"normalisation": name, "mean": mean, "std": std}
-            | {"right": int((log_p.argmax(1) == labels).sum()), "images": len(labels)}
+            | {"right": int((log_p.argmax(1) == labels).sum()), "images": len(labels), "classes": log_p.shape[1]}
             | {"confidence": own.exp().mean().item(), "log_p": own.mean().item()}
         )
     return pd.DataFrame(rows)
@@ -203,9 +204,15 @@ def usual(channels: int, given) -> dict[str, tuple]:
 
 def advice(table: pd.DataFrame) -> str | None:
     """One sentence where another normalisation gets at least AHEAD labelled images more right, or as many while their
-    labels are likelier by at least GAIN; else None.
+    labels are likelier by at least GAIN, or where under none of them more is right than by guessing; else None.
     """
     given, best = table.iloc[0], table.sort_values(["right", "log_p"], ascending=False).iloc[0]
+    guessed = -math.log(given["classes"])  # log_p of equal probabilities
+    if best["right"] <= math.ceil(given["images"] / given["classes"]) and table["log_p"].max() <= guessed + GAIN:
+        return (
+            f"no usual normalisation does better than guessing ({best['right']} of {given['images']} labelled images "
+            "are right), expected trained weights and the class names in the order of the outputs"
+        )
     if best["right"] >= given["right"] + AHEAD:
         return (
             f"the normalisation looks wrong: {given['right']} of {given['images']} labelled images are right as given, "

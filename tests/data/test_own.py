@@ -411,3 +411,9 @@ def test_an_unknown_label_is_one_sentence_with_the_nearest_class(label, hint):
     expected = f"label {label!r} is no class of the network, expected one of its 2 class names or a number below that"
     with pytest.raises(ValueError, match=f"^{re.escape(expected + hint)}$"):
         class_indices([label], ["tabby", "Egyptian cat"])
+
+
+def test_folders_that_are_not_meant_as_classes_can_count_as_no_label():
+    assert class_indices(["holiday", "tabby", "9"], ["tabby", "crane"], unknown="none").tolist() == [-1, 0, -1]
+    with pytest.raises(ValueError, match="^unknown is 'ignore', expected 'error' or 'none'$"):
+        class_indices(["tabby"], ["tabby"], unknown="ignore")

@@ -215,7 +215,8 @@ def test_the_right_normalisation_is_not_complained_of_and_not_tried_twice(cut):
 
 def judged(right: list[int], log_p: list[float]) -> pd.DataFrame:
     """A table of the given normalisation and another one."""
-    columns = {"normalisation": ["as given", "[0, 1]"], "mean": [[0.5], [0.0]], "std": [[0.5], [1.0]], "images": 10}
+    columns = {"normalisation": ["as given", "[0, 1]"], "mean": [[0.5], [0.0]], "std": [[0.5], [1.0]]}
+    columns |= {"images": 10, "classes": 4}
     return pd.DataFrame(columns).assign(right=right, log_p=log_p)
 
 
@@ -231,6 +232,12 @@ def test_two_images_more_look_wrong_and_likelier_labels_make_doubtful():
         "the normalisation may be wrong: the labels' mean log-probability is -0.82 as given and -0.60 with [0, 1]"
     )
     assert advice(judged([8, 8], [-0.82, -0.6])) == expected + " (mean [0.0], std [1.0])"
+
+
+def test_a_network_that_guesses_is_said_to_guess_whatever_its_normalisation():
+    expected = "no usual normalisation does better than guessing (3 of 10 labelled images are right), expected trained "
+    assert advice(judged([1, 3], [-1.8, -1.39])).startswith(expected)
+    assert "looks wrong" in advice(judged([1, 9], [-1.8, -0.3]))
 
 
 def test_images_without_a_label_are_left_out_and_none_at_all_is_one_sentence(cut):
