@@ -350,3 +350,27 @@ def test_missing_marks_or_marks_out_of_order_are_an_error_that_names_them(mark):
     ):
         with pytest.raises(ValueError, match=marks):
             gallery.insert(text, "| new |", mark)
+
+
+# ---- two runs side by side, and the page of a profile
+
+
+def test_the_readme_shows_the_numbers_of_both_runs_and_leaves_missing_ones_empty(table):
+    public = table.iloc[:1].assign(ours=0.5, ci_low=0.4, ci_high=0.6, verdict="not reproduced")
+    lines = gallery.readme_table(table, public).splitlines()
+    header = "| id | claim | strength | paper | embedded [95 % interval] | embedded: verdict | public [95 % interval] | public: verdict |"
+    assert lines.count(header) == table["paper"].nunique()
+    rows = {line.split(" | ")[0].strip("| "): line for line in lines if line.startswith("| P")}
+    first, second = table["id"].iloc[0], table["id"].iloc[1]
+    assert rows[first].endswith("| 0.5 [0.4, 0.6] | **not reproduced** |")
+    assert rows[second].endswith("|  |  |")
+
+
+def test_a_side_tree_is_known_by_its_place(tmp_path):
+    assert gallery.profile_of(tmp_path / "build" / "profiles" / "public") == "public"
+    assert gallery.profile_of(tmp_path) is None
+
+
+def test_the_page_of_a_profile_names_its_command(table):
+    page = gallery.page([], table, None, size="", profile="public")
+    assert page.startswith("# Results of the profile public\n\nMade by `make repro PROFILE=public`")
