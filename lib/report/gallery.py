@@ -92,8 +92,8 @@ def heading(profile: str | None) -> list[str]:
     return [
         f"# Results of the profile {profile}",
         "",
-        f"Made by `make repro PROFILE={profile}`; `profiles/{profile}.yaml` has the data sets and sizes. Statements are "
-        "worded for the default's data: where the profile names a folder, read its images for faces, photographs, "
+        f"Made by `make repro PROFILE={profile}`; `profiles/{profile}.yaml` has the data sets and sizes. Statements "
+        "are worded for the default's data: where the profile names a folder, read its images for faces, photographs, "
         "objects, scenes and phantoms; every caption names what was used.",
         "",
     ]
@@ -165,7 +165,7 @@ def table_block(card: dict, table: pd.DataFrame) -> str:
 
 
 def readme_table(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
-    """The claims table of the project's README: the papers' numbers, the default's and, if given, the public profile's."""
+    """The claims table of the project's README: the papers' numbers, the default's and the public profile's."""
     lines = []
     for paper, rows in claims.groupby("paper"):
         shown = verdicts(rows, reasons=False) if public is None else side_by_side(rows, public)
