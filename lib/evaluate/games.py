@@ -118,8 +118,8 @@ def play(
         for begin in range(0, count * total, batch):
             position = torch.arange(begin, min(begin + batch, count * total), device=device)
             item, step = position // total, position % total
-            replaced = rank[item] < marks[step].reshape(-1, 1, 1, 1)
-            logits = model(torch.where(replaced, end[item], start[item]))
+            replaced = (rank[item] < marks[step].reshape(-1, 1, 1, 1)).to(start.dtype)
+            logits = model(start[item] * (1 - replaced) + end[item] * replaced)  # torch.where takes twice as long
             p = logits.sigmoid() if multi_label else logits.softmax(1)
             scores.append(p.gather(1, target[item, None])[:, 0].cpu())
     scores = torch.cat(scores).reshape(count, total)

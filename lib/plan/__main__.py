@@ -30,7 +30,8 @@ def composed(name: str | None) -> dict[str, Any]:
 
     Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
     """
-    params = config.profile(name) if name else config.load()
+    base = ROOT / "params.yaml"
+    params = config.profile(name, ROOT / "profiles", base) if name else config.load(base)
     own = {source.stem: own_values(source) for source in sources()}
     top = {key: params[key] for key in config.TOP_LEVEL if key in params}
     return {stage: values | (params.get(stage) or {}) for stage, values in own.items()} | top

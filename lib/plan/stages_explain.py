@@ -132,6 +132,24 @@ def photo_masks(values, sets):
     )
 
 
+def all_five(own: dict, count: int) -> Work:
+    """FGSM, counterfactual, RP mask, Grad-CAM shift and causal effect of somebody's own network and images."""
+    name, data = own.get("source") or LITE, Images(0, 0, count, 1000, 3, own["size"])
+    looked = Passes(name, data, 12 * count, 3 * count)
+    found = ascent(name, data, count, own["steps"])
+    return Work([looked, found, masks(name, data, count, rows=2, steps=own["mask_steps"])], count)
+
+
+def my_network(values, sets):
+    own = values["my_network"]
+    return all_five(own, len(own["photographs"]))
+
+
+def my_images(values, sets):
+    own = values["my_images"]
+    return all_five(own, own["limit"])
+
+
 def pick(section: dict, *names: str) -> dict:
     """Some parameters of a section."""
     return {name: section[name] for name in names}
@@ -200,6 +218,17 @@ def adversarial_effects(values, sets):
     judged = images * (2 + 4 * levels) + 2 * own["cw_images"] + min(150, data.validation)
     forward = crafted + 6 * judged + 150 * (channels_of(values) + 2)
     return Work([Passes(chest["network"], data, seeds * forward, seeds * (crafted + 2 * judged), batch=64)], images)
+
+
+def shortcut_regions(values, sets):
+    own, data = values["shortcut_regions"], sets["chest"]
+    regions = 14 - (values["chest_data"]["root"] is not None)  # ten parts, three unions, phantoms' marker
+    images, cells = min(own["images"], data.test), own["per_side"] ** 2 + 1
+    forward = images * len(own["fills"]) * (1 + 2 * regions) + min(own["map_images"], images) * cells + data.test
+    seeds = len(own["seeds"])
+    trained = [training(own["network"], data, epochs=own["epochs"], batch=own["batch"])] * seeds
+    passes = Passes(own["network"], data, seeds * forward, batch=200)
+    return Work([*trained, passes], data.count, saved=[(own["network"], data, seeds)])
 
 
 def true_effects(values, sets):
@@ -287,6 +316,8 @@ STAGES = {
     "mask_steps": mask_steps,
     "mask_maps": mask_maps,
     "photo_masks": photo_masks,
+    "my_network": my_network,
+    "my_images": my_images,
     "counterfactual_steps": counterfactual_steps,
     "counterfactual_sets": counterfactual_sets,
     "defence_transfer": defence_transfer,
@@ -294,6 +325,7 @@ STAGES = {
     "imagenet_defences": imagenet_defences,
     "adversarial_effects": adversarial_effects,
     "true_effects": true_effects,
+    "shortcut_regions": shortcut_regions,
     "spurious_features": spurious_features,
     "mask_games": mask_games,
     "released_loss": released_loss,

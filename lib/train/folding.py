@@ -27,10 +27,15 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def fold_pairs(layers: nn.Sequential) -> None:
-    """Fold in place every convolution and the normalisation right after it."""
+    """Fold in place every convolution and the normalisation right after it; a ReLU right after both then writes over
+    the convolution's output, which nothing else reads.
+    """
     names = list(layers._modules)
-    for first, second in zip(names, names[1:], strict=False):
+    for place, (first, second) in enumerate(zip(names, names[1:], strict=False)):
         convolution, norm = layers._modules[first], layers._modules[second]
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.track_running_stats:
             layers._modules[first] = fuse_conv_bn_eval(convolution, norm)
             layers._modules[second] = nn.Identity()
+            after = names[place + 2 : place + 3]
+            if after and isinstance(layers._modules[after[0]], nn.ReLU):
+                layers._modules[after[0]] = nn.ReLU(inplace=True)
