@@ -15,6 +15,7 @@ import nbformat
 
 from lib import config
 from lib.notebooks import sources
+from lib.paths import ROOT
 from lib.plan import stages_explain, stages_train
 from lib.plan.cost import READ, Device, devices, facts_of, memory, network_facts, seconds
 from lib.plan.data import data_sets

@@ -6,7 +6,7 @@ neither module (tables, figures, statistics) sends nothing through a network.
 
 from lib.plan.cost import network_facts
 from lib.plan.data import FINDINGS, Images
-from lib.plan.passes import RADIUS_RUNS, Passes, Work, ascent, explained, floats, masks, scored, up_to
+from lib.plan.passes import RADIUS_RUNS, Passes, Work, ascent, explained, floats, masks, scored, training, up_to
 from lib.plan.stages_train import LITE, mask_networks
 
 REGIONS, FILLS = 5, 7  # of lib.evaluate.region_study
