@@ -143,7 +143,6 @@ def test_every_stage_of_the_schema_is_planned_or_computes_nothing():
     assert set(known) <= set(config.SCHEMA)
     assert set(config.SCHEMA) - set(known) == {
         "halftone_gallery", "counterfactual_tables", "mod_vid", "shift_gallery", "claims_report",
-        "my_network", "my_images",
     }  # fmt: skip
 
 
@@ -175,7 +174,8 @@ def test_a_folder_that_is_not_there_has_its_published_size():
         ("public/orl_faces", 5, (160, 20, 20)),  # 5 of each of 40 people, then split
     ],
 )
-def test_a_limit_is_per_class_and_part_of_the_folder(root, per_class, expected):
+def test_a_limit_is_per_class_and_part_of_the_folder(root, per_class, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "ROOT", tmp_path)  # no such folder: published sizes
     found = data.from_folder(root, "photos_data.root", channels=3, size=32, per_class=per_class)
     assert (found.train, found.validation, found.test) == expected
 

@@ -291,12 +291,25 @@ class Loop:
         return shown
 
     def size_term(self, step: int) -> torch.Tensor:
-        """The area constraint of Extremal Perturbation: the sorted mask against zeros followed by ones."""
-        flat = self.u.flatten(1).sort(dim=1, stable=True).values  # at the start all are equal: no device's own order
+        """The area constraint of Extremal Perturbation: the sorted mask against zeros followed by ones. In its gradient
+        equal values share what is asked of them: no order of theirs decides which rise (at the start all are equal).
+        """
+        flat = self.u.flatten(1).sort(dim=1).values
         areas = torch.tensor(self.settings.areas, device=flat.device).repeat(len(self.generators))
-        ones = torch.arange(flat.shape[1], device=flat.device) >= (flat.shape[1] * (1 - areas)).round()[:, None]
+        ones = (
+            torch.arange(flat.shape[1], device=flat.device) >= (flat.shape[1] * (1 - areas)).round()[:, None]
+        ).float()
         weight = self.settings.area * self.settings.growth ** (step / self.settings.steps)
-        return weight * (flat - ones.float()).square().mean(1)
+        fair = (flat - shared(ones, flat.detach())).square()
+        return weight * (fair + ((flat - ones).square() - fair).detach()).mean(1)
+
+
+def shared(asked: torch.Tensor, ordered: torch.Tensor) -> torch.Tensor:
+    """`asked`, n×d, with every entry replaced by the mean over those whose value in the sorted `ordered` is equal."""
+    rises = (ordered[:, 1:] != ordered[:, :-1]).long().cumsum(1)
+    group = torch.cat([torch.zeros_like(rises[:, :1]), rises], 1)
+    sums, counts = (torch.zeros_like(asked).scatter_add_(1, group, each) for each in (asked, torch.ones_like(asked)))
+    return (sums / counts.clamp_min(1)).gather(1, group)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from lib.explain.mask import (
     bernoulli_kl,
     bounded_log_l1,
     optimise,
+    shared,
     total_variation,
     upsample,
 )
@@ -485,7 +486,7 @@ def test_the_reverse_image_is_what_the_masked_one_lacks(convolutional, images, l
 
 def test_an_extremal_step_shows_every_image_at_every_area(convolutional, images, labels):
     shown = watch(convolutional)
-    settings = Settings("extremal", side=4, start=0.25, steps=2, noise=0.0, areas=(0.1, 0.5), area=1.0)
+    settings = Settings("extremal", side=4, start=0.25, steps=2, noise=0.0, areas=(0.1, 0.9), area=1.0)
     optimise(convolutional, images, labels, torch.zeros_like(images), settings)
     assert torch.allclose(shown[1], 0.75 * images.repeat_interleave(2, 0), rtol=0, atol=1e-6)
     assert not torch.allclose(shown[2][::2], shown[2][1::2], rtol=0, atol=1e-3)
@@ -817,3 +818,23 @@ def test_a_network_of_one_class_is_an_error():
     model = linear([[1.0] * 4], [0.0])
     with pytest.raises(ValueError, match="the network has 1 class, expected at least two"):
         ask(model, Settings(side=None, steps=1))
+
+
+# ---- equal values under the area constraint
+
+
+def test_equal_values_share_what_is_asked_of_them():
+    ordered = torch.tensor([[0.0, 0.0, 0.5, 1.0, 1.0, 1.0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
+    asked = torch.tensor([[0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
+    expected = torch.tensor([[0.5, 0.5, 1.0, 2 / 3, 2 / 3, 2 / 3], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]])
+    assert torch.allclose(shared(asked, ordered), expected)
+
+
+def test_the_area_constraint_prefers_no_place_at_the_start():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    for weights in network.parameters():
+        nn.init.zeros_(weights)
+    images, target = torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
+    settings = Settings("extremal", side=4, steps=5, areas=(0.25,), noise=0.0)
+    found = optimise(network, images, target, images * 0, settings)
+    assert (found.mask.flatten(1).amax(1) - found.mask.flatten(1).amin(1)).abs().max() < 1e-5
