@@ -100,8 +100,8 @@ class Settings:
 
 # The published numbers, each at its own start and resolution (Kim et al.: 300 px; Fong and Vedaldi in the port that
 # Kim et al.'s code resembles: 28×28 for 224 px). At 64 px they do not suit: see `mask_tuning`. EP's (TorchRay: weight
-# 300, growing 16-fold over 800 steps) belong to SGD with a rate of .01; with Adam that weight would follow the order in
-# which the first sort leaves equal values, whatever the network says.
+# 300, growing 16-fold over 800 steps) belong to SGD with a rate of .01: Adam's steps do not shrink with the gradient,
+# and a term of that weight would outvote the network.
 PUBLISHED = {
     "MP": Settings("meaningful", side=28, start=1.0, steps=500, area=0.01, variation=0.2 / 28, power=3.0),
     "RP": Settings("robust", side=None),
