@@ -39,7 +39,8 @@ Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, shar
 Radius = Annotated[float, Field(gt=0)]  # of an lp-ball, pixel units
 Confidence = Annotated[float, Field(gt=0, lt=1)]
 Normalisation = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]  # per channel
-Fills = Annotated[list[Literal["mean", "ring", "black", "white", "blur", "inpaint"]], Field(min_length=1)]
+Fill = Literal["mean", "ring", "black", "white", "blur", "inpaint"]
+Fills = Annotated[list[Fill], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
 
 # what stages have in common: those that train classifiers, those that optimise masks
@@ -52,7 +53,7 @@ ALL_FIVE = {  # the five methods on somebody's own network and images
     "steps": Positive,
     "mask_steps": Positive,
     "share": Annotated[float, Field(gt=0, lt=1)],
-    "fill": Literal["mean", "ring", "black", "white", "blur", "inpaint"],
+    "fill": Fill,
     "seed": Natural,
 }
 
