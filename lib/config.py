@@ -55,10 +55,11 @@ ALL_FIVE = {  # the five methods on somebody's own network and images
     "share": Annotated[float, Field(gt=0, lt=1)],
     "fill": Fill,
     "seed": Natural,
+    "device": Device,
 }
 
 SCHEMA: dict[str, dict[str, Any]] = {
-    "00_start_here": {"photograph": str, "eps": Eps},
+    "00_start_here": {"photograph": str, "eps": Eps, "device": Device},
     "faces_data": {
         "root": str | None,
         "identities": Annotated[int, Field(ge=2)] | None,
@@ -169,7 +170,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "shallow": Annotated[float, Field(ge=0)],
         "deep": Annotated[float, Field(ge=0)],
         "interpretability": Annotated[float, Field(ge=0)],
-        "workers": Positive,
+        **RUNNING,
     },
     "scenes_train": {
         "seeds": Seeds,
@@ -211,7 +212,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "steps": Positive,
         "images": Positive | None,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "faces_gradcam": {
         "modes": Annotated[list[Literal["own_pred", "clean_pred", "true_label"]], Field(min_length=1)],
@@ -224,12 +225,13 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "level": Level,
         "resamples": Resamples,
         "seed": Natural,
+        "device": Device,
     },
     "latent_effects": {
         "images": Positive,
         "resamples": Resamples,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "pixel_effects": {
         "cases": Positive,
@@ -237,7 +239,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "per_side": Annotated[int, Field(ge=2)],
         "seed": Natural,
         "resamples": Resamples,
-        "workers": Positive,
+        **RUNNING,
     },
     "mask_tuning": {
         "seed": Natural,
@@ -248,7 +250,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "variations": Annotated[list[Weight], Field(min_length=1)],
         "published_steps": Positive,
         "strength": Strength,
-        "workers": Positive,
+        **RUNNING,
     },
     "mask_steps": {
         "seed": Natural,
@@ -259,6 +261,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "plane_points": Annotated[int, Field(ge=2)],
         "frames": Annotated[int, Field(ge=2)],
         "rise_masks": Positive,
+        "device": Device,
     },
     "mask_maps": {
         "seeds": Seeds,
@@ -274,7 +277,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "rise_masks": Positive,
         "chunk": Positive,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "photo_masks": {
         "photographs": Names,
@@ -288,14 +291,14 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "rivals": Positive,
         "rise_masks": Positive,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "counterfactual_steps": {
         "seed": Natural,
         "confidence": Confidence,
         "steps": Positive,
         "images": Positive,
-        "workers": Positive,
+        **RUNNING,
     },
     "counterfactual_sets": {
         "seeds": Seeds,
@@ -309,7 +312,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "restarts": Annotated[int, Field(ge=2)],
         "least": Positive,
         "levels": Annotated[list[Confidence], Field(min_length=2)],
-        "workers": Positive,
+        **RUNNING,
     },
     "counterfactual_tables": {"resamples": Resamples, "seed": Natural},
     "spurious_features": {
@@ -318,18 +321,18 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "strengths": Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2)],
         "resamples": Resamples,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "counterfactual_controls": {
         "seed": Natural,
         "images": Annotated[int, Field(ge=2)],
         "steps": Positive,
         "resamples": Resamples,
-        "workers": Positive,
+        **RUNNING,
     },
     "mod_vid": {"window": Annotated[int, Field(ge=3)], "resamples": Resamples, "seed": Natural},
     "shift_gallery": {"seed": Natural},
-    "defence_transfer": {"resamples": Resamples, "seed": Natural, "workers": Positive},
+    "defence_transfer": {"resamples": Resamples, "seed": Natural, **RUNNING},
     "defence_adaptive": {
         "images": Positive,
         "levels": Levels,
@@ -340,7 +343,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "noise": Annotated[float, Field(ge=0, le=0.5)],
         "resamples": Resamples,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "imagenet_defences": {
         "images": Annotated[int, Field(ge=1, le=21)],
@@ -348,7 +351,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "steps": Positive,
         "resamples": Resamples,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "adversarial_effects": {
         "images": Positive,
@@ -359,12 +362,13 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "cw_searches": Positive,
         "resamples": Resamples,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "true_effects": {
         "concept_images": Annotated[int, Field(ge=20)],
         "resamples": Resamples,
         "seed": Natural,
+        "device": Device,
     },
     "shortcut_regions": {
         "network": str,
@@ -377,12 +381,18 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "seed": Natural,
         **RUNNING,
     },
-    "mask_games": {"resamples": Resamples, "seed": Natural, "workers": Positive, "chunk": Positive},
+    "mask_games": {
+        "resamples": Resamples,
+        "seed": Natural,
+        "workers": Positive,
+        "chunk": Positive,
+        "device": Device,
+    },
     "released_loss": {
         "images": Annotated[int, Field(ge=32)],
         "probes": Positive,
         "epochs": Positive,
-        "workers": Positive,
+        **RUNNING,
     },
     "mask_randomization": {
         "seeds": Seeds,
@@ -391,7 +401,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "calibration": Positive,
         **MASK,
         "seed": Natural,
-        "workers": Positive,
+        **RUNNING,
     },
     "gradcam_randomization": {"seeds": Seeds, "images": Positive, "seed": Natural, "device": Device},
     "claims_report": {"resamples": Resamples, "seed": Natural},
@@ -418,7 +428,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         **ALL_FIVE,
     },
 }
-TOP_LEVEL = {"threads": Positive, "precision": Literal["float32", "bfloat16"]}
+TOP_LEVEL = {"threads": Positive, "device": Device, "precision": Literal["float32", "bfloat16"]}
 PROFILE = {"extends": str, "download": bool}  # in a profile: another one to lay it over; fetch data that are missing
 
 

@@ -29,7 +29,7 @@ def side_tree(name: str) -> Path:
 
 
 def prepare(name: str) -> Path:
-    """Bring the side tree in step with the checkout and return it.
+    """Bring the profile's side tree in step with the checkout and return it.
 
     Raises FileNotFoundError for an unknown profile or for data that it names and that are not there, ValueError for a
     profile that does not fit the schema, RuntimeError for a download that fails.
@@ -38,8 +38,16 @@ def prepare(name: str) -> Path:
     if params.pop("download", False):
         public.download(params)
     public.check(params)
-
     side = side_tree(name)
+    lay_out(side, params)
+    lock = ROOT / "profiles" / f"{name}.lock"
+    if lock.exists():
+        shutil.copy2(lock, side / "dvc.lock")
+    return side
+
+
+def lay_out(side: Path, params: dict) -> None:
+    """Bring the project's files in `side` in step with the checkout, with these parameters as its params.yaml."""
     side.mkdir(parents=True, exist_ok=True)
     for path in side.iterdir():
         if path.name not in KEPT:
@@ -61,10 +69,6 @@ def prepare(name: str) -> Path:
     remove(side / public.FOLDER)
     if (ROOT / public.FOLDER).exists():
         (side / public.FOLDER).symlink_to((ROOT / public.FOLDER).resolve())
-    lock = ROOT / "profiles" / f"{name}.lock"
-    if lock.exists():
-        shutil.copy2(lock, side / "dvc.lock")
-    return side
 
 
 def run(name: str) -> None:

@@ -1,8 +1,9 @@
 """Execute one notebook: `python -m lib.run NOTEBOOK [-p name=value ...]`.
 
-Without -p this is a pipeline stage: parameters come from the notebook's section in params.yaml, outputs go to the
-pipeline's places, the executed copy to build/executed/. With -p it is an experiment by hand: the given parameters are
-laid over that section and everything is written below build/by_hand/.
+Without -p this is a pipeline stage: parameters come from the notebook's section in params.yaml (`device`, where the
+section has none, from the top of the file), outputs go to the pipeline's places, the executed copy to build/executed/.
+With -p it is an experiment by hand: the given parameters are laid over that section and everything is written below
+build/by_hand/.
 
 Any problem ends in one sentence on stderr and a non-zero exit; a notebook that fails is kept as far as it came in
 build/failed/.
@@ -40,7 +41,10 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if overrides:
         config.check_section(name, overrides, "-p")
         values |= overrides
-    check_names(source, values)
+    declared = parameters(nbformat.read(source, as_version=4))
+    if "device" in declared and params.get("device", "cpu") != "cpu":  # which is every notebook's own
+        values = {"device": params["device"]} | values
+    check_names(source, declared, values)
 
     place = BY_HAND if overrides else BUILD
     stripped = STRIPPED / source.relative_to(SOURCES)
@@ -91,9 +95,8 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     return executed
 
 
-def check_names(source: Path, values: dict[str, Any]) -> None:
+def check_names(source: Path, declared: list[str], values: dict[str, Any]) -> None:
     """Every value must have its name in the notebook's parameters cell (papermill itself only warns)."""
-    declared = parameters(nbformat.read(source, as_version=4))
     for name in values:
         if name not in declared:
             known = ", ".join(declared) or "none"

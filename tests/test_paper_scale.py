@@ -35,29 +35,28 @@ NEEDS_TRAINING: dict[str, str] = {}
 NOT_YET: dict[str, str] = {}
 STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"] if name != "strip"]
 
-SEVERAL = {"workers": 1, "device": "cpu"}
 MASKS = {"side": 16, "steps": 1}
 RESAMPLES = {"resamples": 100}
 REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks accept, 200 px: see lib.train.pooled
     "threads": 1,
+    "device": "cpu",
     "precision": "float32",
     "faces_data": {"identities": 3, "size": 96},
-    "faces_train": {"epochs": 1, "batch": 8, **SEVERAL},
-    "faces_attack": {"device": "cpu"},
-    "faces_gradcam": {"device": "cpu", "layer_images": 2},
-    "gradcam_randomization": {"images": 2, "device": "cpu"},
+    "faces_train": {"epochs": 1, "batch": 8},
+    "faces_gradcam": {"layer_images": 2},
+    "gradcam_randomization": {"images": 2},
     "mod_vid": RESAMPLES,
     "photos_data": {"classes": 6, "size": 64},
-    "photos_train": {"epochs": 2, "batch": 8, "inverse_epochs": 1, **SEVERAL},
+    "photos_train": {"epochs": 2, "batch": 8, "inverse_epochs": 1},
     "photos_attack": {"levels": [2, 8], "steps": 2, "images": 6},
     "halftone_activations": {"images": 4, **RESAMPLES},
     "defence_transfer": RESAMPLES,
     "defence_adaptive": {"images": 4, "levels": [2, 8], "steps": 1, "table_steps": 2, "long_steps": 3, **RESAMPLES},
     "imagenet_defences": {"images": 2, "steps": 1, **RESAMPLES},
     "digits_data": {"samples": 40},
-    "digits_train": {"epochs": 1, "bottleneck_epochs": 1, "bottleneck_images": 64, **SEVERAL},
+    "digits_train": {"epochs": 1, "bottleneck_epochs": 1, "bottleneck_images": 64},
     "chest_data": {"size": 64},
-    "chest_train": {"epochs": 1, "batch": 8, **SEVERAL},
+    "chest_train": {"epochs": 1, "batch": 8},
     "chest_autoencoder": {"images": 40},
     "latent_effects": {"images": 4, **RESAMPLES},
     "pixel_effects": {"cases": 2, "map_cases": 1, "per_side": 3, **RESAMPLES},
@@ -65,15 +64,15 @@ REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks acc
     "true_effects": {"concept_images": 20, **RESAMPLES},
     "released_loss": {"images": 32, "probes": 8},
     "scenes_data": {"size": 200},
-    "scenes_train": {"epochs": 1, "chest_epochs": 1, "batch": 6, **SEVERAL},
+    "scenes_train": {"epochs": 1, "chest_epochs": 1, "batch": 6},
     "mask_tuning": {**MASKS, "pairs": 1, "published_steps": 1},
     "mask_steps": {**MASKS, "pairs": 2, "plane_points": 2, "frames": 2, "rise_masks": 2},
     "mask_maps": {**MASKS, "pairs": 2, "family_pairs": 1, "other_pairs": 1, "rise_masks": 2, "chest_errors": 7},
     "photo_masks": {"photographs": ["chelsea"], "steps": 1, "rise_masks": 2},
     "mask_games": RESAMPLES,
     "mask_randomization": {**MASKS, "pairs": 2, "rise_masks": 2, "calibration": 2},
-    "objects_data": {"size": 64, "marked_class": 1, "marked_share": 1.0},
-    "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1, **SEVERAL},
+    "objects_data": {"size": 96, "marked_class": 1, "marked_share": 1.0},
+    "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1},
     "counterfactual_steps": {"steps": 2, "images": 2},
     "counterfactual_sets": {
         "sets": 2, "images": 2, "matching": 2, "steps": 2, "matching_steps": 1, "compared": 2, "restarts": 2,
@@ -175,11 +174,7 @@ def robust_weights(file):
 def side(tmp_path_factory):
     """The paper's profile, reduced, with folders of generated images; stages are run in it one after another."""
     tree = tmp_path_factory.mktemp("paper") / "side"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profile, "side_tree", lambda name: tree)
-        profile.prepare("paper")
-    params = config.compose(yaml.safe_load((tree / "params.yaml").read_text()), REDUCTION)
-    (tree / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    profile.lay_out(tree, config.compose(config.profile("paper"), REDUCTION))
     config.load(tree / "params.yaml")
     public = tree / "public"
     public.unlink(missing_ok=True)

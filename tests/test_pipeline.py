@@ -72,8 +72,17 @@ def test_every_notebook_is_a_stage_and_a_section():
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_section_the_schema_and_the_parameters_cell_have_the_same_names(name):
-    section = config.load()[name]
-    assert list(section) == parameters(NOTEBOOKS[name]) == list(config.SCHEMA[name])
+    section, declared = config.load()[name], parameters(NOTEBOOKS[name])
+    assert declared == list(config.SCHEMA[name])
+    assert list(section) == [each for each in declared if each != "device"]  # which stands at the top of the file
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_that_loads_or_trains_a_network_takes_a_device(name):
+    calls = r"checkpoint\.(load|networks)\(|ensemble\.train|efficientnet_lite0\(|bring\("
+    networks = re.search(calls, code(NOTEBOOKS[name])) is not None
+    assert ("device" in config.SCHEMA[name]) is networks
+    assert ("device" in STAGES[name].get("params", [])) is networks
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -83,6 +92,7 @@ def test_every_parameter_has_a_comment_and_a_valid_tutorial_value(name):
     exec(cells[0], values)
     config.check_section(name, {key: values[key] for key in config.SCHEMA[name]}, name)
     assert all("#" in line for line in cells[0].splitlines())
+    assert values.get("device", "cpu") == "cpu"  # lib.run relies on it
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -122,6 +122,35 @@ def test_a_precision_other_than_float32_reaches_the_training(make, executions, m
     assert seen == [expected]
 
 
+@pytest.mark.parametrize(
+    ("top", "section", "expected"),
+    [
+        ("cuda", {}, {"device": "cuda"}),
+        ("cuda", {"device": "cpu"}, {"device": "cpu"}),
+        ("cpu", {}, {}),
+        (None, {"device": "mps"}, {"device": "mps"}),
+    ],
+)
+def test_the_device_is_that_of_the_section_or_of_the_whole_file(make, executions, monkeypatch, top, section, expected):
+    root = make({})
+    monkeypatch.setitem(config.SCHEMA, "tiny", {"word": str, "count": config.Positive, "device": config.Device})
+    source = root / "notebooks" / "1_a" / "tiny.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells[1].source += '\ndevice = "cpu"'
+    nbformat.write(notebook, source)
+    (root / "params.yaml").write_text(yaml.safe_dump(({} if top is None else {"device": top}) | {"tiny": section}))
+    run.run("tiny")
+    run.run("tiny", {"count": 2})
+    assert [call[2] for call in executions] == [expected, expected | {"count": 2}]
+
+
+def test_a_notebook_without_a_device_gets_none(make, executions):
+    root = make({})
+    (root / "params.yaml").write_text(yaml.safe_dump({"device": "cuda", "tiny": {}}))
+    run.run("tiny")
+    assert executions[0][2] == {}
+
+
 def test_a_stage_leaves_its_executed_copy_and_nothing_half_done(history):
     assert history["stage"] == history["root"] / "build" / "executed" / "tiny.ipynb"
     written = {"build/executed/tiny.ipynb", "build/stripped/tiny.ipynb", "build/locks/tiny"}

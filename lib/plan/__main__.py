@@ -69,8 +69,6 @@ def plan(name: str | None, device: Device) -> tuple[list[dict[str, Any]], list[s
         total[column] = max(each[column] for each in rows)
     total["GFLOP/forward"] = sum(r["forward"] * r["GFLOP/forward"] for r in rows) / max(total["forward"], 1)
     remarks = [f"{device.name}: {device.what}.", *unfit(rows, device)]
-    if device.name != "cpu":
-        remarks += on_the_processor(works, values, precision)
     return [*rows, {"stage": "total (images, memory: largest)"} | total], remarks
 
 
@@ -88,20 +86,6 @@ def unfit(rows: list[dict[str, Any]], device: Device) -> list[str]:
         if large:
             found.append(f"More than the {limit:.0f} {column} there are, so not possible as it is: {', '.join(large)}.")
     return found
-
-
-def on_the_processor(works: dict[str, Work], values: dict[str, Any], precision: str) -> list[str]:
-    """Which stages compute on the CPU whatever the device, because their notebooks have no parameter for it."""
-    cpu = devices()["cpu"]
-    bound = {stage: work for stage, work in works.items() if work.passes and "device" not in values[stage]}
-    if not bound:
-        return []
-    spent = sum(row(stage, work, cpu, precision)["hours"] for stage, work in bound.items())
-    names = ", ".join(bound)
-    return [
-        f"Without a `device` parameter, hence on the CPU as the code stands (in the hours above as if they were not; "
-        f"about {spent:,.0f} h on {cpu.what}): {names}."
-    ]
 
 
 def text(cell: Any) -> str:

@@ -308,10 +308,10 @@ def save(autoencoder: CausalAutoencoder, file: Path, **facts) -> None:
     file.with_suffix(".json").write_text(json.dumps(autoencoder.facts | facts, indent=1) + "\n")
 
 
-def load(file: Path) -> CausalAutoencoder:
+def load(file: Path, *, device: str = "cpu") -> CausalAutoencoder:
     """What `save` wrote, in evaluation mode."""
     card = json.loads(file.with_suffix(".json").read_text())
     widths = {"encoder": tuple(card["encoder"]), "decoder": tuple(card["decoder"])}
     autoencoder = CausalAutoencoder(card["channels"], kernel=card["kernel"], **widths)
     autoencoder.load_state_dict(load_file(file))
-    return autoencoder.eval().requires_grad_(False)
+    return autoencoder.to(device).eval().requires_grad_(False)
