@@ -39,6 +39,7 @@ def best_other(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 def towards_rank(logits: torch.Tensor, label: torch.Tensor, *, wanted: torch.Tensor) -> torch.Tensor:
     """The targeted DLR loss towards the classes `wanted` (N of them); with fewer than four classes not scaled."""
+    wanted = wanted.to(logits.device)
     gap = (logits.gather(1, wanted[:, None]) - logits.gather(1, label[:, None]))[:, 0]
     if logits.shape[1] < 4:
         return gap

@@ -15,7 +15,7 @@ from torch import nn
 from lib.attack.ascent import Ascent
 from lib.attack.lp_ball import norm
 from lib.attack.objective import towards
-from lib.borrow import borrowed
+from lib.attack.transfer import predict
 from lib.evaluate.frechet import features
 from lib.evaluate.sparsity import sparsity
 from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
@@ -73,11 +73,9 @@ def measured(
     return rows.assign(realism=confidence(judge, found, target), clean_realism=confidence(judge, images, target))
 
 
-@torch.no_grad()
 def confidence(model: nn.Module, images: torch.Tensor, target: torch.Tensor, *, temperature: float = 1.0) -> np.ndarray:
     """softmax(z/T) at the target class, N."""
-    with borrowed(model):
-        return (model(images) / temperature).softmax(1).gather(1, target[:, None])[:, 0].numpy()
+    return (predict(model, images) / temperature).softmax(1).gather(1, target[:, None])[:, 0].numpy()
 
 
 def optimiser_rows(model, images, target, *, p: float, eps: float, methods: Sequence[str], temperature, steps, keys):

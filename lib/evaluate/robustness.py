@@ -18,7 +18,7 @@ from torch import nn
 
 from lib.attack.apgd import apgd
 from lib.attack.objective import Objective, cross_entropy, margin, towards_rank
-from lib.borrow import borrowed
+from lib.attack.transfer import predict
 
 GRID = np.linspace(-3, 3, 601)  # of log T
 
@@ -39,15 +39,13 @@ def robust(
 
     `targets`: other classes that are tried after the untargeted attack. Cost: up to (1 + targets)·(2·steps + 1) passes.
     """
-    with torch.no_grad(), borrowed(model):
-        logits = model(images)
+    logits = predict(model, images, batch=batch)
     right = logits.argmax(1) == labels
     options = {"norm": norm, "eps": eps, "steps": steps, "batch": batch}
 
     def attack(objective: Objective, left: np.ndarray, seed: int) -> None:
         found = apgd(model, images[left], labels[left], objective=objective, seed=seed, keys=left, **options)
-        with torch.no_grad(), borrowed(model):
-            right[left] &= margin(model(found.images), labels[left]) < 0
+        right[left] &= margin(predict(model, found.images, batch=batch), labels[left]) < 0
 
     left = np.flatnonzero(right.numpy())
     if len(left):

@@ -29,6 +29,7 @@ uniform window as everywhere here.
 """
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -50,6 +51,7 @@ OTHER = "other image"
 FLAT = 1e-5  # a map whose range is a smaller share of its largest value is constant
 CELL = 8  # side of a HOG cell, pixels
 
+Randomised = tuple[str, str, float, nn.Module]  # way, layer, depth, network of its own
 Stages = list[tuple[str, torch.Tensor]]  # layer re-initialised last ("" for none), maps n×1×H×W
 
 
@@ -82,13 +84,12 @@ def study(
     pair), method, spearman, ssim, hog, undefined. "other image" compares the intact map of a pair with that of the next
     pair of a different image: what similarity remains between unrelated maps.
     """
-    networks = [("", "", 0.0, copy.deepcopy(model))]
-    for each in WAYS if calibration is None else (*WAYS, RECALIBRATED):
-        networks += reinitialised(model, each, seed=seed, calibration=calibration)
+    ways = WAYS if calibration is None else (*WAYS, RECALIBRATED)
+    networks = all_networks(model, ways, seed=seed, calibration=calibration)
     options = {"references": references, "settings": settings, "rise_masks": rise_masks, "multi_label": multi_label}
     results = maps_of(networks, images, target, methods=methods, workers=workers, seed=seed, keys=keys, **options)
     tables, intact = [], {}
-    for (way, layer, depth, _), found in zip(networks, results, strict=True):
+    for (way, layer, depth), found in results:
         for method in methods:
             facts = {"way": way, "layer": layer, "depth": depth, "method": method}
             if way:
@@ -104,37 +105,47 @@ def study(
 
 
 def maps_of(
-    networks: Sequence[tuple],
+    networks: Iterator[Randomised],
     images: torch.Tensor,
     target: torch.Tensor,
     *,
     methods: Sequence[str],
     workers: int,
     **options,
-) -> Iterator[dict[str, torch.Tensor]]:
-    """Per network (last of its tuple) the maps of each method; `options` are those of `explain`."""
+) -> Iterator[tuple[tuple[str, str, float], dict[str, torch.Tensor]]]:
+    """((way, layer, depth), maps of each method) per network; `options` are those of `explain`.
 
-    def explained(network: tuple) -> dict[str, torch.Tensor]:
+    As many networks as workers exist at a time: all forty-nine of a VGG-16 would take 27 GB. The next ones are made
+    while no thread runs, since initialisation draws from torch's global generator, which threads share.
+    """
+
+    def explained(network: Randomised) -> dict[str, torch.Tensor]:
         return {method: explain(method, network[-1], images, target, **options).maps for method in methods}
 
-    return parallel.over(explained, networks, workers=workers)
+    while group := list(itertools.islice(networks, workers)):
+        for network, found in zip(group, parallel.over(explained, group, workers=workers), strict=True):
+            yield network[:-1], found
+
+
+def all_networks(model: nn.Module, ways: Sequence[str], **options) -> Iterator[Randomised]:
+    """The intact network, then those of every way; `options` are those of `reinitialised`."""
+    yield "", "", 0.0, copy.deepcopy(model)
+    for way in ways:
+        yield from reinitialised(model, way, **options)
 
 
 def reinitialised(
     model: nn.Module, way: str, *, seed: int, calibration: torch.Tensor | None = None
-) -> list[tuple[str, str, float, nn.Module]]:
-    """(way, layer, depth, network of its own) for every layer. All are made before any thread starts: initialisation
-    draws from torch's global generator, which threads share. Raises ValueError for an unknown way.
-    """
+) -> Iterator[Randomised]:
+    """A network of its own for every layer. Raises ValueError for an unknown way."""
     if way not in (*WAYS, RECALIBRATED) or (way == RECALIBRATED and calibration is None):
         raise ValueError(f"way is {way!r}, expected one of {', '.join(WAYS)}, or {RECALIBRATED!r} with images for it")
-    names, found = layers(model)[::-1], []
+    names = layers(model)[::-1]
     for count, (name, changed) in enumerate(randomized(model, seed=seed, cascading=way != "independent"), 1):
         network = copy.deepcopy(changed)
         if way == RECALIBRATED:
             recalibrate(network, sum(names[:count], []), calibration)
-        found.append((way, name, count / len(names), network))
-    return found
+        yield way, name, count / len(names), network
 
 
 @torch.no_grad()
@@ -219,9 +230,7 @@ def cascade_maps(
 
     `options` are those of `explain` (keys, rise_masks, multi_label). The maps are those that `study` compares.
     """
-    networks = [("", "", 0.0, copy.deepcopy(model))]
-    networks += reinitialised(model, way, seed=seed, calibration=calibration)
+    networks = all_networks(model, [way], seed=seed, calibration=calibration)
     options |= {"references": references, "settings": settings, "seed": seed}
     results = list(maps_of(networks, images, target, methods=methods, workers=workers, **options))
-    names = [layer for _, layer, _, _ in networks]
-    return {method: [(name, found[method]) for name, found in zip(names, results, strict=True)] for method in methods}
+    return {method: [(layer, found[method]) for (_, layer, _), found in results] for method in methods}

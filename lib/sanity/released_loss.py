@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from lib.borrow import device_of
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import (
     CausalAutoencoder,
@@ -62,10 +63,10 @@ def train_released(
         raise ValueError(f"variant {variant!r} is unknown, expected one of {', '.join(VARIANTS)}")
     if len(images) < batch:
         raise ValueError(f"{len(images)} images for a batch of {batch}, expected at least one batch")
-    model, several = copy.deepcopy(model).eval(), several_labels(model)
+    model, several, device = copy.deepcopy(model).eval(), several_labels(model), device_of(model)
     reference, shape = logits_and_shape(model, images, layer=layer)
     with seeded(seed):
-        autoencoder = CausalAutoencoder(shape[1], encoder=widths, decoder=widths[:1])
+        autoencoder = CausalAutoencoder(shape[1], encoder=widths, decoder=widths[:1]).to(device)
     learning = [*autoencoder.parameters()]
     model.requires_grad_(variant == "released")
     if variant == "released":
@@ -84,7 +85,7 @@ def train_released(
     def row(epoch: int, losses: list[torch.Tensor]) -> dict:
         agreement = fidelity(model, probes, layer=layer, autoencoder=autoencoder).images
         with torch.no_grad(), cut(model, layer, through):
-            model(probes)
+            model(probes.to(device))
         loss = torch.stack(losses).mean().item() if losses else float("nan")
         size = seen["code"].abs().mean().item()
         return {"epoch": epoch, "loss": loss, "plain": score(model), "agreement": agreement, "code": size}
@@ -94,12 +95,12 @@ def train_released(
         order, losses = torch.randperm(len(images), generator=generator(seed, epoch)), []
         for chosen in order[: len(images) // batch * batch].split(batch):
             with cut(model, layer, through):
-                logits = model(images[chosen])
+                logits = model(images[chosen].to(device))
             variation = summed_variation(seen["wide"], seen["back"])
             if variant == "released":
                 loss = 5 * variation + 2 * (seen["a"] - seen["restored"].detach()).abs().mean() + 3 * variation
             else:
-                kl = divergence(logits, reference[chosen], multi_label=several).mean()
+                kl = divergence(logits, reference[chosen].to(device), multi_label=several).mean()
                 loss = 8 * variation + 2 * (seen["restored"] - seen["a"].detach()).abs().mean() + 3 * kl
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -154,8 +154,8 @@ def check_layer(network: Network, *, size: int) -> None:
 
 
 def with_normalisation(network: Network, mean, std) -> Network:
-    """The same body (shared, not copied) behind another normalisation."""
-    return Network(
+    """The same body (shared, not copied) behind another normalisation, on the same device."""
+    other = Network(
         network.body,
         mean=mean,
         std=std,
@@ -163,6 +163,7 @@ def with_normalisation(network: Network, mean, std) -> Network:
         cam_layers=network.cam_layers,
         card=network.card | {"mean": mean, "std": std},
     )
+    return other.to(device_of(network))
 
 
 def compare_normalisations(network: Network, images: torch.Tensor, labels: torch.Tensor) -> pd.DataFrame:

@@ -1,4 +1,6 @@
 import copy
+import types
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lib.evaluate.dissimilarity import ssim
 from lib.explain.mask import Settings
 from lib.explain.methods import METHODS, explain
 from lib.rng import generator, seeded
+from lib.sanity import map_randomization as module
 from lib.sanity.map_randomization import (
     OTHER,
     RECALIBRATED,
@@ -241,7 +244,7 @@ def test_recalibration_changes_the_named_modules_only(network, calibration):
 
 def test_the_networks_of_a_way_are_those_of_randomized_each_on_its_own(network):
     for way in WAYS:
-        found = reinitialised(network, way, seed=SEED)
+        found = list(reinitialised(network, way, seed=SEED))
         assert len({id(each) for *_, each in found}) == 3
         for (_, _, _, mine), (_, theirs) in zip(
             found, randomized(network, seed=SEED, cascading=way == "cascading"), strict=True
@@ -249,10 +252,29 @@ def test_the_networks_of_a_way_are_those_of_randomized_each_on_its_own(network):
             assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in mine.state_dict().items())
 
 
+def test_no_more_networks_exist_at_a_time_than_workers(network, given, monkeypatch):
+    made, largest = weakref.WeakSet(), []
+
+    def copied(model):
+        own = copy.deepcopy(model)
+        made.add(own)
+        return own
+
+    def explained(method, model, *_, **__):
+        largest.append(len(made))
+        return types.SimpleNamespace(maps=torch.zeros(3, 1, 16, 16))
+
+    monkeypatch.setattr(module, "copy", types.SimpleNamespace(deepcopy=copied))
+    monkeypatch.setattr(module, "explain", explained)
+    study(network, *given, settings={}, methods=["BP"], workers=1)
+    assert len(largest) == 7  # intact, three layers two ways
+    assert max(largest) <= 2  # that being explained and, while it is replaced, the one before
+
+
 @pytest.mark.parametrize("way", ["backwards", RECALIBRATED])
 def test_an_unknown_way_or_missing_images_are_refused(network, way):
     with pytest.raises(ValueError, match=f"way is '{way}', expected one of cascading, independent"):
-        reinitialised(network, way, seed=SEED)
+        next(reinitialised(network, way, seed=SEED))
 
 
 # ---- similarity of maps
