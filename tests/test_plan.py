@@ -1,5 +1,6 @@
 """The plan of a profile: counts that were worked out by hand, prices, and the sentences of its errors."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -275,10 +276,14 @@ def test_every_stage_with_passes_takes_a_device(default):
     assert all("device" in config.SCHEMA[stage] for stage in computing)
 
 
-def test_the_plan_of_the_paper_says_what_is_not_possible():
-    rows, remarks = command.plan("paper", cost.devices()["h100"])
-    text = "\n".join(remarks)
-    assert "objects_data" in text.split("host GiB there are")[1].split("\n")[0]
+def test_the_plan_says_what_does_not_fit():
+    h100 = cost.devices()["h100"]
+    assert len(command.plan("paper", h100)[1]) == 1  # the papers' scale fits
+    small = dataclasses.replace(h100, memory=24 * 2**30, host=64 * 2**30)
+    _, device, host = command.plan("paper", small)[1]
+    assert device.startswith("More than the 24 device GiB there are, so not possible as it is: ")
+    assert "mask_maps (36)" in device
+    assert host == "More than the 64 host GiB there are, so not possible as it is: counterfactual_sets (105)."
 
 
 def test_the_table_is_aligned_and_the_numbers_are_readable(default):

@@ -1,8 +1,8 @@
 """One form for every labelled image set: small sets are a packed array, large ones an index of files read lazily.
 
 On disk a data set is a folder: `dataset.json` (classes, source line, image form, counts), `index.csv` (one row per
-image: label, split and, for a lazy set, its file; several labels are joined by "|", none is empty) and, for a packed
-set, `images.npy` (uint8, N×C×H×W).
+image: label, split and, for a lazy set, its file, relative where it lies in that folder; several labels are joined by
+"|", none is empty) and, for a packed set, `images.npy` (uint8, N×C×H×W).
 Downstream code calls `batch(indices)` and does not know which kind it holds.
 """
 
@@ -72,7 +72,7 @@ class Dataset:
         if self.images is not None:
             np.save(folder / "images.npy", self.images, allow_pickle=False)
         else:
-            index["file"] = self.files
+            index["file"] = [inside(file, folder) for file in self.files]
         index.to_csv(folder / "index.csv", index=False)
 
     def save_view(self, folder: Path, transform: Callable[[torch.Tensor], torch.Tensor], *, batch: int = 256) -> None:
@@ -100,9 +100,15 @@ class Dataset:
             labels=read_labels(index["label"], classes=len(card["classes"]) if several else None),
             split=index["split"].to_numpy(dtype=object),
             images=np.load(packed, mmap_mode="r", allow_pickle=False) if packed.exists() else None,
-            files=index["file"].tolist() if "file" in index else None,
+            files=[str(folder / file) for file in index["file"]] if "file" in index else None,
             **card,
         )
+
+
+def inside(file: str, folder: Path) -> str:
+    """The file relative to the folder if it lies in it, so that the folder may be moved."""
+    path = Path(file)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else file
 
 
 def written(labels: torch.Tensor) -> list[str]:

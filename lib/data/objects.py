@@ -13,6 +13,7 @@ Composed here, not photographed.
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -96,22 +97,42 @@ def marked(images: torch.Tensor, strength: float) -> torch.Tensor:
     return cover + (1 - cover) * images
 
 
-def marked_set(dataset: Dataset, *, label: int, share: float, strength: float, seed: int = 0) -> Dataset:
-    """The data set with the mark on a share of the training images of one class. Raises ValueError for an unknown
-    class, a share outside [0,1] or a set that is not packed.
+def carriers(dataset: Dataset, *, label: int, share: float, seed: int = 0) -> np.ndarray:
+    """Indices of the images that get the mark: a share of the training images of one class, of `seed` only, so that a
+    larger share holds a smaller one. Raises ValueError for an unknown class or a share outside [0,1].
     """
     if not (0 <= share <= 1 and 0 <= label < len(dataset.classes)):
         raise ValueError(f"label {label}, share {share}: expected one of {len(dataset.classes)} classes and [0, 1]")
-    if dataset.images is None:
-        raise ValueError("the data set is an index of files, expected packed images to plant the mark in")
     members = np.flatnonzero((dataset.split == "train") & (dataset.labels.numpy() == label))
     order = np.random.default_rng(derive(seed, label)).permutation(members)
-    chosen = np.sort(order[: round(share * len(members))])
-    images = np.array(dataset.images)
-    images[chosen] = (marked(dataset.batch(chosen), strength) * 255).round().byte().numpy()
+    return np.sort(order[: round(share * len(members))])
+
+
+def marked_set(
+    dataset: Dataset, *, label: int, share: float, strength: float, seed: int = 0, folder: Path | None = None
+) -> Dataset:
+    """The data set with the mark on its `carriers`. Of an index of files only these are written anew, as PNG files in
+    `folder`. Raises ValueError as `carriers` and `marked` do, and for an index of files without a folder.
+    """
+    chosen = carriers(dataset, label=label, share=share, seed=seed)
     source = f"{dataset.source}, a watermark on {share:.0%} of class {dataset.classes[label]}"
-    counts = dataset.counts | {"marked": len(chosen)}
-    return dataclasses.replace(dataset, images=images, source=source, counts=counts)
+    facts = {"source": source, "counts": dataset.counts | {"marked": len(chosen)}}
+    if dataset.images is None and folder is None:
+        raise ValueError("the data set is an index of files, expected a folder for the marked images")
+
+    def planted(indices: np.ndarray) -> np.ndarray:
+        return (marked(dataset.batch(indices), strength) * 255).round().byte().numpy()
+
+    if dataset.images is not None:
+        images = np.array(dataset.images)
+        images[chosen] = planted(chosen)
+        return dataclasses.replace(dataset, images=images, **facts)
+    files = list(dataset.files)
+    for index in chosen:
+        files[index] = str(folder / f"{index}.png")
+        pixels = planted(np.array([index]))[0]
+        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(files[index])
+    return dataclasses.replace(dataset, files=files, **facts)
 
 
 def backgrounds(parts: dict[str, list[np.ndarray]], count: int, *, size: int = 32, seed: int = 0) -> np.ndarray:

@@ -244,8 +244,8 @@ def spurious_features(values, sets):
     own, data, name = values["spurious_features"], sets["objects"], values["objects_train"]["network"]
     seeds, others = len(values["counterfactual_sets"]["seeds"]), data.test * (data.classes - 1) // data.classes
     found = ascent(name, data, own["images"], own["steps"], 2 * seeds)
-    fooled = Passes(name, data, 3 * seeds * len(own["strengths"]) * others, batch=others)  # the notebook's one pass
-    return Work([found, fooled], others, held=2 * floats(data, others))
+    fooled = Passes(name, data, 3 * seeds * len(own["strengths"]) * others, reads=others if data.lazy else 0)
+    return Work([found, fooled], others, held=2 * floats(data, min(256, others)))
 
 
 def mask_games(values, sets):

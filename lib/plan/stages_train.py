@@ -49,7 +49,7 @@ def scenes_data(values, sets):
 
 def objects_data(values, sets):
     data = sets["objects"]
-    return made(data, held=2 * data.count * data.pixels, factor=2)  # the mark is planted in packed images
+    return made(data, held=0 if data.lazy else 2 * data.count * data.pixels, factor=2)  # with the mark and without
 
 
 def faces_train(values, sets):

@@ -16,6 +16,7 @@ PAPERS = {
     4: "Huang et al., ICPR 2020: halftoning against adversarial examples",
     5: "Chakraborty et al., CVPR Workshops 2022: NISSIM, MOD and VID of Grad-CAM under FGSM",
 }
+VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable here")  # of lib.report.claims
 KINDS = {".png": "figures", ".gif": "figures", ".csv": "tables"}  # folders of results/
 
 NOTES = {
@@ -165,12 +166,27 @@ def table_block(card: dict, table: pd.DataFrame) -> str:
 
 
 def readme_table(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
-    """The claims table of the project's README: the papers' numbers, the default's and the public profile's."""
-    lines = []
+    """The claims of the project's README: how many got which verdict, then a folded table per paper with the paper's
+    numbers, the default's and the public profile's.
+    """
+    lines = [counts(claims, public), ""]
     for paper, rows in claims.groupby("paper"):
         shown = verdicts(rows, reasons=False) if public is None else side_by_side(rows, public)
-        lines += [f"**Paper {paper} · {PAPERS[paper]}**", "", shown, ""]
+        title = f"Paper {paper} · {PAPERS[paper]} ({len(rows)} claims)"
+        lines += [f"<details><summary>{title}</summary>", "", shown, "", "</details>", ""]
     return "\n".join(lines)
+
+
+def counts(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
+    """Verdicts per paper as a markdown table: all claims, in brackets those that must hold; a column per run."""
+    runs = {"embedded": claims} if public is None else {"embedded": claims, "public": public}
+    found = {"paper": [str(paper) for paper in sorted(claims["paper"].unique())]}
+    for name, run in runs.items():
+        for verdict in VERDICTS:
+            here = run[run["verdict"] == verdict]
+            cells = [here[here["paper"].astype(str) == paper] for paper in found["paper"]]
+            found[f"{name}: {verdict}"] = [f"{len(cell)} ({(cell['strength'] == 'must').sum()})" for cell in cells]
+    return tables.markdown(pd.DataFrame(found))
 
 
 def side_by_side(claims: pd.DataFrame, public: pd.DataFrame) -> str:

@@ -8,11 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lib.data import scenes
 from lib.data.dataset import SPLITS, Dataset
 from lib.data.digits import digits
-from lib.data.objects import CLUSTERS, LEAST, OBJECT, backgrounds, halved, mark, marked, marked_set, object_set
+from lib.data.objects import (
+    CLUSTERS,
+    LEAST,
+    OBJECT,
+    backgrounds,
+    carriers,
+    halved,
+    mark,
+    marked,
+    marked_set,
+    object_set,
+)
 from lib.data.regions import bounding_box
 from lib.data.scenes import Scenes
 
@@ -361,10 +373,33 @@ def test_a_strength_outside_the_unit_interval_is_an_error_in_a_set_too(plain, sh
         marked_set(plain, label=0, share=share, strength=2)
 
 
-def test_an_index_of_files_cannot_be_marked(plain):
-    lazy = dataclasses.replace(plain, images=None, files=["a.png"] * 30)
-    expected = "^the data set is an index of files, expected packed images to plant the mark in$"
-    with pytest.raises(ValueError, match=expected):
+@pytest.fixture
+def lazy(plain, tmp_path):
+    """The same as an index of files."""
+    files = [str(tmp_path / "own" / f"{index}.png") for index in range(30)]
+    (tmp_path / "own").mkdir()
+    for file, image in zip(files, plain.images, strict=True):
+        Image.fromarray(image.transpose(1, 2, 0)).save(file)
+    return dataclasses.replace(plain, images=None, files=files)
+
+
+def test_of_an_index_of_files_only_the_marked_ones_are_written_and_the_folder_may_be_moved(plain, lazy, tmp_path):
+    options = {"label": 0, "share": 0.5, "strength": 0.35}
+    part, place = tmp_path / "part", tmp_path / "place"
+    part.mkdir()
+    marked_set(lazy, **options, folder=part).save(part)
+    part.rename(place)
+    found, expected = Dataset.load(place), marked_set(plain, **options)
+    assert torch.equal(found.batch(range(30)), expected.batch(range(30)))
+    assert (found.source, found.counts) == (expected.source, expected.counts)
+    indices = carriers(plain, label=0, share=0.5)
+    assert {file.name for file in place.glob("*.png")} == {f"{index}.png" for index in indices}
+    assert [file for file in found.files if file not in lazy.files] == [str(place / f"{i}.png") for i in indices]
+    assert changed(marked_set(plain, **options), plain) == indices.tolist()
+
+
+def test_an_index_of_files_needs_a_folder(lazy):
+    with pytest.raises(ValueError, match="^the data set is an index of files, expected a folder for the marked"):
         marked_set(lazy, label=0, share=0.5, strength=0.5)
 
 

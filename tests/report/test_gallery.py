@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import numpy as np
@@ -365,6 +366,27 @@ def test_the_readme_shows_the_numbers_of_both_runs_and_leaves_missing_ones_empty
     first, second = table["id"].iloc[0], table["id"].iloc[1]
     assert rows[first].endswith("| 0.5 [0.4, 0.6] | **not reproduced** |")
     assert rows[second].endswith("|  |  |")
+
+
+def test_the_readme_counts_the_verdicts_and_in_brackets_those_that_must_hold():
+    rows = [(1, "must", "reproduced"), (1, "report", "reproduced"), (1, "must", "not reproduced")]
+    rows += [(5, "expected", "same direction"), (5, "must", "not testable here")]
+    both = pd.DataFrame(rows, columns=["paper", "strength", "verdict"])
+    header, _, *lines = gallery.counts(both, both.iloc[:1]).splitlines()
+    names = [f"{run}: {verdict}" for run in ("embedded", "public") for verdict in gallery.VERDICTS]
+    assert header == f"| paper | {' | '.join(names)} |"
+    nothing = "0 (0) | 0 (0) | 0 (0)"
+    assert lines == [
+        f"| 1 | 2 (1) | 0 (0) | 1 (1) | 0 (0) | 1 (1) | {nothing} |",
+        f"| 5 | 0 (0) | 1 (0) | 0 (0) | 1 (1) | 0 (0) | {nothing} |",
+    ]
+
+
+def test_the_counts_have_every_verdict_that_a_claim_gets():
+    source = inspect.getsource(claims)
+    assert all(f'return "{verdict}"' in source or f'= "{verdict}"' in source for verdict in gallery.VERDICTS)
+    published = pd.read_csv(paths.ROOT / "results" / "claims.csv")
+    assert set(published["verdict"]) <= set(gallery.VERDICTS)
 
 
 def test_a_side_tree_is_known_by_its_place(tmp_path):
