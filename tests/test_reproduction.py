@@ -36,7 +36,7 @@ def test_nothing_changed_since_the_published_run():
                     # strip reads the notebooks with their outputs; what it makes of them is compared by its output
                     if stage == "strip" and kind == "changed deps" and file == "notebooks":
                         continue
-                    if state not in MISSING:
+                    if not isinstance(state, str) or state not in MISSING:  # parameters come as a table
                         changed.append(f"{stage}: {file} {state}")
     assert not changed, "run `dvc repro` and commit dvc.lock and results/"
 
