@@ -127,7 +127,7 @@ def radiographs(root):
 
 
 def voc(root):
-    """All images show a dog and a car, so that a few steps teach a network to name them."""
+    """All images show a dog and a car, so that a few steps teach a network to name them; every third a bird, too."""
     folder = root / "VOCdevkit" / "VOC2007"
     for part, first, count in (("train", 0, 12), ("val", 100, 8)):
         names = [f"{first + number:06d}" for number in range(count)]
@@ -138,7 +138,7 @@ def voc(root):
             boxes = "".join(
                 f"<object><name>{label}</name><difficult>0</difficult><bndbox><xmin>{x}</xmin><ymin>21</ymin>"
                 f"<xmax>{x + 80}</xmax><ymax>110</ymax></bndbox></object>"
-                for label, x in (("dog", 21), ("car", 120))
+                for label, x in (("dog", 21), ("car", 120), *([("bird", 60)] if number % 3 == 0 else []))
             )
             size = "<size><width>220</width><height>220</height><depth>3</depth></size>"
             (folder / "Annotations").mkdir(exist_ok=True)
@@ -148,16 +148,16 @@ def voc(root):
 
 
 def coco(root):
-    """Thirty images, all with a person and a car."""
+    """Thirty images, all with a person and a car, every third with a bicycle, too."""
     images, annotations = [], []
     for number in range(1, 31):
         name = f"COCO_train2014_{number:012d}.jpg"
         picture(root / "train2014" / name, number, colour=(250, 20, 20))
         images.append({"id": number, "file_name": name, "height": 220, "width": 220})
-        for category, x in ((1, 20), (3, 120)):
+        for category, x in ((1, 20), (3, 120), *([(2, 60)] if number % 3 == 0 else [])):
             box = {"bbox": [x, 20, 80, 80], "category_id": category, "iscrowd": 0, "area": 6400}
             annotations.append(box | {"id": len(annotations) + 1, "image_id": number})
-    categories = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]
+    categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "bicycle"}, {"id": 3, "name": "car"}]
     (root / "annotations").mkdir()
     content = {"images": images, "annotations": annotations, "categories": categories}
     (root / "annotations" / "instances_train2014.json").write_text(json.dumps(content))

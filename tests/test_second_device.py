@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from lib.attack import adaptive, carlini_wagner, crafted, gradient, transfer
 from lib.attack.apgd import apgd
+from lib.borrow import device_of
 from lib.defend import defences
 from lib.defend.halftone import halftone
 from lib.defend.transforms import jpeg, total_variation
@@ -50,6 +51,7 @@ class There(torch.Tensor):
     """A tensor on the pretended device, around the CPU tensor that holds its values."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
+    __module__ = "torch"  # by which foolbox knows a tensor
 
     @staticmethod
     def __new__(cls, inner):
@@ -88,6 +90,10 @@ class Made(TorchFunctionMode):
             return function(*args, **kwargs | {"device": "cpu"}).to(NAME)
         if function is torch.Tensor.new_tensor:
             return torch.tensor(*args[1:], **{"dtype": args[0].dtype} | kwargs).to(args[0].device)
+        if function is torch.Tensor.__getitem__ and isinstance(args[1], tuple):
+            numbers = (list, range)
+            index = tuple(torch.tensor(list(each)) if isinstance(each, numbers) else each for each in args[1])
+            args = (args[0], index)
         return function(*args, **kwargs)
 
 
@@ -287,10 +293,12 @@ def arrays(found):
 @pytest.mark.parametrize("name", METHODS)
 def test_a_network_there_says_the_same(network, name):
     expected = METHODS[name](copy.deepcopy(network))
-    found = METHODS[name](copy.deepcopy(network).to(NAME))
+    moved = copy.deepcopy(network).to(NAME)
+    found = METHODS[name](moved)
     if name == "bottleneck":  # is a network, which stays where it is
         found = {key: value.cpu() for key, value in found.items()}
     pairs = list(zip(arrays(found), arrays(expected), strict=True))
     assert pairs
+    assert device_of(moved).type == NAME
     for a, b in pairs:  # the same kernels, but a convolution may choose another memory format: the last digit
         assert np.allclose(a, b, rtol=1e-6, atol=1e-6, equal_nan=True) if a.dtype.kind == "f" else np.array_equal(a, b)

@@ -11,7 +11,7 @@ import warnings
 import torch
 from torch import nn
 
-from lib.borrow import borrowed
+from lib.borrow import borrowed, device_of
 
 
 class Decision(nn.Module):
@@ -36,7 +36,8 @@ def carlini_wagner(
     step_size: float = 0.02,
     initial: float = 1.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attacked images N×C×H×W in [0,1] and N booleans: whether the prediction left `classes` (N indices).
+    """Attacked images N×C×H×W in [0,1], on the images' device, and N booleans: whether the prediction left `classes` (N
+    indices).
 
     steps: of Adam per search; searches: of the constant c, which starts at `initial`. Cost: steps · searches forward
     and backward passes. An image that resists comes back as it was.
@@ -50,7 +51,10 @@ def carlini_wagner(
     )
     with borrowed(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
-        _, attacked, success = attack(wrapped, images, foolbox.criteria.Misclassification(classes), epsilons=None)
+        device = device_of(model)  # foolbox would move the model to another
+        wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=device)
+        criterion = foolbox.criteria.Misclassification(classes.to(device))
+        _, attacked, success = attack(wrapped, images.to(device), criterion, epsilons=None)
+    attacked, success = attacked.to(images.device), success.to(images.device)
     success = success & (attacked.flatten(1).amax(1) > 0)  # foolbox returns black where it found nothing
     return torch.where(success[:, None, None, None], attacked, images).detach(), success

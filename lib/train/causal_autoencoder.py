@@ -304,7 +304,7 @@ def fidelity(
 
 def save(autoencoder: CausalAutoencoder, file: Path, **facts) -> None:
     """Write `file` (.safetensors) and its card (.json) with widths and `facts` (layer, fidelity)."""
-    save_file({name: weights.contiguous() for name, weights in autoencoder.state_dict().items()}, file)
+    save_file({name: weights.cpu().contiguous() for name, weights in autoencoder.state_dict().items()}, file)
     file.with_suffix(".json").write_text(json.dumps(autoencoder.facts | facts, indent=1) + "\n")
 
 

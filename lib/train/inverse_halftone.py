@@ -53,7 +53,7 @@ def fit_inverse(
 
 def save(network: InverseHalftone, path: Path) -> None:
     """Write the weights (safetensors)."""
-    save_file({name: weights.contiguous() for name, weights in network.state_dict().items()}, path)
+    save_file({name: weights.cpu().contiguous() for name, weights in network.state_dict().items()}, path)
 
 
 def load(path: Path) -> InverseHalftone:
