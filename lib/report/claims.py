@@ -4,7 +4,7 @@
 cube of values and a statistic of it, and the relation that the statistic should satisfy. The verdict follows from the
 interval alone:
 
-    reproduced       the whole interval satisfies the relation
+    reproduced       the whole interval satisfies the relation (of a reported number: lies within its tolerance)
     same direction   the estimate does, the interval does not
     not reproduced   the estimate does not
     not testable here   the estimate is undefined on these data (the reason says why)
@@ -54,9 +54,11 @@ def judge(found: Interval, claim: dict[str, Any]) -> tuple[str, str]:
     note = claim.get("note", "")
     if "tolerance" in claim:
         low, high = claim["reported"] - claim["tolerance"], claim["reported"] + claim["tolerance"]
-        inside = found.low <= high and found.high >= low
-        verdict = "reproduced" if inside else "not reproduced"
-        return verdict, sentence(f"the interval {'meets' if inside else 'misses'} [{low:.3g}, {high:.3g}]", note)
+        if low <= found.low and found.high <= high:
+            return "reproduced", sentence(f"needed within [{low:.3g}, {high:.3g}]", note)
+        near = low <= found.value <= high
+        reason = f"needed within [{low:.3g}, {high:.3g}]{', the interval leaves it' if near else ''}"
+        return ("same direction" if near else "not reproduced"), sentence(reason, note)
     sign, bound = claim["relation"].split()
     holds = RELATIONS[sign]
     needed = f"needed {claim['relation']}"

@@ -41,8 +41,8 @@ COLUMNS = {  # of the table: what a reader sees, and the column of `examine`
     "region": "region",
     "effect": "effect",
     "survives halftone": "keeps_halftone",
-    "attack": "keeps_attack",
-    "both": "keeps_both",
+    "survives FGSM": "keeps_attack",
+    "survives both": "keeps_both",
 }
 
 

@@ -187,12 +187,21 @@ def attack_spread(transfer, representations, adaptive, *, metric: str = "top5"):
     return cube(transfer, metric, [under(attack) for attack in ATTACKS]), lambda v: float(np.ptp(v.mean((0, 1))))
 
 
-def least_margin(transfer, representations, adaptive, *, kind: str, split: str = "known", metric: str = "top5"):
-    """Mean over attacks of hybrid + halftone minus that of each defence of a kind, the least over them."""
+def least_margin(
+    transfer,
+    representations,
+    adaptive,
+    *,
+    kind: str,
+    split: str = "known",
+    metric: str = "top5",
+    defence: str = HYBRID,
+):
+    """Mean over attacks of hybrid + halftone (or another) minus that of each defence of a kind, the least over them."""
     if not has(transfer, split):
         return untestable()
     rivals = list(dict.fromkeys(transfer.loc[transfer["kind"] == kind, "defence"]))
-    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (HYBRID, *rivals)], axis=-1)
+    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (defence, *rivals)], axis=-1)
     return values, lambda v: float(min(drops(v)))
 
 

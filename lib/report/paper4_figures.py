@@ -57,13 +57,15 @@ def flip_maps(image: torch.Tensor, maps: dict[str, tuple[torch.Tensor, float]]) 
 
 
 def addition(clean: torch.Tensor, attacked: torch.Tensor, *, level: int, titles: tuple[str, str]) -> Figure:
-    """F4.1: image + ε · sign = adversarial example, the predicted label and its confidence under each."""
+    """F4.1: image + change = adversarial example, the predicted label and its confidence under each. The change is ε
+    times the sign of the gradient, but for what clipping to [0,1] takes off.
+    """
     figure, axes = plt.subplots(1, 5, figsize=(9, 3.1), width_ratios=[4, 1.1, 4, 0.6, 4])
     difference = (attacked - clean) * 255 / level
     picture(axes[0], channels_last(clean), right=True)
     picture(axes[2], channels_last(difference), cmap=DIFFERENCE, vmin=-1, vmax=1)
     picture(axes[4], channels_last(attacked), right=False)
-    for panel, text in zip(axes[::2], (titles[0], "sign of the gradient", titles[1]), strict=True):
+    for panel, text in zip(axes[::2], (titles[0], "change / ε", titles[1]), strict=True):
         panel.set_xlabel(text, fontsize=10)
     for panel, text in zip(axes[1::2], (f"+ {level}/255 ×", "="), strict=True):
         panel.axis("off")
@@ -112,7 +114,7 @@ def pipeline(
         for y, name in enumerate(names):
             panel.text(0.03, y, name, va="center", fontsize=9)
         panel.set_title(title, fontsize=9)
-    for left, right in zip(axes[: len(stages)], axes[1 : len(stages) + 1], strict=True):
+    for left, right in zip(axes[: len(stages) - 1], axes[1 : len(stages)], strict=True):
         ends = {"coordsA": left.transAxes, "coordsB": right.transAxes}
         figure.add_artist(
             ConnectionPatch((1.0, 0.5), (-0.02, 0.5), arrowstyle="-|>", mutation_scale=18, fc="k", **ends)
@@ -153,9 +155,12 @@ def activations(
 
 
 def correlations(table: pd.DataFrame) -> Figure:
-    """Correlation of clean and attacked activations by depth, a panel per attack, mean and 95 % interval."""
+    """Correlation of clean and attacked activations by depth, a panel per attack, mean and 95 % interval. Layers named
+    "…, 4×4" are averages of another layer: hollow markers above it, on no line.
+    """
     attacks = list(dict.fromkeys(table["attack"]))
-    layers = list(dict.fromkeys(table["layer"]))
+    known = list(dict.fromkeys(table["layer"]))
+    layers = [layer for layer in known if "4×4" not in layer]
     networks = list(dict.fromkeys(table["network"]))
     figure, axes = plt.subplots(1, len(attacks), figsize=(3.7 * len(attacks) + 1.2, 3.4), sharey=True, squeeze=False)
     for panel, attack in zip(axes[0], attacks, strict=True):
@@ -165,6 +170,10 @@ def correlations(table: pd.DataFrame) -> Figure:
             panel.errorbar(
                 range(len(layers)), line["mean"], errors, color=COLOURS[i], marker=MARKERS[i], capsize=2, label=network
             )
+            for pooled in (layer for layer in known if layer not in layers):
+                mean = table[(table["attack"] == attack) & (table["network"] == network) & (table["layer"] == pooled)]
+                place = layers.index(pooled.removesuffix(", 4×4"))
+                panel.plot(place, mean["mean"], color=COLOURS[i], marker=MARKERS[i], mfc="white", ls="none")
         panel.set_xticks(range(len(layers)), layers, rotation=30, ha="right", fontsize=9)
         panel.set(title=TITLES.get(attack, attack), ylim=(0, 1.03))
     axes[0, 0].set_ylabel("correlation, clean with attacked")

@@ -31,6 +31,7 @@ DEFENCES = {  # kind, network; counts without attack, under FGSM, I-FGSM and PGD
     "tv, retrained": ("retrained", "tv", (7, 8), (5, 6), (5, 7), (6, 8)),
     "halftone network": ("halftone", "halftone", (6, 8), (6, 7), (5, 7), (6, 7)),
     "hybrid + halftone": ("halftone", "hybrid", (8, 9), (5, 8), (5, 7), (8, 9)),
+    "hybrid (equal updates) + halftone": ("halftone", "hybrid_updates", (7, 9), (5, 8), (5, 7), (6, 8)),
     "hybrid without halftoning": ("control", "hybrid", (8, 9), (6, 8), (6, 7), (7, 8)),
     "grey, other seed": ("control", "grey", (8, 9), (5, 7), (5, 6), (6, 8)),
     "halftone, grey network": ("inverse", "grey", (2, 4), (2, 3), (2, 3), (2, 4)),
