@@ -8,6 +8,7 @@ from lib.report import paper4
 from lib.report.paper4 import HYBRID, cube, under
 
 OPTIONS = {"resamples": 20, "seed": 0}
+EQUAL = "hybrid (equal updates) + halftone"
 RANDOM = "hybrid + randomised halftone"
 
 
