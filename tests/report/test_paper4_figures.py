@@ -247,7 +247,7 @@ def test_no_two_accuracy_curves_look_the_same_and_the_hybrid_is_the_thickest(tra
     figure = paper4_figures.accuracy_curves(transfer, classes=20)
     drawn = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
     looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in drawn.values()}
-    assert len(looks) == len(drawn) == 11
+    assert len(looks) == len(drawn) == 12
     assert max(drawn, key=lambda name: drawn[name].get_linewidth()) == HYBRID
 
 
