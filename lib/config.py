@@ -21,6 +21,13 @@ def has_table_level(levels: list[int]) -> list[int]:
     return levels
 
 
+def has_claims_confidence(levels: list[float]) -> list[float]:
+    """Claims of paper 2 speak about the least radius at .9, so that confidence must be among those searched."""
+    if 0.9 not in levels:
+        raise PydanticCustomError("confidences", "expected 0.9 among the confidences (the claims are at 0.9)")
+    return levels
+
+
 Positive = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Natural], Field(min_length=1)]
@@ -311,7 +318,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "compared": Positive,
         "restarts": Annotated[int, Field(ge=2)],
         "least": Positive,
-        "levels": Annotated[list[Confidence], Field(min_length=2)],
+        "levels": Annotated[list[Confidence], Field(min_length=2), AfterValidator(has_claims_confidence)],
         **RUNNING,
     },
     "counterfactual_tables": {"resamples": Resamples, "seed": Natural},

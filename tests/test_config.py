@@ -103,6 +103,8 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("photos_train", "batch", 0, "input should be greater than or equal to 2"),
     ("photos_train", "lr", 1.5, "input should be less than or equal to 1"),
     ("photos_train", "inverse_epochs", 0, "input should be greater than or equal to 1"),
+    ("photos_attack", "levels", [4, 16], "expected 8 among the levels (the tables are at 8/255)"),
+    ("counterfactual_sets", "levels", [0.8, 0.99], "expected 0.9 among the confidences (the claims are at 0.9)"),
     ("photos_attack", "levels", [], "list should have at least 1 item"),
     ("photos_attack", "levels", [8, 0], "input should be greater than or equal to 1"),
     ("photos_attack", "levels", [8, 256], "input should be less than or equal to 255"),

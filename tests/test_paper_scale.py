@@ -79,7 +79,7 @@ REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks acc
     "counterfactual_steps": {"steps": 2, "images": 2},
     "counterfactual_sets": {
         "sets": 2, "images": 2, "matching": 2, "steps": 2, "matching_steps": 1, "compared": 2, "restarts": 2,
-        "least": 1, "levels": [0.5, 0.6],
+        "least": 1, "levels": [0.8, 0.9],
     },
     "counterfactual_tables": RESAMPLES,
     "spurious_features": {"images": 2, "steps": 1, "strengths": [0.0, 0.8], **RESAMPLES},
