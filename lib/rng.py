@@ -1,10 +1,13 @@
 """Random numbers without global state: every generator is derived from a seed and what it is for."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+
+_own = threading.RLock()  # torch's own generator is one for all threads
 
 
 def derive(seed: int, *index: int) -> int:
@@ -23,7 +26,9 @@ def generator(seed: int, *index: int) -> torch.Generator:
 
 @contextlib.contextmanager
 def seeded(seed: int, *index: int) -> Iterator[None]:
-    """Fix torch's own generator inside the block (layer initialisation and dropout accept no other) and restore it."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    """Fix torch's own generator inside the block (layer initialisation and dropout accept no other) and restore it. One
+    thread at a time: another would draw from the same generator.
+    """
+    with _own, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(derive(seed, *index))
         yield

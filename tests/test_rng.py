@@ -1,4 +1,6 @@
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -63,3 +65,15 @@ def test_seeded_draws_the_numbers_of_the_generator_of_its_path():
     with seeded(4, 2):
         drawn = torch.rand(8)
     assert torch.equal(drawn, torch.rand(8, generator=generator(4, 2)))
+
+
+def test_a_thread_waits_for_another_ones_block():
+    def drawn(seed):
+        with seeded(seed):
+            first = torch.rand(4)
+            time.sleep(0.01)  # another thread would draw here
+            return torch.cat([first, torch.rand(4)])
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(drawn, range(8)))
+    assert all(torch.equal(each, torch.rand(8, generator=generator(seed))) for seed, each in enumerate(found))
