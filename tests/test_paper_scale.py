@@ -4,8 +4,8 @@ weights, one or a few steps of everything, in a side tree of its own.
 It shows that the code path exists, nothing more: such networks know nothing. A stage that cannot go on without a
 trained network is in NEEDS_TRAINING, one that the code cannot do at this scale in NOT_YET.
 
-On 2026-11-26 all stages that make data or train ran through, and of the later ones faces_attack, photos_attack,
-faces_gradcam, halftone_activations, latent_effects and pixel_effects; the others had not been tried yet.
+On 2026-11-26 every stage ran through, the last ones one by one after repairs. With networks that know nothing, some
+displays say that there is nothing to show.
 """
 
 import json

@@ -252,7 +252,7 @@ def deep_minus_wide_at_equal_shift(predictions, shift, *, mode: str, arm: str, b
             groups = [v[..., 1][kept & (bin_of == number) & (family == side)] for side in (True, False)]
             weights.append(min(map(len, groups)))
             differences.append(groups[0].mean() - groups[1].mean() if weights[-1] else 0.0)
-        return float(np.average(differences, weights=weights))
+        return float(np.average(differences, weights=weights)) if any(weights) else float("nan")
 
     return np.stack(columns, axis=-1), statistic
 

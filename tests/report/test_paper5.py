@@ -382,3 +382,8 @@ def test_a_bin_with_one_family_only_does_not_count():
     rows = one_seed(nissim, {"vgg": [0, 0, 0, 3], "inception": [1, 1, 1, 1]})
     found = estimate("deep_minus_wide_at_equal_shift", rows, rows, mode="own_pred", arm="white", bins=2)
     assert found == pytest.approx(3 / 4 - 1 / 4)
+
+
+def test_where_no_bin_has_both_families_their_difference_is_undefined():
+    rows = one_seed({"vgg": [0.1] * 4, "inception": [0.3] * 4}, {"vgg": [3] * 4, "inception": [1] * 4})
+    assert np.isnan(estimate("deep_minus_wide_at_equal_shift", rows, rows, mode="own_pred", arm="white", bins=2))
