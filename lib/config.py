@@ -14,18 +14,15 @@ from pydantic_core import PydanticCustomError
 from lib.paths import ROOT
 
 
-def has_table_level(levels: list[int]) -> list[int]:
-    """The tables of paper 4 are at 8/255, so that level must be among those attacked."""
-    if 8 not in levels:
-        raise PydanticCustomError("levels", "expected 8 among the levels (the tables are at 8/255)")
-    return levels
+def holding(value: float, where: str) -> AfterValidator:
+    """A list that tables or claims at `value` need it in; `where` says what the list is and why."""
 
+    def check(values: list) -> list:
+        if value not in values:
+            raise PydanticCustomError("holding", f"expected {value} among the {where}")
+        return values
 
-def has_claims_confidence(levels: list[float]) -> list[float]:
-    """Claims of paper 2 speak about the least radius at .9, so that confidence must be among those searched."""
-    if 0.9 not in levels:
-        raise PydanticCustomError("confidences", "expected 0.9 among the confidences (the claims are at 0.9)")
-    return levels
+    return AfterValidator(check)
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -35,7 +32,7 @@ Names = Annotated[list[str], Field(min_length=1)]
 Widths = Annotated[list[Positive], Field(min_length=1)]
 Eps = Annotated[float, Field(ge=0, le=1)]
 Level = Annotated[int, Field(ge=1, le=255)]  # eps in grey levels of 255
-Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(has_table_level)]
+Levels = Annotated[list[Level], Field(min_length=1), holding(8, "levels (the tables are at 8/255)")]
 Resamples = Annotated[int, Field(ge=100)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Dots = Literal["floyd_steinberg", "jarvis", "stucki", "atkinson", "bayer"]
@@ -318,7 +315,7 @@ SCHEMA: dict[str, dict[str, Any]] = {
         "compared": Positive,
         "restarts": Annotated[int, Field(ge=2)],
         "least": Positive,
-        "levels": Annotated[list[Confidence], Field(min_length=2), AfterValidator(has_claims_confidence)],
+        "levels": Annotated[list[Confidence], Field(min_length=2), holding(0.9, "confidences (the claims are at 0.9)")],
         **RUNNING,
     },
     "counterfactual_tables": {"resamples": Resamples, "seed": Natural},

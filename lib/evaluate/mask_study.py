@@ -4,7 +4,7 @@ A pair is used where every network of the comparison gets the image's whole set 
 2022, do so with their one network); `choose` counts what is left out, because it is a selection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -72,6 +72,13 @@ def probabilities(model: nn.Module, images: torch.Tensor, *, batch: int = 128) -
             model(images[i : i + batch].to(device_of(model))).sigmoid().cpu() for i in range(0, len(images), batch)
         ]
     return torch.cat(parts)
+
+
+def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:
+    """The positions 0 to count - 1 in chunks of `size`, with further cuts where methods end that the first pairs only
+    are explained with.
+    """
+    return np.split(np.arange(count), sorted(cut for cut in {*cuts, *range(size, count, size)} if cut < count))
 
 
 def steps(pixels: int) -> tuple[list[int], list[int]]:

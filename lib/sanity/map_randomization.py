@@ -115,8 +115,7 @@ def maps_of(
 ) -> Iterator[tuple[tuple[str, str, float], dict[str, torch.Tensor]]]:
     """((way, layer, depth), maps of each method) per network; `options` are those of `explain`.
 
-    As many networks as workers exist at a time: all forty-nine of a VGG-16 would take 27 GB. The next ones are made
-    while no thread runs, since initialisation draws from torch's global generator, which threads share.
+    As many networks as workers exist at a time: all forty-nine of a VGG-16 would take 27 GB.
     """
 
     def explained(network: Randomised) -> dict[str, torch.Tensor]:

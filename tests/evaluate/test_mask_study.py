@@ -8,7 +8,7 @@ from torch import nn
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions, boxes_to_masks
 from lib.evaluate.distortion import DEFINITIONS
-from lib.evaluate.mask_study import choose, probabilities, right, score, steps
+from lib.evaluate.mask_study import choose, chunks, probabilities, right, score, steps
 from lib.explain.methods import Explained
 from lib.rng import generator
 
@@ -25,6 +25,22 @@ class Reader(nn.Module):
 
     def forward(self, images):
         return self.scale * images[:, 0, self.rows, self.columns] + self.bias
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "cuts", "lengths"),
+    [
+        (5, 2, [], [2, 2, 1]),
+        (4, 2, [2, 4], [2, 2]),  # a cut at a chunk's end, and one behind the last
+        (5, 10, [1], [1, 4]),
+        (5, 2, [3, 9], [2, 1, 1, 1]),
+        (1, 3, [], [1]),
+    ],
+)
+def test_chunks_hold_every_position_once_and_end_at_the_cuts(count, size, cuts, lengths):
+    found = chunks(count, size, cuts)
+    assert np.concatenate(found).tolist() == list(range(count))
+    assert [len(each) for each in found] == lengths
 
 
 # ---- which pairs are explained
