@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from benchmarks.collect import interleave
 from lib.attack.gradient import fgsm
-from lib.train.zoo import create
+from lib.networks.zoo import create
 
 EPS = 8 / 255
 

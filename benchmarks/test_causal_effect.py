@@ -9,7 +9,7 @@ from captum.attr import Occlusion
 
 from benchmarks.collect import interleave
 from lib.explain.causal_effect import block_effects
-from lib.train.zoo import create
+from lib.networks.zoo import create
 
 BATCH = 200
 

@@ -16,13 +16,13 @@ from scipy.optimize import brentq
 from benchmarks.collect import interleave
 from lib.attack.lp_ball import lmo
 from lib.attack.objective import log_confidence, value, value_and_gradient
-from lib.borrow import borrowed
 from lib.explain.frank_wolfe import auto_frank_wolfe
-from lib.train.zoo import create
+from lib.networks.borrow import borrowed
+from lib.networks.zoo import create
 
 P = 1.5
 CASES = {
-    "AFW-75, compact network, batch 64": ("lib.train.preact:preact", 32, 64, 75, 4.0, 1.333, 5, 1),
+    "AFW-75, compact network, batch 64": ("lib.networks.preact:preact", 32, 64, 75, 4.0, 1.333, 5, 1),
     "AFW, one step, ResNet-50 at 224 px, batch 16": ("torchvision/resnet50", 224, 16, 1, 50.0, 1.111, 3, 2),
 }
 

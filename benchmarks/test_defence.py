@@ -10,10 +10,10 @@ import torch
 from benchmarks.collect import interleave
 from lib.attack.adaptive import bpda
 from lib.attack.gradient import pgd
-from lib.attack.transfer import predict
 from lib.defend.halftone import halftone
 from lib.defend.transforms import jpeg
-from lib.train.zoo import create
+from lib.networks.read import predict
+from lib.networks.zoo import create
 
 STEPS = 5
 

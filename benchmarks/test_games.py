@@ -13,15 +13,15 @@ from torchcam.metrics import ClassificationMetric
 from benchmarks.collect import interleave
 from lib.evaluate.games import play, random_maps
 from lib.explain.rise import CHUNK, random_masks, rise
+from lib.networks.zoo import create
 from lib.rng import generator
-from lib.train.zoo import create
 
 COUNT, MASKS, SCORES, BATCH = 8, 256, 101, 128
 
 
 def task():
     """Network, images and classes."""
-    model = create("lib.train.pooled:vgg", classes=10, channels=3, size=64).eval().requires_grad_(False)
+    model = create("lib.networks.pooled:vgg", classes=10, channels=3, size=64).eval().requires_grad_(False)
     model = model.to(memory_format=torch.channels_last)
     gen = torch.Generator().manual_seed(0)
     return model, torch.rand(COUNT, 3, 64, 64, generator=gen), torch.randint(10, (COUNT,), generator=gen)

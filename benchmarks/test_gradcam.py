@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 
 from benchmarks.collect import interleave
 from lib.explain.gradcam import gradcam
-from lib.train.zoo import create
+from lib.networks.zoo import create
 
 
 def test_gradcam_costs_no_more_than_captum_alone(benchmark):

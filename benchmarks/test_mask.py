@@ -9,16 +9,18 @@ import pytest
 import torch
 
 from benchmarks.collect import interleave
-from lib.borrow import borrowed
 from lib.explain.mask import Settings, optimise
-from lib.train.zoo import create
+from lib.networks.borrow import borrowed
+from lib.networks.zoo import create
 
 STEPS, COUNT = 10, 32
 
 
 def task():
     """Network, images, classes, references, settings."""
-    model = create("lib.train.pooled:vgg", classes=10, channels=3, size=64).eval().to(memory_format=torch.channels_last)
+    model = (
+        create("lib.networks.pooled:vgg", classes=10, channels=3, size=64).eval().to(memory_format=torch.channels_last)
+    )
     gen = torch.Generator().manual_seed(0)
     images, references = torch.rand(2, COUNT, 3, 64, 64, generator=gen)
     return model, images, torch.randint(10, (COUNT,), generator=gen), references, Settings("robust", steps=STEPS)

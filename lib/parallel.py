@@ -2,8 +2,8 @@
 
 Compact networks do not fill two torch threads: two jobs side by side took 0.31 ms per image and attack step, one job
 with two threads 0.47 (measured). torch releases the interpreter lock, so threads suffice, and since every job runs
-single-threaded its bits do not depend on the number of cores. Jobs must not share a network: `lib.borrow` changes and
-restores it.
+single-threaded its bits do not depend on the number of cores. Jobs must not share a network: `lib.networks.borrow`
+changes and restores it.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -14,8 +14,8 @@ from lib.evaluate.games import hottest_removed, play
 from lib.explain.frank_wolfe import auto_frank_wolfe
 from lib.explain.mask import Settings, optimise
 from lib.explain.rise import rise
-from lib.train.folding import folded
-from lib.train.zoo import create
+from lib.networks.folding import folded
+from lib.networks.zoo import create
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -34,7 +34,7 @@ STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 
 MASKS = {"side": 16, "steps": 1}
 RESAMPLES = {"resamples": 100}
-REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks accept, 200 px: see lib.train.pooled
+REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks accept, 200 px: see lib.networks.pooled
     "threads": 2,
     "device": "cpu",
     "precision": "float32",

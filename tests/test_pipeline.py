@@ -15,8 +15,8 @@ from lib.report import claims, displays, gallery
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
-ROOMS = ["data", "attack", "defend", "train", "explain", "evaluate", "sanity", "report"]
-SHARED = {"config", "paths", "rng", "borrow", "parallel"}  # any room may use these
+ROOMS = ["data", "networks", "attack", "defend", "train", "explain", "evaluate", "sanity", "report"]
+SHARED = {"config", "paths", "rng", "parallel"}  # any room may use these
 DATA_FILES = {  # what a module reads beside itself, and the module
     "lib/report/claims.py": "lib/report/claims.yaml",
     "lib/report/paper1_schematics.py": "lib/report/paper1_released.csv",

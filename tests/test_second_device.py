@@ -16,9 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from lib.attack import adaptive, carlini_wagner, crafted, gradient, transfer
+from lib.attack import adaptive, carlini_wagner, crafted, gradient
 from lib.attack.apgd import apgd
-from lib.borrow import device_of
 from lib.defend import defences
 from lib.defend.halftone import halftone
 from lib.defend.transforms import jpeg, total_variation
@@ -34,10 +33,13 @@ from lib.explain.gradcam import explain_classes, gradcam
 from lib.explain.logit_slice import logit_plane
 from lib.explain.mask import optimise
 from lib.explain.rise import rise
+from lib.networks import bring as own
+from lib.networks.borrow import device_of
+from lib.networks.folding import folded
+from lib.networks.read import predict
+from lib.networks.zoo import create
 from lib.sanity import map_randomization, randomization, released_loss
-from lib.train import causal_autoencoder, own
-from lib.train.folding import folded
-from lib.train.zoo import create
+from lib.train import causal_autoencoder
 
 # ---- the device
 
@@ -207,7 +209,7 @@ def randomly_repeated(x, draw):
 
 
 METHODS = {
-    "predict": lambda net: transfer.predict(net, IMAGES, batch=2),
+    "predict": lambda net: predict(net, IMAGES, batch=2),
     "fgsm": lambda net: gradient.fgsm(net, IMAGES, LABELS, eps=0.03),
     "pgd l2": lambda net: gradient.pgd(net, IMAGES, LABELS, eps=1.0, steps=2, norm="l2"),
     "signs": lambda net: gradient.gradient_signs(net, IMAGES, LABELS),

@@ -23,7 +23,7 @@ from torch import nn
 from lib.attack.ascent import Ascent, Progress, checkpoints, join
 from lib.attack.lp_ball import Radius, check, column, project
 from lib.attack.objective import Objective, cross_entropy, value, value_and_gradient
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
 NORMS = {"linf": math.inf, "l2": 2, "l1": 1}

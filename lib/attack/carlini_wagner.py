@@ -11,7 +11,7 @@ import warnings
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 
 class Decision(nn.Module):

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

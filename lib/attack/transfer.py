@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lib.attack.gradient import gradient_signs, perturb
-from lib.borrow import borrowed, device_of
+from lib.networks.read import predict
 
 Key = tuple[str, int]  # network name, training seed
 Signs = dict[Key, torch.Tensor]  # N×C×H×W int8
@@ -87,14 +87,6 @@ def attack_all(
                 }
                 tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
-
-
-@torch.no_grad()
-def predict(network: nn.Module, images: torch.Tensor, *, batch: int = 128) -> torch.Tensor:
-    """Logits N×classes on the CPU."""
-    device = device_of(network)
-    with borrowed(network):
-        return torch.cat([network(chunk.to(device)).cpu() for chunk in images.split(batch)])
 
 
 def psnr(images: torch.Tensor, attacked: torch.Tensor) -> torch.Tensor:

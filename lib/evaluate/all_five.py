@@ -23,7 +23,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.attack.gradient import fgsm, quantise
-from lib.attack.transfer import predict
 from lib.defend.halftone import halftone
 from lib.evaluate.dissimilarity import nissim
 from lib.explain.cam import hottest
@@ -32,6 +31,7 @@ from lib.explain.counterfactual import counterfactual
 from lib.explain.gradcam import gradcam, heatmap, is_zero
 from lib.explain.mask import Settings, optimise
 from lib.explain.references import reference
+from lib.networks.read import predict
 from lib.train.causal_autoencoder import several_labels
 
 

@@ -16,8 +16,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from lib.borrow import borrowed
 from lib.explain.causal_effect import concept_effects
+from lib.networks.borrow import borrowed
 
 
 def decide(concepts: np.ndarray, weights: np.ndarray, *, bias: float, seed: int) -> np.ndarray:

@@ -15,11 +15,11 @@ from torch import nn
 from lib.attack.ascent import Ascent
 from lib.attack.lp_ball import norm
 from lib.attack.objective import towards
-from lib.attack.transfer import predict
 from lib.evaluate.frechet import features
 from lib.evaluate.sparsity import sparsity
 from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
 from lib.explain.frank_wolfe import Schedule, auto_frank_wolfe
+from lib.networks.read import predict
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
 LARGEST = {"l1": 400.0, "l1.5": 60.0, "l2": 16.0}  # where the search for a radius starts, pixel units

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lib.attack.transfer import predict
 from lib.defend.defences import Defence
+from lib.networks.read import predict
 
 Sets = dict[tuple[str, str, int], tuple[torch.Tensor, torch.Tensor]]  # split, attack, level: images and labels
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 
 def frechet(first: np.ndarray, second: np.ndarray) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
 

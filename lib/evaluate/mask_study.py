@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions
 from lib.evaluate.distortion import DEFINITIONS, distortion_score, nontarget_change, nontarget_level
 from lib.evaluate.games import energy, hottest_removed, play, schedule
 from lib.explain.methods import Explained
+from lib.networks.borrow import borrowed, device_of
 
 BATCH = 32  # images per pass in the games: on a CPU compact networks take a third longer per image in batches of 128
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from lib.attack.apgd import apgd
 from lib.attack.objective import Objective, cross_entropy, margin, towards_rank
-from lib.attack.transfer import predict
+from lib.networks.read import predict
 
 GRID = np.linspace(-3, 3, 601)  # of log T
 

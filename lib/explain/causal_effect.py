@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.train.causal_autoencoder import CausalAutoencoder, cut, runs_once, several_labels
 
 FILLS = ("mean", "ring", "black", "white", "blur", "inpaint")

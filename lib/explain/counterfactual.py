@@ -20,8 +20,8 @@ from lib.attack.ascent import Ascent
 from lib.attack.gradient import gradient_attack
 from lib.attack.lp_ball import Radius, lmo
 from lib.attack.objective import Objective, log_confidence, towards, value
-from lib.borrow import borrowed, device_of
 from lib.explain.frank_wolfe import SCHEDULES, auto_frank_wolfe
+from lib.networks.borrow import borrowed, device_of
 
 __all__ = ["METHODS", "counterfactual", "lmo", "matched_radius", "min_norm"]
 METHODS = (*SCHEDULES, "APGD", "PGD")

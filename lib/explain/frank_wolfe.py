@@ -31,7 +31,7 @@ from lib.attack.apgd import check_ascent, spread
 from lib.attack.ascent import Ascent, Progress, checkpoints, join
 from lib.attack.lp_ball import Radius, check, column, lmo
 from lib.attack.objective import Objective, log_confidence, value, value_and_gradient
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
 RULES = ("root", "constant", "harmonic")

@@ -14,7 +14,7 @@ from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 MODES = ("own_pred", "clean_pred", "true_label")
 

@@ -15,7 +15,7 @@ import dataclasses
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

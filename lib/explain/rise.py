@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
 CHUNK = 32  # masks drawn and shown together: at 64×64 what one pass writes then stays in the cache

@@ -9,7 +9,7 @@ import torch
 from captum.attr import Saliency
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 
 def saliency(model: nn.Module, images: torch.Tensor, target: torch.Tensor, *, batch: int = 128) -> torch.Tensor:

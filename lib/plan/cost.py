@@ -22,8 +22,9 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lib.networks import zoo
 from lib.plan.passes import Passes
-from lib.train import fit, zoo
+from lib.train import fit
 
 DEVICES = Path(__file__).with_name("devices.yaml")
 SMALL = 3e8  # FLOP; a network below is a compact one
@@ -74,7 +75,7 @@ def devices() -> dict[str, Device]:
 
 @functools.cache
 def network_facts(name: str, classes: int, channels: int, size: int) -> Facts:
-    """The facts of a network that `lib.train.zoo` knows; on the meta device, or with real numbers where that fails.
+    """The facts of a network that `lib.networks.zoo` knows; on the meta device, or with real numbers where that fails.
 
     Raises ValueError for a name that it does not know.
     """

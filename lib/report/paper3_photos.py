@@ -23,10 +23,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from lib.attack.transfer import predict
 from lib.explain.mask import Readout
 from lib.explain.methods import Explained
 from lib.explain.rise import rise
+from lib.networks.read import predict
 from lib.report.figures import COLOURS, HEAT, WRONG, channels_last, picture
 
 VIEWS = ("clean", "masked", "reverse")

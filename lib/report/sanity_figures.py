@@ -6,8 +6,8 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 
-from lib.attack.transfer import predict
 from lib.explain.gradcam import gradcam, heatmap
+from lib.networks.read import predict
 from lib.report.figures import HEAT, channels_last, colours, picture
 from lib.report.paper5 import names
 from lib.sanity.randomization import randomized

@@ -39,10 +39,10 @@ from skimage.feature import hog
 from torch import nn
 
 from lib import parallel
-from lib.borrow import device_of
 from lib.evaluate.dissimilarity import ssim
 from lib.explain.mask import Settings
 from lib.explain.methods import METHODS, explain
+from lib.networks.borrow import device_of
 from lib.sanity.randomization import layers, randomized, spearman
 
 WAYS = ("cascading", "independent")

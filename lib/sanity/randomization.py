@@ -13,9 +13,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from lib.attack.transfer import predict
 from lib.evaluate.dissimilarity import ssim
 from lib.explain.gradcam import gradcam, heatmap
+from lib.networks.read import predict
 from lib.rng import seeded
 
 NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lib.borrow import device_of
+from lib.networks.borrow import device_of
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import (
     CausalAutoencoder,

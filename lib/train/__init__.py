@@ -1,1 +1,1 @@
-"""Networks: creating, training, saving."""
+"""Training: classifiers, adversarial training, ensembles of seeds, autoencoders, inverse halftoning."""

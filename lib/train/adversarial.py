@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 from lib.attack.apgd import NORMS, apgd
-from lib.borrow import borrowed
 from lib.data.dataset import Dataset
+from lib.networks.borrow import borrowed
+from lib.networks.checkpoint import first_problem
+from lib.networks.zoo import Network
 from lib.train import fit as plain
-from lib.train.checkpoint import first_problem
-from lib.train.zoo import Network
 
 MEMORY = 0.9  # weight of the past in the running robust accuracy
 

@@ -32,7 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator, seeded
 
 START_IMAGES = 256  # whose activations give the principal components

@@ -25,7 +25,8 @@ import torch
 
 from lib import paths
 from lib.data.dataset import Dataset
-from lib.train import checkpoint, compact, fit, zoo
+from lib.networks import checkpoint, compact, zoo
+from lib.train import fit
 
 PRECISION_VARIABLE = "COMPANION_PRECISION"  # set by lib.run where params.yaml asks for other than float32
 _updates = None  # the queue to the parent, set in each worker

@@ -32,10 +32,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from lib.borrow import borrowed, device_of
 from lib.data.dataset import Dataset
+from lib.networks.borrow import borrowed, device_of
+from lib.networks.zoo import Network
 from lib.rng import generator, seeded
-from lib.train.zoo import Network
 
 Craft = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]  # network, images, labels to images
 Job, Result = TypeVar("Job"), TypeVar("Result")

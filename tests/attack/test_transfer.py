@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from lib.attack.gradient import fgsm, gradient_signs, perturb
-from lib.attack.transfer import all_signs, attack_all, load_signs, predict, psnr, save_signs, source_in, source_of
+from lib.attack.transfer import all_signs, attack_all, load_signs, psnr, save_signs, source_in, source_of
+from lib.networks.read import predict
 from lib.rng import generator, seeded
 
 EPS = [0.05, 0.3]

@@ -18,9 +18,9 @@ from lib.evaluate.dissimilarity import nissim
 from lib.explain.cam import cam
 from lib.explain.causal_effect import LatentEffects, probabilities
 from lib.explain.gradcam import heatmap
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder, cut
-from lib.train.zoo import create
 
 COLUMNS = {"p", "signed_effect", "confidence", "bottleneck", "heatmap"}
 

@@ -10,9 +10,9 @@ from lib.evaluate.detection import most_influential
 from lib.evaluate.region_study import COUNTERFACTUAL, elsewhere, heatmaps, map_study, overlap, regions_of, spread, study
 from lib.explain.cam import hottest
 from lib.explain.causal_effect import FILLS, latent_effects, predict_probabilities, released_effects, replace
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder
-from lib.train.zoo import create
 
 SIZE, SEED = 16, 4
 REGIONS = ["mask", "box", "cam", "gradcam", "random"]

@@ -8,8 +8,8 @@ from lib.attack.gradient import perturb
 from lib.explain import attacked_maps
 from lib.explain.attacked_maps import key, load, save, stage_maps
 from lib.explain.gradcam import gradcam
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
-from lib.train.zoo import create
 
 EPS = [0.05, 0.1]
 CLASSES = {  # what the network is said to predict: arm, level → class of each of the four images

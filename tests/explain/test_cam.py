@@ -4,8 +4,8 @@ from torch import nn
 
 from lib.explain.cam import cam, hottest
 from lib.explain.gradcam import gradcam
+from lib.networks.zoo import create
 from lib.rng import generator
-from lib.train.zoo import create
 
 
 @pytest.fixture

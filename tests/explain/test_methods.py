@@ -10,8 +10,8 @@ from lib.explain.mask import PUBLISHED, Settings, optimise
 from lib.explain.methods import LOSS, METHODS, explain, rescaled
 from lib.explain.rise import rise
 from lib.explain.saliency import saliency
+from lib.networks.zoo import create
 from lib.rng import generator
-from lib.train.zoo import create
 
 SHARED = {"side": 8, "steps": 3, "area": 0.5, "variation": 0.0625}
 MASKED = ("MP", "EP", "RP")
@@ -19,7 +19,7 @@ MASKED = ("MP", "EP", "RP")
 
 @pytest.fixture(scope="module")
 def network():
-    return create("lib.train.pooled:vgg", classes=3, channels=3, size=32, seed=2).eval()
+    return create("lib.networks.pooled:vgg", classes=3, channels=3, size=32, seed=2).eval()
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ from matplotlib.colors import to_hex
 from torch import nn
 
 from lib import paths
-from lib.attack.transfer import predict
 from lib.explain.gradcam import gradcam, heatmap
+from lib.networks.compact import FAMILIES
+from lib.networks.read import predict
+from lib.networks.zoo import FULL_SIZE, create, short
 from lib.report import figures, paper5_figures, sanity_figures
 from lib.report.figures import RIGHT, WRONG
 from lib.report.paper5 import LEVELS
 from lib.rng import generator, seeded
 from lib.sanity.randomization import randomized, study
-from lib.train.compact import FAMILIES
-from lib.train.zoo import FULL_SIZE, create, short
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}
 NETWORKS = ("vgg", "resnet")

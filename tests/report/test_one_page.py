@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lib.evaluate.all_five import Options, examine
+from lib.networks.zoo import create
 from lib.report import one_page
 from lib.rng import generator
-from lib.train.zoo import create
 
 CLASSES = ["one", "two", "a name that is longer than a panel is wide"]
 

@@ -12,6 +12,7 @@ from torch import nn
 from lib.evaluate.dissimilarity import ssim
 from lib.explain.mask import Settings
 from lib.explain.methods import METHODS, explain
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.sanity import map_randomization as module
 from lib.sanity.map_randomization import (
@@ -29,7 +30,6 @@ from lib.sanity.map_randomization import (
     study,
 )
 from lib.sanity.randomization import randomized, spearman
-from lib.train.zoo import create
 
 SIZE, SEED = 16, 3
 LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0

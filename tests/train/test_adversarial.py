@@ -13,11 +13,12 @@ from lib.attack.ascent import Ascent
 from lib.attack.lp_ball import norm as lp_norm
 from lib.data.dataset import Dataset
 from lib.evaluate.robustness import robust
+from lib.networks import checkpoint
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
-from lib.train import adversarial, checkpoint
+from lib.train import adversarial
 from lib.train import fit as plain
 from lib.train.adversarial import Adversary, Threat, fit
-from lib.train.zoo import create
 
 P = {"linf": math.inf, "l2": 2, "l1": 1}
 THREATS = [Threat("linf", 0.03, 5), Threat("l2", 0.4, 5), Threat("l1", 3.0, 5)]

@@ -8,7 +8,8 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from lib.borrow import borrowed
+from lib.networks.borrow import borrowed
+from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import (
     GATE,
@@ -28,7 +29,6 @@ from lib.train.causal_autoencoder import (
     start_at_components,
     total_variation,
 )
-from lib.train.zoo import create
 
 SMALL = {"encoder": (4, 3), "decoder": (4,), "batch": 16, "epochs": 2}
 

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from lib import paths
 from lib.data.dataset import Dataset, split_by_sample
-from lib.train import adversarial, checkpoint, ensemble, zoo
-from lib.train.compact import FAMILIES
+from lib.networks import checkpoint, zoo
+from lib.networks.compact import FAMILIES
+from lib.train import adversarial, ensemble
 from lib.train.ensemble import Run
 from lib.train.fit import accuracy, auroc, fit
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.data.dataset import Dataset, split_by_sample
+from lib.networks.zoo import create
 from lib.train import fit as module
 from lib.train.fit import accuracy, auroc, classification_loss, fit, metric, predict, right, score
-from lib.train.zoo import create
 
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-3}
 

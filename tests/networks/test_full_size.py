@@ -2,8 +2,8 @@ import pytest
 import torch
 import torchvision
 
+from lib.networks import full_size, pooled, zoo
 from lib.rng import generator
-from lib.train import full_size, pooled, zoo
 
 NAMES = ("densenet121", "vgg16_bn", "googlenet", "resnet18", "resnet50")
 
@@ -53,7 +53,7 @@ def test_the_maps_of_the_stages_at_224_px(name, shapes):
 
 
 def test_the_zoo_makes_one_with_its_stages_as_grad_cam_layers(images):
-    network = zoo.create("lib.train.full_size:resnet18", classes=5, channels=1, size=64, seed=3).eval()
+    network = zoo.create("lib.networks.full_size:resnet18", classes=5, channels=1, size=64, seed=3).eval()
     assert network.cam_layers == ("stage1", "stage2", "stage3", "stage4")
     with torch.no_grad():
         assert network(images[:, :1]).shape == (2, 5)

@@ -3,14 +3,14 @@
     block(x) = shortcut(x) + conv3(relu(bn(conv3(relu(bn(x))))))                     He et al., ECCV 2016
 
 Strided 5×5 stem, three blocks of 16, 32 and 64 channels on 16², 8² and 4² places, average pooling. Create it with
-`zoo.create("lib.train.preact:preact", ...)`; `plain` has no shortcuts and other widths, so that its opinion on an image
-is independent of the first one's. Inputs N×C×H×W, normalised; outputs N×classes logits.
+`zoo.create("lib.networks.preact:preact", ...)`; `plain` has no shortcuts and other widths, so that its opinion on an
+image is independent of the first one's. Inputs N×C×H×W, normalised; outputs N×classes logits.
 """
 
 import torch
 from torch import nn
 
-from lib.train.compact import Staged, average_head, conv
+from lib.networks.compact import Staged, average_head, conv
 
 
 class PreActivation(nn.Module):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
 
 
 def test_the_model_is_in_evaluation_mode_and_frozen_inside(convolutional):

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from lib.data import photos
+from lib.networks.bring import USUAL, advice, bring, compare_normalisations, with_normalisation
+from lib.networks.efficientnet_lite import EfficientNetLite0
+from lib.networks.zoo import Network
 from lib.paths import DATA, raw
 from lib.rng import generator, seeded
-from lib.train.efficientnet_lite import EfficientNetLite0
-from lib.train.own import USUAL, advice, bring, compare_normalisations, with_normalisation
-from lib.train.zoo import Network
 
 PLAIN = {"classes": 4, "size": 16, "mean": 0.5, "std": 0.25}
 
@@ -126,8 +126,10 @@ def test_anything_but_logits_is_one_sentence(change, expected):
 
 
 def test_a_factory_that_takes_other_arguments_is_one_sentence():
-    found = sentence("lib.train.efficientnet_lite:EfficientNetLite0")
-    assert found.startswith("'lib.train.efficientnet_lite:EfficientNetLite0' cannot be called with classes, channels, ")
+    found = sentence("lib.networks.efficientnet_lite:EfficientNetLite0")
+    assert found.startswith(
+        "'lib.networks.efficientnet_lite:EfficientNetLite0' cannot be called with classes, channels, "
+    )
 
 
 def test_a_yes_no_network_of_one_output_is_told_to_get_a_second_logit():

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib.train.zoo import Network, create
+from lib.networks.zoo import Network, create
 
 
 def save(network: Network, file: Path, **facts) -> None:

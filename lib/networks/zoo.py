@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib.networks.compact import FAMILIES, Staged, compact
 from lib.rng import seeded
-from lib.train.compact import FAMILIES, Staged, compact
 
 # name: (family as Chakraborty et al. group them, Grad-CAM layers from early to late)
 FULL_SIZE = {
@@ -33,7 +33,7 @@ class Network(nn.Module):
         mean, std: per-channel (or scalar) normalisation in pixel units; 0 and 1 leave the image as it is.
         channels: channels of the body; a grey image is repeated to as many.
         cam_layers: names of the body's Grad-CAM layers, early to late.
-        card: what is needed to create it again (`lib.train.checkpoint` writes it beside the weights).
+        card: what is needed to create it again (`lib.networks.checkpoint` writes it beside the weights).
     """
 
     def __init__(self, body: nn.Module, *, mean, std, channels: int, cam_layers: tuple[str, ...], card: dict) -> None:

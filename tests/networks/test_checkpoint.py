@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lib.train import checkpoint
-from lib.train.zoo import create
+from lib.networks import checkpoint
+from lib.networks.zoo import create
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.train.zoo import Network
+from lib.networks.zoo import Network
 
 # expansion, kernel, stride, input and output channels, repeats
 BLOCKS = (

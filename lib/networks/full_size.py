@@ -4,9 +4,9 @@
     vgg16_bn, googlenet, resnet50   Kim et al., IEEE TIP 2022, with the heads of the released code
     resnet18, resnet50   Huang et al., ICPR 2020, do not name their network; these are candidates
 
-The layers are torchvision's. `zoo.create("lib.train.full_size:densenet121", ...)` makes one with random weights; inputs
-N×3×H×W or N×1×H×W (grey is repeated), normalised, from 64 px on (vgg16_bn: 32); outputs N×classes logits. torchvision's
-own names ("torchvision/resnet50") give the same networks uncut.
+The layers are torchvision's. `zoo.create("lib.networks.full_size:densenet121", ...)` makes one with random weights;
+inputs N×3×H×W or N×1×H×W (grey is repeated), normalised, from 64 px on (vgg16_bn: 32); outputs N×classes logits. The
+names of torchvision itself ("torchvision/resnet50") give the same networks uncut.
 
 Where we depart: no ImageNet weights, which this project does not ship; GoogLeNet has a fresh linear layer of `classes`
 outputs in the place of one behind the 1,000 outputs, and no auxiliary heads.
@@ -15,7 +15,7 @@ outputs in the place of one behind the 1,000 outputs, and no auxiliary heads.
 import torch
 from torch import nn
 
-from lib.train.compact import Staged, average_head
+from lib.networks.compact import Staged, average_head
 
 
 class FullSize(Staged):

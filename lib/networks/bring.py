@@ -1,4 +1,4 @@
-"""A network of one's own: any module or name of `lib.train.zoo` with a state dict, checked before anything is computed.
+"""A network of one's own: any module or name of the zoo with a state dict, checked before anything is computed.
 
 What goes wrong with foreign networks is mostly one of a few things, and each has its sentence: another number of
 outputs than classes, probabilities in place of logits, another number of input channels, an input that is too small,
@@ -21,11 +21,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from lib.attack.transfer import predict
-from lib.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of
+from lib.networks.foreign import load_foreign
+from lib.networks.read import predict
+from lib.networks.zoo import Network, create
 from lib.rng import generator
-from lib.train.foreign import load_foreign
-from lib.train.zoo import Network, create
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained with
@@ -54,7 +54,7 @@ def bring(
     """A network that takes N×channels×size×size images in [0,1] and is known to give one logit per class.
 
     Args:
-        source: what `lib.train.zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
+        source: what `zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
         classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors); None keeps the module's
             own (random for a name). mean, std: of the training, in pixel units, one number or one per channel.
         cam_layers: names of the Grad-CAM layers, by default the last convolution.

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lib.train.foreign import load_foreign
+from lib.networks.foreign import load_foreign
 
 STATE = {
     "fc.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),

@@ -8,8 +8,8 @@ epochs on VOC-like scenes the mean average precision was .97; `compact/residual`
 
 `vgg`: plain 3×3 convolutions (VGG-BN). `googlenet`: inception blocks. `resnet`: basic residual blocks. The families are
 those of Kim et al., IEEE TIP 2022, who fine-tune VGG-16-BN, GoogLeNet and ResNet-50; these are trained from scratch.
-From FULL pixels on each name gives the paper's own network, with its own head (`lib.train.full_size`).
-Create one with `zoo.create("lib.train.pooled:vgg", ...)`. Inputs N×C×H×W, normalised; outputs N×classes logits.
+From FULL pixels on each name gives the paper's own network, with its own head (`lib.networks.full_size`).
+Create one with `zoo.create("lib.networks.pooled:vgg", ...)`. Inputs N×C×H×W, normalised; outputs N×classes logits.
 """
 
 import math
@@ -17,8 +17,8 @@ import math
 import torch
 from torch import nn
 
-from lib.train import full_size
-from lib.train.compact import Basic, InceptionBlock, Staged, conv
+from lib.networks import full_size
+from lib.networks.compact import Basic, InceptionBlock, Staged, conv
 
 FULL = 200  # side in pixels
 

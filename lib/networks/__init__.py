@@ -1,0 +1,1 @@
+"""What is explained: networks, their weights, and reading their answers."""
