@@ -62,10 +62,10 @@ bench: data  ## speed beside peers and limits, to results/benchmarks.csv
 
 notebooks: data  ## refresh the notebooks' stored outputs at tutorial size
 	python -m lib.profile tutorial --refresh-notebooks
-	dvc repro strip
 
 site: data  ## render the executed notebooks to build/site/*.html
-	jupyter nbconvert --to html --output-dir build/site build/executed/*.ipynb
+	python -m lib.notebooks
+	jupyter nbconvert --to html --output-dir build/site build/pages/*.ipynb
 
 lint: setup  ## ruff, with the rules of pyproject.toml
 	ruff check .

@@ -1,11 +1,12 @@
-"""Notebook files: output-free copies that stages depend on, and executed copies without anything volatile.
+"""Notebook files: their code, copies without outputs that are executed, executed copies without anything volatile, and
+the page that people read, today's prose with the outputs of the last run.
 
-`python -m lib.notebooks` is the pipeline's first stage, `strip`: opening or re-running a notebook changes its outputs,
-its metadata and its execution counts, and none of these must make a stage stale.
+Opening or re-running a notebook changes its outputs, its metadata and its execution counts, rewording it its prose;
+none of these makes a stage stale (`lib.fingerprint`). `python -m lib.notebooks` writes the pages to build/pages/.
 """
 
 import ast
-import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,7 @@ import nbformat
 from lib.paths import BUILD, ROOT
 
 SOURCES = ROOT / "notebooks"
-STRIPPED = BUILD / "notebooks"
+EXECUTED, PAGES = BUILD / "executed", BUILD / "pages"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -63,19 +64,52 @@ def parameters(notebook: nbformat.NotebookNode) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """The source of all code cells."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def page(source: Path, executed: Path = EXECUTED) -> nbformat.NotebookNode:
+    """The notebook as it reads now with the outputs of its executed copy in the folder `executed`.
+
+    Raises FileNotFoundError without such a copy, ValueError if its code cells are not those of the notebook.
+    """
+    copy = executed / source.name
+    if not copy.exists():
+        raise FileNotFoundError(f"{copy.relative_to(ROOT)} is missing: run the stage {source.stem}")
+    notebook = clean(nbformat.read(source, as_version=4))
+    ran = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.cell_type == "code" and not injected(cell)]
+    mine = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [same(cell.source) for cell in ran] != [same(cell.source) for cell in mine]:
+        raise ValueError(f"{copy.relative_to(ROOT)} is not of today's code: run the stage {source.stem} again")
+    for cell, done in zip(mine, ran, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    return notebook
+
+
+def same(code: str) -> str:
+    """Code without comments and layout, to compare what was executed with what stands there now."""
+    return ast.unparse(ast.parse(code))
+
+
+def injected(cell: nbformat.NotebookNode) -> bool:
+    """The cell of parameters that papermill puts behind the notebook's own."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
 def volatile(output: nbformat.NotebookNode) -> bool:
     """Progress bars and warnings (stderr) and widgets."""
     return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
 
 
 def main() -> None:
-    """Write the stripped copy of every notebook to build/notebooks/."""
-    if STRIPPED.exists():
-        shutil.rmtree(STRIPPED)
-    for path in sources():
-        target = STRIPPED / path.relative_to(SOURCES)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(strip(nbformat.read(path, as_version=4)), target)
+    """Write every notebook with the outputs of the last run to build/pages/."""
+    PAGES.mkdir(parents=True, exist_ok=True)
+    try:
+        for source in sources():
+            nbformat.write(page(source), PAGES / source.name)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"lib.notebooks: {error}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ DATA = ROOT / "data"
 BUILD = ROOT / "build"
 BY_HAND = BUILD / "by_hand"
 STAGE_VARIABLE = "COMPANION_STAGE"  # set by lib.run for the kernel of a pipeline stage
+SAVED_VARIABLE = "COMPANION_SAVED"  # set by lib.run: the file in which `save` notes what it wrote
 
 
 def stage() -> str | None:
@@ -46,19 +47,25 @@ def save(name: str, write: Callable[[Path], object]) -> Path:
     except BaseException:
         remove(part)
         raise
+    if note := os.environ.get(SAVED_VARIABLE):
+        with Path(note).open("a") as file:
+            file.write(f"{destination}\n")
     return destination
 
 
 def find(name: str) -> Path:
     """The file or folder `name`: the pipeline's if it exists, else the one written by hand.
 
-    Raises FileNotFoundError that names the notebook which writes it.
+    Raises FileNotFoundError that names the stages which write it.
     """
     for place in (pipeline_place(name), BY_HAND / name):
         if place.exists():
             return place
-    writer = writer_of(name)
-    advice = f"run the stage {writer} first (`dvc repro {writer}`, or its notebook)" if writer else "no stage writes it"
+    writers = writers_of(name)
+    advice = "no stage writes it"
+    if writers:
+        stages = f"stage{'s' if len(writers) > 1 else ''} {', '.join(writers)}"
+        advice = f"run the {stages} first (`dvc repro {' '.join(writers)}`, or by hand in a notebook)"
     raise FileNotFoundError(f"{pipeline_place(name).relative_to(ROOT)} is missing: {advice}")
 
 
@@ -69,15 +76,18 @@ def raw(name: str) -> Path:
     return DATA / name
 
 
-def writer_of(name: str) -> str | None:
-    """The stage of dvc.yaml whose outputs contain `name`."""
+def writers_of(name: str) -> list[str]:
+    """The stages of dvc.yaml that write `name`: the one whose output it is or lies in, else all that write into it."""
     wanted = pipeline_place(name).relative_to(ROOT)
+    whole, parts = [], []
     for writer, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         for out in body.get("outs", []):
             path = Path(out if isinstance(out, str) else next(iter(out)))
             if path == wanted or path in wanted.parents:
-                return writer
-    return None
+                whole.append(writer)
+            elif wanted in path.parents and writer not in parts:
+                parts.append(writer)
+    return whole or parts
 
 
 def remove(path: Path) -> None:

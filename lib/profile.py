@@ -13,11 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import yaml
 
 from lib import config
 from lib.data import public
-from lib.notebooks import SOURCES
+from lib.notebooks import EXECUTED, page, sources
 from lib.paths import BUILD, ROOT, remove
 
 KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
@@ -75,9 +76,8 @@ def run(name: str) -> None:
     """Reproduce the profile and bring its results back. Raises RuntimeError if the pipeline fails."""
     side = prepare(name)
     environment = os.environ | {"PYTHONPATH": str(side)}
-    for command in (["lib.data.sources"], ["dvc", "repro"]):
-        if subprocess.run([sys.executable, "-m", *command], cwd=side, env=environment).returncode:
-            raise RuntimeError(f"profile {name} stopped in `{' '.join(command)}` (see above)")
+    if subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=side, env=environment).returncode:
+        raise RuntimeError(f"profile {name} stopped in `dvc repro` (see above)")
     shutil.copy2(side / "dvc.lock", ROOT / "profiles" / f"{name}.lock")
     results = ROOT / "results" / name
     part = results.with_name(f".part.{name}")
@@ -88,12 +88,10 @@ def run(name: str) -> None:
 
 
 def refresh_notebooks() -> None:
-    """Copy the executed notebooks of the tutorial-size pipeline, which injects nothing, over the sources."""
-    side = side_tree("tutorial")
-    for source in sorted(SOURCES.rglob("*.ipynb")):
-        executed = side / "build" / "executed" / source.name
-        if executed.exists():
-            shutil.copyfile(executed, source)
+    """Store the outputs of the tutorial-size pipeline, which injects nothing, in the notebooks."""
+    executed = side_tree("tutorial") / EXECUTED.relative_to(ROOT)
+    for source in sources():
+        nbformat.write(page(source, executed), source)
 
 
 def main() -> None:

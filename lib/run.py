@@ -1,9 +1,10 @@
 """Execute one notebook: `python -m lib.run NOTEBOOK [-p name=value ...]`.
 
 Without -p this is a pipeline stage: parameters come from the notebook's section in params.yaml (`device`, where the
-section has none, from the top of the file), outputs go to the pipeline's places, the executed copy to build/executed/.
-With -p it is an experiment by hand: the given parameters are laid over that section and everything is written below
-build/by_hand/.
+section has none, from the top of the file), the raw files that the stage declares are compared with the manifest,
+outputs go to the pipeline's places, the executed copy to build/executed/. With -p it is an experiment by hand: the
+given parameters are laid over that section, relative paths in them are the caller's, everything is written below
+build/by_hand/, and the files are listed at the end.
 
 Any problem ends in one sentence on stderr and a non-zero exit; a notebook that fails is kept as far as it came in
 build/failed/.
@@ -11,28 +12,29 @@ build/failed/.
 
 import argparse
 import contextlib
-import fcntl
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from lib import config
-from lib.notebooks import SOURCES, STRIPPED, clean, locate, parameters, strip
-from lib.paths import BUILD, BY_HAND, ROOT, STAGE_VARIABLE, remove
+from lib.data import sources
+from lib.notebooks import clean, injected, locate, parameters, strip
+from lib.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
 
 def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     """Execute the notebook and return the path of its executed copy.
 
-    Raises ValueError (a parameter), FileNotFoundError (no such notebook) or RuntimeError (another run of the same
-    stage, a failing cell), each with one sentence.
+    Raises ValueError (a parameter, a raw file that changed), FileNotFoundError (no such notebook, a raw file that is
+    missing) or RuntimeError (another run of the same stage, a failing cell), each with one sentence.
     """
     source = locate(name)
     name = source.stem
@@ -45,17 +47,13 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if "device" in declared and params.get("device", "cpu") != "cpu":  # which is every notebook's own
         values = {"device": params["device"]} | values
     check_names(source, declared, values)
+    if not overrides:
+        sources.check(below=raw_files(name))
 
     place = BY_HAND if overrides else BUILD
-    stripped = STRIPPED / source.relative_to(SOURCES)
-    if overrides or not stripped.exists():  # a stage executes the very copy it depends on
-        stripped = place / "stripped" / source.name
-        stripped.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
-    executed = place / "executed" / source.name
-    failed = place / "failed" / source.name
-    part = failed.with_name(f".part.{source.name}")
-    for path in (executed, part):
+    stripped, executed, failed = (place / folder / source.name for folder in ("stripped", "executed", "failed"))
+    part, saved = failed.with_name(f".part.{source.name}"), place / "saved" / name
+    for path in (stripped, executed, part, saved):
         path.parent.mkdir(parents=True, exist_ok=True)
 
     environment = {
@@ -63,12 +61,15 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         "OMP_WAIT_POLICY": "passive",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        SAVED_VARIABLE: str(saved),
     }
     if params.get("precision", "float32") != "float32":
         environment["COMPANION_PRECISION"] = params["precision"]  # read by lib.train.ensemble
     if not overrides:
         environment[STAGE_VARIABLE] = name
     with locked(name, place), variables(environment):
+        remove(saved)
+        nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
         try:
             papermill.execute_notebook(
                 stripped,
@@ -81,11 +82,11 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
             )
         except PapermillExecutionError as error:
             kept = nbformat.read(part, as_version=4)
-            injected = sum("injected-parameters" in cell.metadata.get("tags", []) for cell in kept.cells)
+            before = sum(injected(cell) for cell in kept.cells)
             part.replace(failed)
             first = next((line for line in error.source.splitlines() if line.strip()), "").strip()
             raise RuntimeError(
-                f"{source.relative_to(ROOT)}, cell {error.cell_index - injected} ({first!r}): "
+                f"{source.relative_to(ROOT)}, cell {error.cell_index - before} ({first!r}): "
                 f"{error.ename}: {error.evalue} [kept as far as it came: {failed.relative_to(ROOT)}]"
             ) from None
     notebook = clean(nbformat.read(part, as_version=4))
@@ -93,6 +94,20 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     part.replace(executed)
     remove(failed)
     return executed
+
+
+def raw_files(stage: str) -> list[str]:
+    """The raw files and folders that a stage declares, relative to data/."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    deps = [Path(dep) for dep in stages.get(stage, {}).get("deps", [])]
+    return [Path(*dep.parts[1:]).as_posix() for dep in deps if dep.parts[0] == "data"]
+
+
+def written(executed: Path) -> list[Path]:
+    """What a run wrote, each file once, its executed copy last."""
+    note = executed.parent.parent / "saved" / executed.stem
+    lines = note.read_text().splitlines() if note.exists() else []
+    return [*(Path(line) for line in dict.fromkeys(lines)), executed]
 
 
 def check_names(source: Path, declared: list[str], values: dict[str, Any]) -> None:
@@ -105,21 +120,18 @@ def check_names(source: Path, declared: list[str], values: dict[str, Any]) -> No
 
 @contextlib.contextmanager
 def locked(name: str, place: Path) -> Iterator[None]:
-    """Hold the advisory lock of one stage. Raises RuntimeError if another process holds it."""
+    """Hold the lock of one stage. Raises RuntimeError if another process holds it."""
     file = place / "locks" / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise RuntimeError(
-                f"{name} is already running (process {handle.read() or 'unknown'}): wait or end it"
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
+    try:
+        with filelock.FileLock(file, timeout=0):
+            owner = file.with_suffix(".pid")
+            owner.write_text(str(os.getpid()))
+            yield
+    except filelock.Timeout:
+        owner = file.with_suffix(".pid")
+        process = owner.read_text() if owner.exists() else "unknown"
+        raise RuntimeError(f"{name} is already running (process {process}): wait or end it") from None
 
 
 @contextlib.contextmanager
@@ -137,15 +149,12 @@ def variables(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def parse(argument: str) -> tuple[str, Any]:
-    """`name=value` with the value read as YAML: `eps=0.01`, `seeds=[1, 2]`, `root=~/faces`."""
+def parse(argument: str) -> tuple[str, str]:
+    """`name=value`: `eps=0.01`, `seeds=[1, 2]`, `root=~/faces`; the notebook knows the type."""
     name, equals, value = argument.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{argument!r} is not of the form name=value")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"the value of {argument!r} is not valid YAML") from None
+    return name, value
 
 
 def main() -> None:
@@ -154,9 +163,12 @@ def main() -> None:
     parser.add_argument("-p", dest="overrides", metavar="name=value", type=parse, action="append", default=[])
     arguments = parser.parse_args()
     try:
-        run(arguments.notebook, dict(arguments.overrides))
+        overrides = config.read(locate(arguments.notebook).stem, dict(arguments.overrides), base=Path.cwd())
+        executed = run(arguments.notebook, overrides)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(f"lib.run: {error}")
+    if arguments.overrides:
+        print(*(f"wrote {file.relative_to(ROOT)}" for file in written(executed)), sep="\n")
 
 
 if __name__ == "__main__":

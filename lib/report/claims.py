@@ -1,6 +1,6 @@
 """What the papers claim, tested on the saved tables: effect, bootstrap interval over images and seeds, verdict.
 
-`claims.yaml` lists the claims. Each names an estimator of its paper's module (`lib.report.paperN`), which returns a
+`claims.yaml` lists the claims. Each names an estimator of its paper's module (ESTIMATORS), which returns a
 cube of values and a statistic of it, and the relation that the statistic should satisfy. The verdict follows from the
 interval alone:
 
@@ -10,7 +10,6 @@ interval alone:
     not testable here   the estimate is undefined on these data (the reason says why)
 """
 
-import importlib
 import inspect
 import operator
 from collections.abc import Mapping
@@ -22,7 +21,9 @@ import pandas as pd
 import yaml
 
 from lib.evaluate.bootstrap import Interval, interval
+from lib.report import paper1, paper2, paper3, paper4, paper5
 
+ESTIMATORS = {1: paper1, 2: paper2, 3: paper3, 4: paper4, 5: paper5}  # the module of each paper's estimators
 REGISTER = Path(__file__).with_name("claims.yaml")
 COLUMNS = [
     "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "n", "seeds", "verdict",
@@ -75,7 +76,7 @@ def sentence(*parts: str) -> str:
 
 def evaluate(claim: dict[str, Any], tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
     """One row of claims.csv. The claim's estimator gets those tables of its paper that it has arguments for."""
-    estimator = getattr(importlib.import_module(f"lib.report.paper{claim['paper']}"), claim["estimate"])
+    estimator = getattr(ESTIMATORS[claim["paper"]], claim["estimate"])
     wanted = inspect.signature(estimator).parameters
     given = {name: table for name, table in tables[claim["paper"]].items() if name in wanted}
     values, statistic = estimator(**given, **claim.get("arguments", {}))

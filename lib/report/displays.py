@@ -1,8 +1,8 @@
 """The register of displays: every figure and table has a stable id, one file and a card that says where it comes from.
 
 `paperN_displays.yaml` lists for each id its slug, the notebook that makes it, its title and what the paper's original
-shows; one file per paper, so that a new display of one paper makes no stage of another stale.
-`build/displays/NOTEBOOK/ID_slug.{png,csv}` is written with `ID_slug.json` beside it; the report stage publishes both.
+shows. `build/displays/NOTEBOOK/ID_slug.{png,csv}` is written with `ID_slug.json` beside it; the report stage publishes
+both, and only then takes title and original from the register, so that wording them anew makes no display stale.
 """
 
 import json
@@ -75,13 +75,10 @@ def save(
         note: what this display shows beyond its title, one or two sentences.
         parameters: the settings a reader would need to make it again.
     """
-    what = entry(display)
     path = paths.save(place(display, suffix), write)
     card = {
         "id": display,
-        "title": what["title"],
-        "notebook": what["notebook"],
-        "original": what["original"],
+        "notebook": entry(display)["notebook"],
         "caption": " ".join(part for part in (note, f"Data: {source}; n = {n}; {seed_line(seeds)}.") if part),
         "source": source,
         "n": n,

@@ -17,6 +17,7 @@ PAPERS = {
     5: "Chakraborty et al., CVPR Workshops 2022: NISSIM, MOD and VID of Grad-CAM under FGSM",
 }
 VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable here")  # of lib.report.claims
+REGISTERS = sorted(Path(__file__).parent.glob("paper*_displays.yaml"))  # for the fingerprint: what is worded here
 KINDS = {".png": "figures", ".gif": "figures", ".csv": "tables"}  # folders of results/
 
 NOTES = {
@@ -71,14 +72,21 @@ def publish_displays() -> list[dict]:
                         paths.find(displays.place(display, ending)), folder / f"{displays.stem(display)}{ending}"
                     )
                 file = folder / f"{displays.stem(display)}.json"
-                cards.append(
-                    json.loads(file.read_text()) | {"file": f"{kind}/{displays.stem(display)}{suffix(display)}"}
-                )
+                card = worded(json.loads(file.read_text()))
+                file.write_text(json.dumps(card, indent=1) + "\n")
+                cards.append(card | {"file": f"{kind}/{displays.stem(display)}{suffix(display)}"})
 
     for kind in sorted(set(KINDS.values())):
         paths.save(f"results/{kind}", lambda folder, kind=kind: collect(kind, folder))
     order = list(displays.register())
     return sorted(cards, key=lambda card: order.index(card["id"]))
+
+
+def worded(card: dict) -> dict:
+    """A card with the title of its display and what the original shows, as the register words them now."""
+    what = displays.entry(card["id"])
+    words = {"id": card["id"], "title": what["title"], "notebook": card["notebook"], "original": what["original"]}
+    return words | {name: value for name, value in card.items() if name not in words}
 
 
 def profile_of(root: Path = paths.ROOT) -> str | None:
