@@ -1,0 +1,131 @@
+"""What binds parameters to each other: checked before the first stage runs, so that nothing is trained for tables and
+claims that cannot be made of it.
+
+`WITHIN` and `HOLDING` are conditions of two common kinds, `OTHERS` are functions of the parameters that they name. Each
+is one sentence when violated.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Values = dict[str, Any]  # section: its parameters, complete
+
+WITHIN = {  # each value of the first parameter must be one of the others' values
+    "faces_attack.source": (("faces_train.networks",), "whose signs attack all networks"),
+    "gradcam_randomization.seeds": (("faces_train.seeds",), "whose networks it tests"),
+    "halftone_activations.level": (("photos_attack.levels",), "whose attacked images it reads"),
+    "defence_adaptive.levels": (("photos_attack.levels",), "whose attacked images it compares with"),
+    "mask_tuning.seed": (("scenes_train.tuning_seed",), "whose network no result uses"),
+    "mask_steps.seed": (("scenes_train.seeds", "scenes_train.tuning_seed"), "whose network it explains"),
+    "mask_maps.seeds": (("scenes_train.seeds",), "whose networks it explains"),
+    "mask_maps.families": (("scenes_train.families",), "whose networks it explains"),
+    "mask_maps.family_seeds": (("scenes_train.family_seeds",), "whose networks it explains"),
+    "mask_maps.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
+    "mask_maps.area": (("mask_tuning.areas",), "among which it was chosen"),
+    "mask_maps.variation": (("mask_tuning.variations",), "among which it was chosen"),
+    "mask_randomization.seeds": (("scenes_train.seeds",), "whose networks it tests"),
+    "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
+    "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),
+    "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
+}
+HOLDING = {  # the parameter must hold these values, beside any others
+    "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "levels (tables and claims of paper 5 are at these)"),
+    "faces_gradcam.modes": (("own_pred", "clean_pred"), "modes (claims of paper 5 are about both)"),
+    "photos_attack.levels": ((8,), "levels (the tables are at 8/255)"),
+    "defence_adaptive.levels": ((8,), "levels (the tables are at 8/255)"),
+    "counterfactual_sets.levels": ((0.9,), "confidences (the claims are at 0.9)"),
+    "spurious_features.strengths": ((0.0, 0.8), "strengths (the claims compare these)"),
+}
+
+
+class Condition(NamedTuple):
+    """`broken` takes the values of the parameters and returns what was expected, or None where all is well."""
+
+    parameters: tuple[str, ...]  # "section.name"; the sentence begins with the first
+    broken: Callable[..., str | None]
+
+
+def within(name: str) -> Condition:
+    others, why = WITHIN[name]
+
+    def broken(value: Any, *allowed: Any) -> str | None:
+        known = [each for values in allowed for each in listed(values)]
+        if set(listed(value)) <= set(known):
+            return None
+        return f"expected values of {' and '.join(others)}, {why}: {', '.join(map(str, known)) or 'none'}"
+
+    return Condition((name, *others), broken)
+
+
+def holding(name: str) -> Condition:
+    needed, what = HOLDING[name]
+
+    def broken(values: list) -> str | None:
+        if set(needed) <= set(values):
+            return None
+        return f"expected {', '.join(map(str, needed))} among the {what}"
+
+    return Condition((name,), broken)
+
+
+def different_numbers_of_steps(long: int, table: int, curves: int) -> str | None:
+    """Rows of defence_adaptive are told apart by their number of steps."""
+    return None if len({long, table, curves}) == 3 else f"expected another number than {table} and {curves}, all three"
+
+
+def the_claims_confidence(confidence: float) -> str | None:
+    return None if confidence == 0.9 else "expected 0.9, at which claims and displays of paper 2 compare"
+
+
+def tuned_on_another_network(tuning: int, seeds: list[int]) -> str | None:
+    return f"expected a seed that results are not reported on, unlike {seeds}" if tuning in seeds else None
+
+
+def enough_test_images(sets: int, images: int, root: str | None, test: int) -> str | None:
+    """Images of a folder are counted when it is read."""
+    if root is not None or sets * images <= test:
+        return None
+    return f"expected at most {test // images} sets of {images} images, since objects_data.test is {test}"
+
+
+def images_with_annotations(images: str | None, instances: str | None) -> str | None:
+    if (images is None) == (instances is None):
+        return None
+    return f"expected a path exactly where scenes_data.coco_instances has one, which is {instances!r}"
+
+
+def window_within_image(window: int, size: int) -> str | None:
+    return None if window <= size else f"expected at most {size}, the side of the images (faces_data.size)"
+
+
+OTHERS = (
+    Condition(
+        ("defence_adaptive.long_steps", "defence_adaptive.table_steps", "defence_adaptive.steps"),
+        different_numbers_of_steps,
+    ),
+    Condition(("counterfactual_sets.confidence",), the_claims_confidence),
+    Condition(("scenes_train.tuning_seed", "scenes_train.seeds"), tuned_on_another_network),
+    Condition(
+        ("counterfactual_sets.sets", "counterfactual_sets.images", "objects_data.root", "objects_data.test"),
+        enough_test_images,
+    ),
+    Condition(("scenes_data.coco_images", "scenes_data.coco_instances"), images_with_annotations),
+    Condition(("mod_vid.window", "faces_data.size"), window_within_image),
+)
+CONDITIONS = (*map(holding, HOLDING), *map(within, WITHIN), *OTHERS)
+
+
+def check(values: Values, where: str) -> None:
+    """Every condition whose sections are all among the values. Raises ValueError with one sentence."""
+    for parameters, broken in CONDITIONS:
+        places = [parameter.split(".") for parameter in parameters]
+        if not all(section in values for section, _ in places):
+            continue
+        given = [values[section][name] for section, name in places]
+        expected = broken(*given)
+        if expected:
+            raise ValueError(f"{where}: {parameters[0]} is {given[0]!r}: {expected}")
+
+
+def listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
