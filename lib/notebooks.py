@@ -56,14 +56,6 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def parameters(notebook: nbformat.NotebookNode) -> list[str]:
-    """Names assigned in the cell tagged "parameters" (papermill's own inspection stumbles over `=` in comments)."""
-    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    statements = [statement for cell in cells for statement in ast.parse(cell.source).body]
-    targets = [target for statement in statements if isinstance(statement, ast.Assign) for target in statement.targets]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
-
-
 def code_of(notebook: nbformat.NotebookNode) -> str:
     """The source of all code cells."""
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from lib import config
+from lib import parameters
 from lib.data import public
 from lib.notebooks import EXECUTED, page, sources
 from lib.paths import BUILD, ROOT, remove
@@ -33,9 +33,9 @@ def prepare(name: str) -> Path:
     """Bring the profile's side tree in step with the checkout and return it.
 
     Raises FileNotFoundError for an unknown profile or for data that it names and that are not there, ValueError for a
-    profile that does not fit the schema, RuntimeError for a download that fails.
+    profile that breaks a type or a condition, RuntimeError for a download that fails.
     """
-    params = config.profile(name, ROOT / "profiles", ROOT / "params.yaml")
+    params = parameters.composed(name)
     if params.pop("download", False):
         public.download(params)
     public.check(params)

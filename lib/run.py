@@ -24,9 +24,9 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from lib import config
+from lib import conditions, parameters
 from lib.data import sources
-from lib.notebooks import clean, injected, locate, parameters, strip
+from lib.notebooks import clean, injected, locate, strip
 from lib.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
 
@@ -38,15 +38,15 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     """
     source = locate(name)
     name = source.stem
-    params = config.load()
+    params = parameters.composed()
     values = dict(params.get(name) or {})
+    declared = parameters.declared(source)
     if overrides:
-        config.check_section(name, overrides, "-p")
-        values |= overrides
-    declared = parameters(nbformat.read(source, as_version=4))
+        values |= parameters.check_section(name, overrides, declared, "-p")
+        own = {each: parameter.value for each, parameter in declared.items()}
+        conditions.check({name: own | values}, "-p")  # of this notebook alone: others may have run by hand, too
     if "device" in declared and params.get("device", "cpu") != "cpu":  # which is every notebook's own
         values = {"device": params["device"]} | values
-    check_names(source, declared, values)
     if not overrides:
         sources.check(below=raw_files(name))
 
@@ -110,14 +110,6 @@ def written(executed: Path) -> list[Path]:
     return [*(Path(line) for line in dict.fromkeys(lines)), executed]
 
 
-def check_names(source: Path, declared: list[str], values: dict[str, Any]) -> None:
-    """Every value must have its name in the notebook's parameters cell (papermill itself only warns)."""
-    for name in values:
-        if name not in declared:
-            known = ", ".join(declared) or "none"
-            raise ValueError(f"{source.relative_to(ROOT)} has no parameter {name!r}, expected one of: {known}")
-
-
 @contextlib.contextmanager
 def locked(name: str, place: Path) -> Iterator[None]:
     """Hold the lock of one stage. Raises RuntimeError if another process holds it."""
@@ -157,14 +149,30 @@ def parse(argument: str) -> tuple[str, str]:
     return name, value
 
 
+def typed(text: str, parameter: parameters.Parameter | None) -> Any:
+    """The value of `name=text`: read as YAML, but a name is kept as it was typed (`001` stays text), and a path is the
+    caller's (relative to the current folder, `~` at home). Raises ValueError for text that is no YAML.
+    """
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if parameter is None or value is None:
+        return value
+    if parameters.PATH in getattr(parameter.type, "__metadata__", ()):
+        return str(Path(text).expanduser().absolute())
+    return text if parameter.type in (str, str | None) else value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.run", description="Execute one notebook.")
     parser.add_argument("notebook", help="its name, with or without .ipynb")
     parser.add_argument("-p", dest="overrides", metavar="name=value", type=parse, action="append", default=[])
     arguments = parser.parse_args()
     try:
-        overrides = config.read(locate(arguments.notebook).stem, dict(arguments.overrides), base=Path.cwd())
-        executed = run(arguments.notebook, overrides)
+        known = parameters.declared(locate(arguments.notebook))
+        texts = dict(arguments.overrides)
+        executed = run(arguments.notebook, {name: typed(text, known.get(name)) for name, text in texts.items()})
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(f"lib.run: {error}")
     if arguments.overrides:

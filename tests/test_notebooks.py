@@ -101,17 +101,6 @@ def test_cleaning_keeps_an_error():
     assert notebooks.clean(failed).cells[2].outputs == [error]
 
 
-# ---- parameters
-
-
-def test_the_parameters_are_the_names_assigned_in_the_tagged_cell():
-    assert notebooks.parameters(notebook(run=1)) == ["a", "b", "c"]
-
-
-def test_a_notebook_without_a_tagged_cell_has_no_parameters():
-    assert notebooks.parameters(v4.new_notebook(cells=[v4.new_code_cell("a = 1")])) == []
-
-
 # ---- files
 
 
@@ -143,11 +132,3 @@ def test_the_strip_stage_writes_a_stripped_copy_of_every_notebook_and_of_nothing
     copied = nbformat.read(notebooks.STRIPPED / "1_a" / "first.ipynb", as_version=4)
     assert copied == notebooks.strip(notebook(run=1))
     assert {path: path.read_bytes() for path in notebooks.sources()} == before
-
-
-def test_the_projects_notebooks_have_the_parameters_that_their_cell_assigns():
-    for path in notebooks.sources():
-        found = nbformat.read(path, as_version=4)
-        values = {}
-        exec(next(cell.source for cell in found.cells if "parameters" in cell.metadata.get("tags", [])), values)
-        assert notebooks.parameters(found) == [name for name in values if name != "__builtins__"]

@@ -20,7 +20,7 @@ import torchvision
 import yaml
 from PIL import Image
 
-from lib import config, profile
+from lib import conditions, parameters, profile
 from lib.paths import ROOT
 
 pytestmark = [
@@ -173,8 +173,10 @@ def robust_weights(file):
 def side(tmp_path_factory):
     """The paper's profile, reduced, with folders of generated images; stages are run in it one after another."""
     tree = tmp_path_factory.mktemp("paper") / "side"
-    profile.lay_out(tree, config.compose(config.profile("paper"), REDUCTION))
-    config.load(tree / "params.yaml")
+    params = parameters.compose(parameters.composed("paper"), REDUCTION)
+    conditions.check(parameters.complete(params), "REDUCTION")
+    profile.lay_out(tree, params)
+    parameters.load(tree / "params.yaml")
     public = tree / "public"
     public.unlink(missing_ok=True)
     identities(public / "vggface2")

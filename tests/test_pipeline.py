@@ -8,15 +8,16 @@ import nbformat
 import pytest
 import yaml
 
-from lib import config
-from lib.notebooks import parameters, sources
+from lib import parameters
+from lib.notebooks import sources
 from lib.paths import ROOT
 from lib.report import claims, displays, gallery
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
+SECTIONS = parameters.sections()
 ROOMS = ["data", "networks", "attack", "defend", "train", "explain", "evaluate", "sanity", "report"]
-SHARED = {"config", "paths", "rng", "parallel"}  # any room may use these
+SHARED = {"parameters", "paths", "rng", "parallel"}  # any room may use these
 DATA_FILES = {  # what a module reads beside itself, and the module
     "lib/report/claims.py": "lib/report/claims.yaml",
     "lib/report/paper1_schematics.py": "lib/report/paper1_released.csv",
@@ -67,32 +68,20 @@ def paths_of(entries: list) -> list[str]:
 
 
 def test_every_notebook_is_a_stage_and_a_section():
-    assert set(NOTEBOOKS) == set(STAGES) - {"strip"} == set(config.SCHEMA)
-
-
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_the_section_the_schema_and_the_parameters_cell_have_the_same_names(name):
-    section, declared = config.load()[name], parameters(NOTEBOOKS[name])
-    assert declared == list(config.SCHEMA[name])
-    assert list(section) == [each for each in declared if each != "device"]  # which stands at the top of the file
+    assert set(NOTEBOOKS) == set(STAGES) - {"strip"} == set(SECTIONS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_that_loads_or_trains_a_network_takes_a_device(name):
     calls = r"checkpoint\.(load|networks)\(|ensemble\.train|efficientnet_lite0\(|bring\("
     networks = re.search(calls, code(NOTEBOOKS[name])) is not None
-    assert ("device" in config.SCHEMA[name]) is networks
+    assert ("device" in SECTIONS[name]) is networks
     assert ("device" in STAGES[name].get("params", [])) is networks
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_every_parameter_has_a_comment_and_a_valid_tutorial_value(name):
-    cells = [cell.source for cell in NOTEBOOKS[name].cells if "parameters" in cell.metadata.get("tags", [])]
-    values = {}
-    exec(cells[0], values)
-    config.check_section(name, {key: values[key] for key in config.SCHEMA[name]}, name)
-    assert all("#" in line for line in cells[0].splitlines())
-    assert values.get("device", "cpu") == "cpu"  # lib.run relies on it
+def test_the_device_of_every_notebooks_own_values_is_the_cpu():
+    devices = {known["device"].value for known in SECTIONS.values() if "device" in known}
+    assert devices == {"cpu"}  # lib.run relies on it
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

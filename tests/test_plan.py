@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from lib import config
+from lib import parameters
 from lib.data import chest
 from lib.data.sources import manifest
 from lib.evaluate import region_study
@@ -141,8 +141,8 @@ def test_the_constants_are_those_of_the_code(default):
 
 def test_every_stage_of_the_schema_is_planned_or_computes_nothing():
     known = stages_train.STAGES | stages_explain.STAGES
-    assert set(known) <= set(config.SCHEMA)
-    assert set(config.SCHEMA) - set(known) == {
+    assert set(known) <= set(parameters.sections())
+    assert set(parameters.sections()) - set(known) == {
         "halftone_gallery", "counterfactual_tables", "mod_vid", "shift_gallery", "claims_report",
     }  # fmt: skip
 
@@ -263,7 +263,7 @@ def test_the_estimate_is_within_a_factor_of_three_of_what_was_measured(default):
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_has_a_plan_for_every_stage(name):
     rows, remarks = command.plan(name, cost.devices()["h100"])
-    assert [each["stage"] for each in rows[:-1]] == list(config.SCHEMA)
+    assert [each["stage"] for each in rows[:-1]] == list(parameters.sections())
     assert all(each[column] >= 0 for each in rows for column in command.COLUMNS[1:])
     assert rows[-1]["hours"] == pytest.approx(sum(each["hours"] for each in rows[:-1]))
     assert "NVIDIA H100" in remarks[0]
@@ -273,7 +273,7 @@ def test_every_stage_with_passes_takes_a_device(default):
     (values, sets), made = default, command.STAGES
     computing = {stage for stage in command.order(values) if stage in made and made[stage](values, sets).passes}
     assert len(computing) > 30
-    assert all("device" in config.SCHEMA[stage] for stage in computing)
+    assert all("device" in parameters.sections()[stage] for stage in computing)
 
 
 def test_the_plan_says_what_does_not_fit():

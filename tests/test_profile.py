@@ -4,7 +4,7 @@ import sys
 import pytest
 import yaml
 
-from lib import config, profile
+from lib import parameters, profile
 
 PARAMS = {"threads": 2, "mod_vid": {"window": 7, "resamples": 1000, "seed": 0}, "shift_gallery": {"seed": 0}}
 OVERLAY = {"mod_vid": {"resamples": 100}, "shift_gallery": None}
@@ -43,7 +43,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(profile, "ROOT", tmp_path)
     monkeypatch.setattr(profile, "BUILD", tmp_path / "build")
     monkeypatch.setattr(profile, "SOURCES", tmp_path / "notebooks")
-    monkeypatch.setattr(config.load, "__defaults__", (tmp_path / "params.yaml",))
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
     write(tmp_path, TRACKED)
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -133,7 +133,7 @@ def test_an_unknown_profile_is_an_error_that_lists_the_profiles(checkout):
     assert not (checkout / "build" / "profiles").exists()
 
 
-def test_a_profile_that_does_not_fit_the_schema_is_an_error_that_names_it(checkout):
+def test_a_profile_with_a_value_out_of_range_is_an_error_that_names_it(checkout):
     write(checkout, {"profiles/small.yaml": "mod_vid: {resamples: 1}"})
     with pytest.raises(ValueError, match=r"^small\.yaml: mod_vid\.resamples is 1: input should be greater than"):
         profile.prepare("small")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from nbformat import v4
 
-from lib import config, notebooks, run
+from lib import conditions, notebooks, parameters, run
 from lib.paths import ROOT
 from lib.train import ensemble
 
@@ -31,8 +31,9 @@ def make(tmp_path_factory):
             root = tmp_path_factory.mktemp("project")
             build, source = root / "build", root / "notebooks" / "1_a" / "tiny.ipynb"
             source.parent.mkdir(parents=True)
-            parameters = v4.new_code_cell(f'word = "own"  # a = b\ncount = {own}', metadata={"tags": ["parameters"]})
-            cells = [v4.new_markdown_cell("# Tiny"), parameters, v4.new_code_cell(SHOW), v4.new_code_cell(FAIL)]
+            declared = f'word: "Name" = "own"  # a = b\ncount: "Positive" = {own}'
+            tagged = v4.new_code_cell(declared, metadata={"tags": ["parameters"]})
+            cells = [v4.new_markdown_cell("# Tiny"), tagged, v4.new_code_cell(SHOW), v4.new_code_cell(FAIL)]
             nbformat.write(v4.new_notebook(cells=cells), source)
             (root / "params.yaml").write_text(yaml.safe_dump({"threads": threads, "tiny": section}))
             for name, value in {"ROOT": root, "BUILD": build, "BY_HAND": build / "by_hand"}.items():
@@ -40,8 +41,7 @@ def make(tmp_path_factory):
             for module in (run, notebooks):
                 patch.setattr(module, "SOURCES", root / "notebooks")
                 patch.setattr(module, "STRIPPED", build / "notebooks")
-            patch.setitem(config.SCHEMA, "tiny", {"word": str, "count": config.Positive, "extra": str})
-            patch.setattr(config.load, "__defaults__", (root / "params.yaml",))
+            patch.setattr(parameters, "ROOT", root)
             patch.delenv(run.STAGE_VARIABLE, raising=False)
             return root
 
@@ -133,10 +133,9 @@ def test_a_precision_other_than_float32_reaches_the_training(make, executions, m
 )
 def test_the_device_is_that_of_the_section_or_of_the_whole_file(make, executions, monkeypatch, top, section, expected):
     root = make({})
-    monkeypatch.setitem(config.SCHEMA, "tiny", {"word": str, "count": config.Positive, "device": config.Device})
     source = root / "notebooks" / "1_a" / "tiny.ipynb"
     notebook = nbformat.read(source, as_version=4)
-    notebook.cells[1].source += '\ndevice = "cpu"'
+    notebook.cells[1].source += '\ndevice: "Device" = "cpu"'
     nbformat.write(notebook, source)
     (root / "params.yaml").write_text(yaml.safe_dump(({} if top is None else {"device": top}) | {"tiny": section}))
     run.run("tiny")
@@ -278,18 +277,31 @@ def test_a_value_of_the_wrong_type_by_hand_is_refused(make, no_execution):
         run.run("tiny", {"count": 0})
 
 
-def test_an_unknown_parameter_by_hand_is_refused(make, no_execution):
-    make({})
-    with pytest.raises(ValueError, match=r"^-p: tiny\.cuont is not a parameter, expected one of: word, count, extra"):
-        run.run("tiny", {"cuont": 2})
-
-
-@pytest.mark.parametrize(("section", "overrides"), [({"extra": "x"}, None), ({}, {"extra": "x"})])
-def test_a_parameter_that_the_notebook_does_not_declare_is_refused(make, no_execution, section, overrides):
+@pytest.mark.parametrize(
+    ("section", "overrides", "where"), [({"extra": "x"}, None, "params.yaml"), ({}, {"extra": "x"}, "-p")]
+)
+def test_a_parameter_that_the_notebook_does_not_declare_is_refused(make, no_execution, section, overrides, where):
     make(section)
-    expected = r"^notebooks/1_a/tiny\.ipynb has no parameter 'extra', expected one of: word, count$"
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ValueError, match=rf"^{where}: tiny\.extra is not a parameter, expected one of: word, count$"):
         run.run("tiny", overrides)
+
+
+def test_values_by_hand_must_satisfy_the_conditions_of_their_own_notebook_alone(make, no_execution, monkeypatch):
+    make({"count": 3})
+    own = conditions.Condition(("tiny.count", "tiny.word"), lambda count, word: f"expected not {word}" * (count == 4))
+    other = conditions.Condition(("tiny.count", "tiny_train.counts"), lambda *_: pytest.fail("checked"))
+    monkeypatch.setattr(conditions, "CONDITIONS", (own, other))
+    with pytest.raises(ValueError, match=r"^-p: tiny\.count is 4: expected not own$"):
+        run.run("tiny", {"count": 4})
+
+
+def test_values_by_hand_reach_the_notebook_as_their_types_have_them(make, executions):
+    source = make({}) / "notebooks" / "1_a" / "tiny.ipynb"
+    notebook = nbformat.read(source, as_version=4)
+    notebook.cells[1].source += '\neps: "Eps" = 0.01'
+    nbformat.write(notebook, source)
+    run.run("tiny", {"eps": "8/255"})
+    assert executions[0][2] == {"eps": 8 / 255}
 
 
 def test_a_second_run_of_a_stage_is_refused_with_the_process_of_the_first(make, no_execution):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lib import config
+from lib import parameters
 from lib.data.image_folder import SUFFIXES
 from lib.paths import ROOT, remove
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--download", action="store_true", help="fetch what torchvision can fetch")
     arguments = parser.parse_args()
     try:
-        params = config.profile(arguments.profile)
+        params = parameters.composed(arguments.profile)
         if arguments.download:
             download(params)
         print("\n".join(check(params)))

@@ -3,19 +3,13 @@ passes, hours, memory and disk space that it would take. Nothing is run.
 """
 
 import argparse
-import ast
 import contextlib
 import io
 import sys
 import warnings
-from pathlib import Path
 from typing import Any
 
-import nbformat
-
-from lib import config
-from lib.notebooks import sources
-from lib.paths import ROOT
+from lib import parameters
 from lib.plan import stages_explain, stages_train
 from lib.plan.cost import READ, Device, devices, facts_of, memory, network_facts, seconds
 from lib.plan.data import data_sets
@@ -29,21 +23,9 @@ COLUMNS = ("stage", "images", "forward", "backward", "GFLOP/forward", "hours", "
 def composed(name: str | None) -> dict[str, Any]:
     """params.yaml with a profile over it, and for what a section leaves out the notebook's own values.
 
-    Raises FileNotFoundError for an unknown profile, ValueError for one that does not fit the schema.
+    Raises FileNotFoundError for an unknown profile, ValueError for one that breaks a type or a condition.
     """
-    base = ROOT / "params.yaml"
-    params = config.profile(name, ROOT / "profiles", base) if name else config.load(base)
-    own = {source.stem: own_values(source) for source in sources()}
-    top = {key: params[key] for key in config.TOP_LEVEL if key in params}
-    return {stage: values | (params.get(stage) or {}) for stage, values in own.items()} | top
-
-
-def own_values(source: Path) -> dict[str, Any]:
-    """The values in a notebook's parameters cell."""
-    cells = nbformat.read(source, as_version=4).cells
-    code = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
-    assigned = [statement for statement in ast.parse(code).body if isinstance(statement, ast.Assign)]
-    return {statement.targets[0].id: ast.literal_eval(statement.value) for statement in assigned}
+    return parameters.complete(parameters.composed(name))
 
 
 def row(stage: str, work: Work, device: Device, precision: str) -> dict[str, Any]:
@@ -73,8 +55,8 @@ def plan(name: str | None, device: Device) -> tuple[list[dict[str, Any]], list[s
 
 
 def order(values: dict[str, Any]) -> list[str]:
-    """The stages in the order of the schema."""
-    return [stage for stage in config.SCHEMA if stage in values]
+    """The stages in the order of the notebooks."""
+    return [stage for stage in parameters.sections() if stage in values]
 
 
 def unfit(rows: list[dict[str, Any]], device: Device) -> list[str]:
