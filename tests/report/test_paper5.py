@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from lib.evaluate.bootstrap import interval
-from lib.report import paper5
+from lib.report import claims, paper5
 from lib.report.paper5 import LEVELS, cube
 
 FAMILIES = {"vgg": "deep", "resnet": "deep", "resnet_deep": "deep", "inception": "wide", "xception": "wide"}
@@ -347,6 +347,22 @@ def test_full_size_networks_count_as_their_family(predictions, shift, name, argu
     full = shift.replace({"network": renamed | {"xception": "legacy_xception"}})
     arguments = arguments | {"mode": "own_pred", "level": 0.1}
     assert estimate(name, predictions, full, **arguments) == estimate(name, predictions, shift, **arguments)
+
+
+@pytest.mark.parametrize("networks", [["resnet", "inception"], ["vgg"], ["resnet"]])
+def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(predictions, shift, networks):
+    """A claim about a family that was not trained, or about a comparison, is not testable there."""
+    rows = {
+        name: each[each["network"].isin(networks)]
+        for name, each in {"predictions": predictions, "shift": shift}.items()
+    }
+    verdicts = {}
+    for claim in (each for each in claims.register() if each["paper"] == 5):
+        verdicts[claim["id"]] = claims.evaluate(claim, {5: rows}, **OPTIONS)["verdict"]
+    asked = {"P5.24": "vgg", "P5.25": "resnet", "P5.27": "inception"}  # mean SSIM of one family
+    for name, family in asked.items():
+        assert (verdicts[name] == "not testable here") is (family not in networks)
+    assert verdicts["P5.16"] == "not testable here"  # the VGG moves less than others
 
 
 def one_seed(nissim, correct, wrong=()):
