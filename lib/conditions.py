@@ -70,7 +70,9 @@ def holding(name: str) -> Condition:
 
 def different_numbers_of_steps(long: int, table: int, curves: int) -> str | None:
     """Rows of defence_adaptive are told apart by their number of steps."""
-    return None if len({long, table, curves}) == 3 else f"expected another number than {table} and {curves}, all three"
+    if len({long, table, curves}) == 3:
+        return None
+    return f"expected three different numbers, beside table_steps {table} and steps {curves}"
 
 
 def the_claims_confidence(confidence: float) -> str | None:

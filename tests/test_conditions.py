@@ -41,11 +41,11 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ),
     ({"defence_adaptive.levels": [8, 6]}, "defence_adaptive.levels", "expected values of photos_attack.levels, whose"),
     ({"halftone_activations.level": 6}, "halftone_activations.level", "expected values of photos_attack.levels, whose"),
-    ({"defence_adaptive.long_steps": 20}, "defence_adaptive.long_steps", "expected another number than 20 and 10, all"),
+    ({"defence_adaptive.long_steps": 20}, "defence_adaptive.long_steps", "expected three different numbers, beside table_steps 20 and steps 10"),
     (
         {"defence_adaptive.table_steps": 10},
         "defence_adaptive.long_steps",
-        "expected another number than 10 and 10, all",
+        "expected three different numbers, beside table_steps 10 and steps 10",
     ),
     (
         {"mask_tuning.seed": 1},
