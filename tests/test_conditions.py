@@ -4,7 +4,6 @@ from lib import conditions, parameters
 from lib.report import claims, paper4, paper5
 
 OWN = parameters.complete(parameters.composed())
-# fmt: off
 BROKEN = [  # changed values, the parameter that is blamed, what was expected
     (
         {"faces_attack.eps": [0.02, 0.04]},
@@ -41,7 +40,11 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ),
     ({"defence_adaptive.levels": [8, 6]}, "defence_adaptive.levels", "expected values of photos_attack.levels, whose"),
     ({"halftone_activations.level": 6}, "halftone_activations.level", "expected values of photos_attack.levels, whose"),
-    ({"defence_adaptive.long_steps": 20}, "defence_adaptive.long_steps", "expected three different numbers, beside table_steps 20 and steps 10"),
+    (
+        {"defence_adaptive.long_steps": 20},
+        "defence_adaptive.long_steps",
+        "expected three different numbers, beside table_steps 20 and steps 10",
+    ),
     (
         {"defence_adaptive.table_steps": 10},
         "defence_adaptive.long_steps",
