@@ -187,12 +187,10 @@ def side(tmp_path_factory):
     coco(public / "coco")
     robust_weights(public / "weights" / "l2_improved_3_ep.pt")
     (tree / "data").symlink_to((ROOT / "data").resolve())
-    folder_reader = tree / "lib" / "data" / "image_folder.py"
-    text = folder_reader.read_text()
+    reader = tree / "lib" / "data" / "pixels.py"
+    text = reader.read_text()
     assert "PACK_LIMIT = 256 * 2**20" in text
-    folder_reader.write_text(
-        text.replace("PACK_LIMIT = 256 * 2**20", "PACK_LIMIT = 0")
-    )  # read lazily, as large sets are
+    reader.write_text(text.replace("PACK_LIMIT = 256 * 2**20", "PACK_LIMIT = 0"))  # read lazily, as large sets are
     run(tree, "lib.notebooks")
     return tree
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from lib.data.dataset import Dataset, read_image
-from lib.data.image_folder import PACK_LIMIT
+from lib.data.dataset import Dataset
+from lib.data.pixels import PACK_LIMIT, check_unreadable, even_spread, readable
 from lib.data.regions import Regions, bounding_box
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right in stored pixels, half-open
@@ -70,15 +70,12 @@ def prepare(
     Raises FileNotFoundError for a missing image, ValueError for an unreadable one, for one whose stored size is not
     the annotated one, and for options out of range.
     """
-    if unreadable not in ("error", "skip"):
-        raise ValueError(f"unreadable is {unreadable!r}, expected 'error' or 'skip'")
+    check_unreadable(unreadable)
     if channels not in (1, 3):  # read_image says so too, but as of an unreadable file
         raise ValueError(f"channels is {channels}, expected 1 (grey) or 3 (RGB)")
     if limit is not None and limit < 3:
         raise ValueError(f"limit is {limit}, expected at least 3 (train, validation, test)")
-    chosen = np.arange(len(listed))
-    if limit is not None and limit < len(listed):
-        chosen = np.linspace(0, len(listed) - 1, limit).round().astype(int)
+    chosen = even_spread(len(listed), limit)
     if unreadable == "error":
         for image in (listed[i] for i in chosen):
             if not image.file.is_file():
@@ -86,13 +83,9 @@ def prepare(
 
     keep_pixels = len(chosen) * channels * size * size <= PACK_LIMIT
     kept, pixels, pairs, cropped = [], [], [], 0
-    for i in progress(chosen.tolist()):
-        try:
-            image = read_image(listed[i].file, channels=channels, size=size)
-        except ValueError:
-            if unreadable == "error":
-                raise
-            continue
+    files = [listed[i].file for i in chosen]
+    for place, image in readable(files, channels=channels, size=size, unreadable=unreadable, progress=progress):
+        i = chosen[place]
         for label, mask in prepared_masks(listed[i], size).items():
             if mask.any():
                 pairs.append((len(kept), label, bounding_box(mask), mask))

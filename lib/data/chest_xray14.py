@@ -24,8 +24,9 @@ import pandas as pd
 import torch
 from PIL import Image, ImageOps
 
-from lib.data.dataset import Dataset, read_image
-from lib.data.image_folder import PACK_LIMIT
+from lib.data.dataset import Dataset
+from lib.data.files import image_files
+from lib.data.pixels import PACK_LIMIT, check_unreadable, even_spread, readable
 from lib.data.regions import Regions, boxes_to_masks
 
 FRAME = 1024  # side of the released files, the unit of the boxes
@@ -57,8 +58,7 @@ def chest_xray14(
     `findings`. Raises FileNotFoundError for a missing folder or table, ValueError for contents that do not fit.
     """
     root = Path(root)
-    if unreadable not in ("error", "skip"):
-        raise ValueError(f"unreadable is {unreadable!r}, expected 'error' or 'skip'")
+    check_unreadable(unreadable)
     if limit is not None and limit < 3:
         raise ValueError(f"limit is {limit}, expected at least 3 (train, validation, test)")
     files = radiographs(root)
@@ -76,19 +76,13 @@ def chest_xray14(
     in_table, in_folder = len(rows), len(present)
     checked(rows.iloc[present], known, entry)
     present = present[np.argsort(rows["Image Index"].to_numpy()[present])]
-    if limit is not None and limit < len(present):
-        present = present[np.linspace(0, len(present) - 1, limit).round().astype(int)]
+    present = present[even_spread(len(present), limit)]
 
     keep_pixels = len(present) * size * size <= PACK_LIMIT
     kept, pixels = [], []
-    for row in progress(present.tolist()):
-        try:
-            image = read_image(files[rows["Image Index"][row]], channels=1, size=size)
-        except ValueError:
-            if unreadable == "error":
-                raise
-            continue
-        kept.append(row)
+    pictures = [files[name] for name in rows["Image Index"].iloc[present]]
+    for place, image in readable(pictures, channels=1, size=size, unreadable=unreadable, progress=progress):
+        kept.append(present[place])
         if keep_pixels:
             pixels.append(image)
     skipped = len(present) - len(kept)
@@ -128,7 +122,7 @@ def radiographs(root: Path) -> dict[str, Path]:
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder, expected images/*.png in it")
     files = {}
-    for file in sorted(root.rglob("*.png")):
+    for file in image_files(root, [".png"]):
         if file.name in files:
             raise ValueError(f"{file}: the same name as {files[file.name]}, expected each image once")
         files[file.name] = file

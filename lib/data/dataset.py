@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
+
+from lib.data.pixels import eight_bits, even_spread, read_image
 
 SPLITS = ("train", "validation", "test")
 
@@ -57,9 +58,7 @@ class Dataset:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown, expected one of {', '.join(SPLITS)}")
         found = np.flatnonzero(self.split == split)
-        if limit is None or limit >= len(found):
-            return found
-        return found[np.linspace(0, len(found) - 1, limit).round().astype(int)]
+        return found[even_spread(len(found), limit)]
 
     def save(self, folder: Path) -> None:
         """Write the folder form described above into `folder` (created)."""
@@ -84,7 +83,7 @@ class Dataset:
         packed = np.lib.format.open_memmap(folder / "view.npy", mode="w+", dtype=np.uint8, shape=shape)
         for start in range(0, len(self), batch):
             images = transform(self.batch(range(start, min(start + batch, len(self)))))
-            packed[start : start + batch] = (images.clamp(0, 1) * 255).round().byte().numpy()
+            packed[start : start + batch] = eight_bits(images.clamp(0, 1)).numpy()
         packed.flush()
         dataclasses.replace(self, images=packed[:0], files=None).save(folder)
         (folder / "view.npy").replace(folder / "images.npy")
@@ -126,24 +125,6 @@ def read_labels(texts, *, classes: int | None) -> torch.Tensor:
     for row, text in zip(labels, texts, strict=True):
         row[[int(label) for label in text.split("|") if label]] = 1
     return labels
-
-
-def read_image(file: str | Path, *, channels: int, size: int) -> np.ndarray:
-    """One image file as uint8 C×size×size: EXIF rotation applied, grey (1) or RGB (3), 16 bits scaled to 8, shorter
-    side scaled (bicubic), centre crop. Raises ValueError for other channels, or naming a file that cannot be decoded.
-    """
-    if channels not in (1, 3):
-        raise ValueError(f"channels is {channels}, expected 1 (grey) or 3 (RGB)")
-    try:
-        with Image.open(file) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):  # 16-bit grey; Pillow itself would cut at 255
-                image = Image.fromarray((np.asarray(image).astype(float) / 257).round().astype(np.uint8))
-            image = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: cannot be read as an image ({error})") from error
-    pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
 def split_by_sample(

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from lib.data.dataset import Dataset, split_by_sample
+from lib.data.pixels import even_spread
 
 SIDE = 28
 CLASSES = [str(digit) for digit in range(10)]
@@ -40,7 +41,8 @@ def digits(file: Path, *, samples: int | None = None, seed: int = 0) -> Dataset:
     least = int(np.bincount(labels.astype(int)).min())
     if samples is not None and not 3 <= samples <= least:
         raise ValueError(f"samples is {samples}, expected 3 to {least} images per digit")
-    chosen = np.sort(np.concatenate([spread(np.flatnonzero(labels == digit), samples) for digit in range(10)]))
+    of_digit = [np.flatnonzero(labels == digit) for digit in range(10)]
+    chosen = np.sort(np.concatenate([members[even_spread(len(members), samples)] for members in of_digit]))
     labels = labels[chosen].astype(np.int64)
     return Dataset(
         images=pixels[chosen].astype(np.uint8).reshape(-1, 1, SIDE, SIDE),
@@ -52,8 +54,3 @@ def digits(file: Path, *, samples: int | None = None, seed: int = 0) -> Dataset:
         size=SIDE,
         counts={"classes": len(CLASSES), "images": len(labels), "unreadable": 0},
     )
-
-
-def spread(members: np.ndarray, samples: int | None) -> np.ndarray:
-    """So many of `members`, evenly spaced; all of them for None."""
-    return members if samples is None else members[np.linspace(0, len(members) - 1, samples).round().astype(int)]

@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from lib.data.dataset import Dataset, split_by_sample
+from lib.data.pixels import eight_bits
 from lib.data.variation import illuminate, symmetric
 from lib.rng import generator
 
@@ -87,7 +88,7 @@ def embedded_faces(
     for i, photograph in enumerate(progress(chosen)):
         for j in range(samples):
             sample = vary(photographs[photograph, None], generator(seed, photograph, j), size=size, variation=variation)
-            images[i * samples + j] = (sample * 255).round().byte().numpy()
+            images[i * samples + j] = eight_bits(sample).numpy()
     labels = np.repeat(np.arange(identities), samples)
     return Dataset(
         images=images,

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.data.dataset import Dataset, read_image, split_by_sample
+from lib.data.dataset import Dataset, split_by_sample
+from lib.data.files import image_files
+from lib.data.pixels import PACK_LIMIT, check_unreadable, even_spread, readable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".pgm"}
-PACK_LIMIT = 256 * 2**20  # bytes; larger folders stay on disk and are read lazily
 Listed = tuple[str, Path]  # class name, file
 
 
@@ -41,8 +42,7 @@ def image_folder(
     class that a test split has and train/ has not, and for a class with too few images to split.
     """
     root = Path(root)
-    if unreadable not in ("error", "skip"):
-        raise ValueError(f"unreadable is {unreadable!r}, expected 'error' or 'skip'")
+    check_unreadable(unreadable)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder, expected one folder per class in it")
     parts = listing(root)
@@ -56,13 +56,9 @@ def image_folder(
 
     keep_pixels = len(listed) * channels * size * size <= PACK_LIMIT
     kept, pixels = [], []
-    for part, name, file in progress(listed):
-        try:
-            image = read_image(file, channels=channels, size=size)
-        except ValueError:
-            if unreadable == "error":
-                raise
-            continue
+    files = [file for *_, file in listed]
+    for i, image in readable(files, channels=channels, size=size, unreadable=unreadable, progress=progress):
+        part, name, file = listed[i]
         kept.append((part, names.index(name), str(file.resolve())))
         if keep_pixels:
             pixels.append(image)
@@ -105,11 +101,7 @@ def spread(listed: list[tuple[str, str, Path]], limit: int) -> list[tuple[str, s
     groups: dict[tuple[str, str], list] = {}
     for row in listed:
         groups.setdefault(row[:2], []).append(row)
-    return [
-        rows[i]
-        for rows in groups.values()
-        for i in np.unique(np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int))
-    ]
+    return [rows[i] for rows in groups.values() for i in even_spread(len(rows), limit)]
 
 
 def table_rows(table: Path) -> list[Listed]:
@@ -121,14 +113,9 @@ def table_rows(table: Path) -> list[Listed]:
 
 
 def by_class(folder: Path) -> list[Listed]:
-    """(class, file) of every image below folder/CLASS."""
-    return [
-        (child.name, file)
-        for child in sorted(folder.iterdir())
-        if child.is_dir()
-        for file in sorted(child.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
-    ]
+    """(class, file) of every image below folder/CLASS; loose images have no class."""
+    files = [(file.relative_to(folder).parts, file) for file in image_files(folder, SUFFIXES)]
+    return [(parts[0], file) for parts, file in files if len(parts) > 1]
 
 
 def split(root: Path, part: np.ndarray, labels: np.ndarray, names: list[str], seed: int) -> np.ndarray:

@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from lib.data.dataset import Dataset
+from lib.data.pixels import eight_bits
 from lib.data.regions import Regions, bounding_box
 from lib.data.scenes import Kind, Scenes
 from lib.rng import derive
@@ -121,7 +122,7 @@ def marked_set(
         raise ValueError("the data set is an index of files, expected a folder for the marked images")
 
     def planted(indices: np.ndarray) -> np.ndarray:
-        return (marked(dataset.batch(indices), strength) * 255).round().byte().numpy()
+        return eight_bits(marked(dataset.batch(indices), strength)).numpy()
 
     if dataset.images is not None:
         images = np.array(dataset.images)

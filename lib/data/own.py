@@ -3,32 +3,29 @@
     ROOT/**/*.jpg ...      .jpg .jpeg .png .pgm .bmp .tif .tiff .webp; the first sub-folder's name is the label
     ROOT/boxes.csv         file, left, top, right, bottom (and label): optional, one row per box
 
-What one file becomes, uint8 C×size×size: turned upright as its EXIF entry says, transparency laid on white, then
-`lib.data.dataset.read_image` (CMYK to RGB, 16 bits to 8, grey repeated or RGB reduced to grey, shorter side scaled,
-centre crop). What would silently give another image is refused in one sentence instead: several frames, floating-point
-pixels, fewer than `least` pixels on a side, and a long side of more than ASPECT short ones, of which the centre crop
-would show less than a quarter.
+What one file becomes: `lib.data.pixels`. What would silently show something else is refused in one sentence, too:
+several frames, fewer than `least` pixels on a side, and a long side of more than ASPECT short ones, of which the centre
+crop would show less than a quarter.
 
 Boxes are described in `lib.data.own_boxes`.
 """
 
 import dataclasses
 import difflib
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
-from lib.data.dataset import read_image
+from lib.data.files import visible_files
 from lib.data.own_boxes import box_mask, read_boxes
+from lib.data.pixels import check_unreadable, even_spread, read_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 LEAST = 16  # pixels on the shorter side
 ASPECT = 4  # longer side over shorter side
-WHITE = (255, 255, 255, 255)  # behind transparent pixels
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
@@ -78,8 +75,7 @@ def own_images(
     check_options(root, size=size, channels=channels, unreadable=unreadable, limit=limit)
     files, others = listing(root)
     rows = read_boxes(root, boxes, [name_of(file, root) for file in files])
-    if limit is not None and limit < len(files):
-        files = [files[i] for i in np.linspace(0, len(files) - 1, limit).round().astype(int)]
+    files = [files[i] for i in even_spread(len(files), limit)]
     pixels, masks, names, labels, skipped, cropped = [], [], [], [], [], 0
     for file in progress(files):
         name = name_of(file, root)
@@ -123,8 +119,7 @@ def check_options(root: Path, *, size: int, channels: int, unreadable: str, limi
         raise FileNotFoundError(f"{root}: {kind}, expected a folder of images")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}, expected 1 (grey) or 3 (RGB)")
-    if unreadable not in ("error", "skip"):
-        raise ValueError(f"unreadable is {unreadable!r}, expected 'error' or 'skip'")
+    check_unreadable(unreadable)
     if size < 1 or (limit is not None and limit < 1):
         raise ValueError(f"size {size}, limit {limit}: expected at least 1")
 
@@ -132,9 +127,9 @@ def check_options(root: Path, *, size: int, channels: int, unreadable: str, limi
 def listing(root: Path) -> tuple[list[Path], int]:
     """The image files below `root` by name, and how many files of other kinds lie there (boxes.csv not counted).
 
-    Hidden files are neither: macOS leaves "._name.jpg" beside every picture it packs. ValueError for no image.
+    Hidden files are neither. ValueError for no image.
     """
-    found = [file for file in sorted(root.rglob("*")) if file.is_file() and not hidden(file.relative_to(root))]
+    found = visible_files(root)
     files = [file for file in found if file.suffix.lower() in SUFFIXES]
     others = [file.name for file in found if file not in set(files) and file.name != "boxes.csv"]
     if not files:
@@ -143,27 +138,20 @@ def listing(root: Path) -> tuple[list[Path], int]:
     return files, len(others)
 
 
-def hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
 def name_of(file: Path, root: Path) -> str:
     return file.relative_to(root).as_posix()
 
 
 def read_own(file: Path, *, channels: int, size: int, least: int = LEAST) -> np.ndarray:
     """One file as described above, uint8 C×size×size. Raises ValueError naming it and what was expected."""
-    source: Path | io.BytesIO = file
     try:
         with Image.open(file) as opened:
             problem = refusal(opened, least)
-            if problem is None and opened.has_transparency_data:
-                source = on_white(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file}: cannot be read as an image ({error})") from error
     if problem:
         raise ValueError(f"{file}: {problem}")
-    return read_image(source, channels=channels, size=size)
+    return read_image(file, channels=channels, size=size)
 
 
 def refusal(opened: Image.Image, least: int) -> str | None:
@@ -171,11 +159,6 @@ def refusal(opened: Image.Image, least: int) -> str | None:
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":  # a phone's JPEG with a second view: the first is the picture
         return f"holds {frames} frames, expected a single image"
-    if opened.mode == "F":
-        return "stores floating-point numbers, expected 8 or 16 bits per channel"
-    low, high = opened.getextrema() if opened.mode == "I" else (0, 0)
-    if low < 0 or high >= 2**16:
-        return f"stores numbers from {low} to {high}, expected 8 or 16 bits per channel"
     width, height = upright_size(opened)
     if min(width, height) < least:
         return f"is {width}×{height} pixels, expected at least {least} on each side"
@@ -198,16 +181,6 @@ def stored_size(file: Path) -> tuple[int, int]:
     """`upright_size` of a file that can be read."""
     with Image.open(file) as opened:
         return upright_size(opened)
-
-
-def on_white(opened: Image.Image) -> io.BytesIO:
-    """An upright image whose transparent pixels show white, as a file in memory, so that `read_image` prepares it as
-    it prepares every other one.
-    """
-    image = ImageOps.exif_transpose(opened).convert("RGBA")
-    flat, file = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image), io.BytesIO()
-    flat.convert("RGB").save(file, "PPM")
-    return file
 
 
 # labels

@@ -22,7 +22,8 @@ import torch
 from PIL import Image, ImageOps
 from torch.nn import functional as F
 
-from lib.data.dataset import Dataset, read_image
+from lib.data.dataset import Dataset
+from lib.data.pixels import eight_bits, read_image
 from lib.data.sources import manifest
 from lib.data.variation import illuminate, symmetric
 from lib.paths import DATA, raw
@@ -129,7 +130,7 @@ def crops(
         area = region(file, HELD_OUT if held_out else KNOWN)
         for j in range(per_class):
             sample = crop(area, generator(seed, i, int(held_out), j), size=size, variation=variation)
-            images[i * per_class + j] = (sample * 255).round().byte().numpy()
+            images[i * per_class + j] = eight_bits(sample).numpy()
     one_class = [split for split, count in counts.items() for _ in range(count)]
     what = "the held-out right 40 %" if held_out else "the left 60 %"
     return Dataset(

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lib import parameters
+from lib.data.files import image_files
 from lib.data.image_folder import SUFFIXES
 from lib.paths import ROOT, remove
 
@@ -89,7 +90,7 @@ def check(params: dict) -> list[str]:
         if path.is_file():
             lines.append(f"{parameter}: {path}")
             continue
-        count = sum(file.suffix.lower() in SUFFIXES for file in path.rglob("*")) if path.is_dir() else 0
+        count = len(image_files(path, SUFFIXES)) if path.is_dir() else 0
         if count:
             lines.append(f"{parameter}: {path}, {count:,} images")
         else:

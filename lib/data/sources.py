@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from lib.data.files import visible_files
 from lib.paths import DATA
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
@@ -93,9 +94,9 @@ def check(folder: Path = DATA, *, below: Sequence[str] | None = None) -> None:
             raise ValueError(
                 f"data/{path} has changed since it was shipped with {source.package}: `make data` restores it"
             )
-    for file in sorted(folder.rglob("*")):
+    for file in visible_files(folder):  # what Finder and Jupyter leave is read by nobody
         name = file.relative_to(folder).as_posix()
-        if file.is_file() and name not in known and inside(name, below):
+        if name not in known and inside(name, below):
             raise ValueError(f"data/{name} is not in lib/data/manifest.yaml: move it out of data/")
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from lib.data.boxes import Annotated, Object, prepared_mask, prepared_masks, regions, shares
-from lib.data.dataset import read_image
+from lib.data.pixels import read_image
 from lib.data.regions import Regions, bounding_box
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lib.data import chest_xray14 as module
 from lib.data.chest_xray14 import chest_xray14, prepared_box, split_by_patient
-from lib.data.dataset import read_image
+from lib.data.pixels import read_image
 from lib.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project

@@ -9,7 +9,7 @@ from pycocotools import mask as codes
 
 from lib.data import boxes as module
 from lib.data.coco import coco, numbers, split_by_image
-from lib.data.dataset import read_image
+from lib.data.pixels import read_image
 from lib.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project

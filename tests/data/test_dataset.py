@@ -1,13 +1,12 @@
 import dataclasses
-import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lib.data.dataset import Dataset, read_image, split_by_sample
+from lib.data.dataset import Dataset, split_by_sample
+from lib.data.pixels import read_image
 
 
 @pytest.fixture
@@ -225,133 +224,6 @@ def test_a_split_without_images_has_no_indices():
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match=r"split 'val' is unknown.*train, validation, test"):
         spread().indices("val")
-
-
-# read_image
-
-
-def write(file: Path, pixels: np.ndarray, mode: str | None = None, **options) -> Path:
-    image = Image.frombytes(mode, pixels.shape[1::-1], pixels.tobytes()) if mode else Image.fromarray(pixels)
-    image.save(file, **options)
-    return file
-
-
-def gradient(height: int = 32, width: int = 32) -> np.ndarray:
-    return np.add.outer(np.arange(height) * 3, np.arange(width) * 2).astype(np.uint8)
-
-
-def test_a_grey_pgm_of_the_right_size_keeps_its_pixels(tmp_path):
-    file = write(tmp_path / "a.pgm", gradient())
-    image = read_image(file, channels=1, size=32)
-    assert image.dtype == np.uint8
-    assert np.array_equal(image[0], gradient())
-
-
-def test_a_grey_image_read_as_rgb_has_three_equal_channels(tmp_path):
-    image = read_image(write(tmp_path / "a.png", gradient()), channels=3, size=32)
-    assert np.array_equal(image, np.stack([gradient()] * 3))
-
-
-def test_an_rgb_jpeg_keeps_the_order_of_its_colours(tmp_path):
-    pixels = np.full((32, 32, 3), (200, 100, 50), np.uint8)
-    image = read_image(str(write(tmp_path / "a.jpg", pixels, quality=95)), channels=3, size=32)
-    assert image.shape == (3, 32, 32)
-    np.testing.assert_allclose(image.mean((1, 2)), (200, 100, 50), atol=2)
-
-
-def test_an_rgb_image_read_as_grey_is_its_luma(tmp_path):
-    file = write(tmp_path / "a.png", np.full((32, 32, 3), (200, 100, 50), np.uint8))
-    image = read_image(file, channels=1, size=32)
-    assert image.shape == (1, 32, 32)
-    np.testing.assert_allclose(image, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, atol=1)
-
-
-def test_alpha_is_dropped_and_the_colour_under_it_stays(tmp_path):
-    pixels = np.dstack([np.full((32, 32, 3), (10, 20, 30), np.uint8), gradient()])
-    image = read_image(write(tmp_path / "a.png", pixels), channels=3, size=32)
-    assert (image == np.array([10, 20, 30]).reshape(3, 1, 1)).all()
-
-
-def test_a_cmyk_jpeg_is_read_as_rgb(tmp_path):
-    pixels = np.full((32, 32, 4), (255, 0, 0, 0), np.uint8)
-    image = read_image(write(tmp_path / "a.jpg", pixels, "CMYK"), channels=3, size=32)
-    np.testing.assert_allclose(image.mean((1, 2)), (0, 255, 255), atol=2)
-
-
-@pytest.mark.parametrize("suffix", ["png", "pgm"])
-def test_a_16_bit_image_is_scaled_to_8_bits(tmp_path, suffix):
-    pixels = gradient().astype(np.uint16) * 257
-    if suffix == "png":
-        file = write(tmp_path / "a.png", pixels)
-    else:
-        file = tmp_path / "a.pgm"
-        file.write_bytes(b"P5 32 32 65535\n" + pixels.astype(">u2").tobytes())
-    np.testing.assert_allclose(read_image(file, channels=1, size=32)[0].astype(int), gradient(), atol=1)
-
-
-@pytest.mark.parametrize(("orientation", "upright"), [(3, lambda a: np.rot90(a, 2)), (6, lambda a: np.rot90(a, -1))])
-def test_an_exif_rotation_is_applied(tmp_path, orientation, upright):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    file = write(tmp_path / "a.png", gradient(), exif=exif)
-    assert np.array_equal(read_image(file, channels=1, size=32)[0], upright(gradient()))
-
-
-def test_an_exif_rotation_of_a_jpeg_is_applied_before_the_crop(tmp_path):
-    stored = np.zeros((32, 64), np.uint8)
-    stored[:, :32] = 255  # the left half is bright; orientation 6 turns it up
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image = read_image(write(tmp_path / "a.jpg", stored, exif=exif), channels=1, size=32)[0]
-    assert image[:14].mean() > 250
-    assert image[18:].mean() < 5
-
-
-@pytest.mark.parametrize(("shape", "crop"), [((32, 96), np.s_[:, 32:64]), ((64, 32), np.s_[16:48])])
-def test_the_crop_is_the_centre(tmp_path, shape, crop):
-    pixels = gradient(*shape)
-    assert np.array_equal(read_image(write(tmp_path / "a.png", pixels), channels=1, size=32)[0], pixels[crop])
-
-
-@pytest.mark.parametrize("side", [20, 100])
-def test_the_shorter_side_is_scaled_to_the_size(tmp_path, side):
-    pixels = np.zeros((side, 2 * side), np.uint8)
-    pixels[:, side:] = 200
-    image = read_image(write(tmp_path / "a.png", pixels), channels=1, size=40)
-    assert image.shape == (1, 40, 40)
-    assert (image[..., :15] == 0).all()
-    assert (image[..., 25:] == 200).all()
-
-
-def damaged(suffix: str, change) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(gradient()).save(buffer, {"png": "PNG", "pgm": "PPM", "jpg": "JPEG"}[suffix])
-    return change(buffer.getvalue())
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("empty.png", b""),
-        ("text.jpg", b"not an image"),
-        ("cut.png", damaged("png", lambda content: content[:60])),
-        ("cut.jpg", damaged("jpg", lambda content: content[: len(content) // 2])),
-        ("cut.pgm", damaged("pgm", lambda content: content[: len(content) // 2])),
-        ("header.pgm", b"P5\n32 32\nxx\n" + bytes(1024)),
-        ("digits.pgm", b"P2\n2 2\n255\n1 2 3 a\n"),
-        ("width.png", damaged("png", lambda content: content.replace(b"IHDR\0\0", b"IHDR\xff\xff"))),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_corrupt_file_is_named(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}: cannot be read as an image"):
-        read_image(tmp_path / name, channels=1, size=32)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"gone\.png: cannot be read"):
-        read_image(tmp_path / "gone.png", channels=1, size=32)
 
 
 # split_by_sample

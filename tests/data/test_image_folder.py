@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 
 from lib.data import image_folder as module
-from lib.data.dataset import Dataset, read_image, split_by_sample
+from lib.data.dataset import Dataset, split_by_sample
 from lib.data.image_folder import image_folder
+from lib.data.pixels import read_image
 from lib.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project

@@ -118,6 +118,18 @@ def test_a_file_that_the_manifest_does_not_list_is_one_sentence_that_names_it(da
         sources.check(data)
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "photos/._a.jpg", "photos/.ipynb_checkpoints/a-checkpoint.png"])
+def test_what_finder_and_jupyter_leave_is_passed_over(data, name):
+    (data / name).parent.mkdir(exist_ok=True)
+    (data / name).touch()
+    sources.check(data)
+
+
+def test_dvc_passes_it_over_too():
+    named = (ROOT / ".dvcignore").read_text().splitlines()
+    assert {".DS_Store", "._*", ".ipynb_checkpoints"} <= set(named)
+
+
 def test_checking_changes_nothing(data):
     change_one_byte(data / FIRST)
     before = files(data)

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from lib.data import boxes as module
-from lib.data.dataset import read_image
+from lib.data.pixels import read_image
 from lib.data.voc import CLASSES, halved, voc2007
 
 DOG, CAR, PERSON = (CLASSES.index(name) for name in ("dog", "car", "person"))

