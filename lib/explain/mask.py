@@ -99,7 +99,7 @@ class Settings:
 
 
 # The published numbers, each at its own start and resolution (Kim et al.: 300 px; Fong and Vedaldi in the port that
-# Kim et al.'s code resembles: 28×28 for 224 px). At 64 px they do not suit: see `mask_tuning`. EP's (TorchRay: weight
+# Kim et al.'s code resembles: 28×28 for 224 px). `mask_tuning` runs both at 64 px. EP's (TorchRay: weight
 # 300, growing 16-fold over 800 steps) belong to SGD with a rate of .01: Adam's steps do not shrink with the gradient,
 # and a term of that weight would outvote the network.
 PUBLISHED = {

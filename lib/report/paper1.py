@@ -1,8 +1,9 @@
 """Tables and claims of Yang et al., ICIP 2019, from the tidy rows that the notebooks saved.
 
-The paper's own tables were not obtainable: what its released notebooks print is `lib/report/paper1_released.csv`, the
-displays C1 to C9 are reconstructed. Everything starts from a cube, seeds × images (or cases) × conditions; a case is
-one finding in one test image. Where a channel is chosen, it is chosen on validation images and reported on test images.
+The paper's own tables have not been worked in yet: what its released notebooks print is
+`lib/report/paper1_released.csv`, the displays C1 to C9 are reconstructed. Everything starts from a cube, seeds × images
+(or cases) × conditions; a case is one finding in one test image. Where a channel is chosen, it is chosen on validation
+images and reported on test images.
 
 The tables, by the names that estimators take: latent, effects, estimates, overlap, marker, concepts, adversarial,
 released, shortcut, viewed (columns in the notebooks that write them).
