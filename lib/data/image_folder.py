@@ -3,9 +3,9 @@
     ROOT/CLASS/*.jpg                      split 80/10/10 within each class (ORL, LFW, VGGFace2)
     ROOT/{train,val,test}/CLASS/*.jpg     the folder's own split (CIFAR-10, ImageNet)
 
-Images may lie deeper below CLASS (Tiny-ImageNet: train/CLASS/images/). Validation images are taken from train/ where
-there is no val/; val/ serves as the test split where there is no test/. A val/ folder without class folders
-(Tiny-ImageNet: val/images and val_annotations.txt) is read through that table.
+Images may lie deeper below CLASS (Tiny-ImageNet: train/CLASS/images/); hidden files and folders hold none. Validation
+images are taken from train/ where there is no val/; val/ serves as the test split where there is no test/. A val/
+folder without class folders (Tiny-ImageNet: val/images and val_annotations.txt) is read through that table.
 """
 
 from collections.abc import Callable, Iterable
