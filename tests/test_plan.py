@@ -10,7 +10,6 @@ import torch
 from lib import parameters
 from lib.data import chest
 from lib.data.sources import manifest
-from lib.evaluate import region_study
 from lib.explain import causal_effect, methods
 from lib.paths import ROOT
 from lib.plan import __main__ as command
@@ -18,6 +17,7 @@ from lib.plan import cost, data, passes, stages_explain, stages_train
 from lib.plan.cost import Facts
 from lib.plan.data import Images
 from lib.plan.passes import Passes
+from lib.studies import regions as region_study
 
 FACES = Images(train=100, validation=20, test=10, classes=5, channels=1, size=64)
 PROFILES = [None, *sorted(file.stem for file in (ROOT / "profiles").glob("*.yaml"))]

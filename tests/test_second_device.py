@@ -21,8 +21,7 @@ from lib.attack.apgd import apgd
 from lib.defend import defences
 from lib.defend.halftone import halftone
 from lib.defend.transforms import jpeg, total_variation
-from lib.evaluate import counterfactual_study, defence, detection, mask_study, region_study, robustness, shortcut
-from lib.evaluate.all_five import Options, examine
+from lib.evaluate import defence, detection, robustness
 from lib.evaluate.frechet import features
 from lib.evaluate.games import play
 from lib.explain import causal_effect, methods
@@ -39,6 +38,11 @@ from lib.networks.folding import folded
 from lib.networks.read import predict
 from lib.networks.zoo import create
 from lib.sanity import map_randomization, randomization, released_loss
+from lib.studies import counterfactuals as counterfactual_study
+from lib.studies import masks as mask_study
+from lib.studies import regions as region_study
+from lib.studies import shortcut
+from lib.studies.all_five import Options, examine
 from lib.train import causal_autoencoder
 
 # ---- the device

@@ -8,7 +8,7 @@ F: forward passes, B: backward passes, both counted per image (a batch of 32 is 
     a radius matched                RADIUS_RUNS runs of the ascent (2 to 9 happen); a least radius: searches + 1 runs
     mask of s steps                 F = B = s per image of a step: MP and the parts of RP 1, RP 2, EP one per area (2)
     RISE with n masks               F n
-    a game of S scores              F S; deletion and insertion have the S of `lib.evaluate.mask_study.steps`
+    a game of S scores              F S; deletion and insertion have the S of `lib.studies.masks.steps`
     BP, Grad-CAM                    F 1, B 1
     do() on M code channels         F M + 2 (an upper bound: the part before the layer runs once)
     causal-effect map               F blocks² + 1 per fill
@@ -20,8 +20,8 @@ share) it is the largest possible. Not counted: the inverse halftone network, bo
 
 import dataclasses
 
-from lib.evaluate import mask_study
 from lib.plan.data import Images
+from lib.studies import masks as mask_study
 
 RADIUS_RUNS = 6
 MASK_ROWS = {"BP": 0, "Grad-CAM": 0, "RISE": 0, "MP": 1, "EP": 2, "RP": 2, "MP (start 1)": 1, "T": 1, "L_M": 1}

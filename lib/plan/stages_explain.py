@@ -9,7 +9,7 @@ from lib.plan.data import FINDINGS, Images
 from lib.plan.passes import RADIUS_RUNS, Passes, Work, ascent, explained, floats, masks, scored, training, up_to
 from lib.plan.stages_train import LITE, mask_networks
 
-REGIONS, FILLS = 5, 7  # of lib.evaluate.region_study
+REGIONS, FILLS = 5, 7  # of lib.studies.regions
 OTHER_ROWS, OTHERS = 9, 6  # rows per step of lib.explain.methods.OTHERS together, and their number
 METHODS = ("BP", "Grad-CAM", "RISE", "MP", "EP", "RP")
 

@@ -13,8 +13,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.evaluate.all_five import Examined
 from lib.report.figures import HEAT, channels_last, picture
+from lib.studies.all_five import Examined
 
 ROWS = 4  # images that a page has room for
 CHANGE = "RdBu_r"  # red: light added, blue: taken away

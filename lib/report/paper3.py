@@ -1,7 +1,7 @@
 """Tables and claims of Kim et al., IEEE TIP 2022, from the tidy rows that the notebooks saved.
 
 The tables, by the names that estimators take: `scores` (one row per data, family, training seed, pair and method, see
-`lib.evaluate.mask_study.score`) and `randomization` (see `lib.sanity.map_randomization`). Everything starts from a
+`lib.studies.masks.score`) and `randomization` (see `lib.sanity.map_randomization`). Everything starts from a
 cube, seeds × pairs × methods: the pairs are the same for every method and every training seed.
 """
 

@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 from lib.data.regions import Regions, bounding_box, boxes_to_masks
 from lib.evaluate.detection import most_influential
-from lib.evaluate.region_study import COUNTERFACTUAL, elsewhere, heatmaps, map_study, overlap, regions_of, spread, study
 from lib.explain.cam import hottest
 from lib.explain.causal_effect import FILLS, latent_effects, predict_probabilities, released_effects, replace
 from lib.networks.zoo import create
 from lib.rng import generator, seeded
+from lib.studies.regions import COUNTERFACTUAL, elsewhere, heatmaps, map_study, overlap, regions_of, spread, study
 from lib.train.causal_autoencoder import CausalAutoencoder
 
 SIZE, SEED = 16, 4

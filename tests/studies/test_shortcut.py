@@ -6,7 +6,7 @@ from torch import nn
 from lib.data.chest import LUNG_FIELD
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions
-from lib.evaluate.shortcut import (
+from lib.studies.shortcut import (
     CORNERS,
     LUNGS,
     MARKER,

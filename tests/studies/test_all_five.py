@@ -7,10 +7,10 @@ from torch import nn
 
 from lib.attack.gradient import fgsm, quantise
 from lib.attack.lp_ball import norm
-from lib.evaluate.all_five import Options, boxes_or_hottest, examine
 from lib.explain.causal_effect import region_effects
 from lib.networks.zoo import create
 from lib.rng import generator, seeded
+from lib.studies.all_five import Options, boxes_or_hottest, examine
 
 CLASSES = ["red", "green", "blue"]
 QUICK = Options(eps=0.02, radius=20.0, steps=4, mask_steps=3, side=4)

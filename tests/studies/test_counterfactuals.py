@@ -8,7 +8,11 @@ from torch import nn
 
 from lib.attack.lp_ball import norm
 from lib.attack.objective import towards
-from lib.evaluate.counterfactual_study import (
+from lib.evaluate.sparsity import sparsity
+from lib.explain.counterfactual import counterfactual, min_norm
+from lib.explain.frank_wolfe import auto_frank_wolfe
+from lib.rng import generator, seeded
+from lib.studies.counterfactuals import (
     FACTORS,
     KINDS,
     OWN,
@@ -25,10 +29,6 @@ from lib.evaluate.counterfactual_study import (
     schedule_rows,
     sweep_rows,
 )
-from lib.evaluate.sparsity import sparsity
-from lib.explain.counterfactual import counterfactual, min_norm
-from lib.explain.frank_wolfe import auto_frank_wolfe
-from lib.rng import generator, seeded
 
 TEMPERATURE, STEPS, KEYS = 2.0, 6, [7, 3]
 RUN = {"temperature": TEMPERATURE, "steps": STEPS, "keys": KEYS}

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.evaluate.latent_study import latent_rows
 from lib.explain.causal_effect import LatentEffects
+from lib.studies.latents import latent_rows
 
 COLUMNS = ["image", "label", "channel", "effect", "expected", "baseline", "same"]
 NAMES = np.array([10, 20, 30])

@@ -8,9 +8,9 @@ from torch import nn
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions, boxes_to_masks
 from lib.evaluate.distortion import DEFINITIONS
-from lib.evaluate.mask_study import choose, chunks, probabilities, right, score, steps
 from lib.explain.methods import Explained
 from lib.rng import generator
+from lib.studies.masks import choose, chunks, probabilities, right, score, steps
 
 SIZE, PIXELS = 16, 256
 
