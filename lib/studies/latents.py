@@ -1,10 +1,23 @@
-"""Effects of latent features as tidy rows."""
+"""Effects of latent features as tidy rows, and the bottleneck that they are measured through."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
 from lib.explain.causal_effect import LatentEffects
+from lib.networks import checkpoint
+from lib.train import causal_autoencoder
+
+
+def bottleneck(folder: Path, seed: int, *, device: str) -> dict:
+    """{"layer", "autoencoder"}: the bottleneck of a training seed and where in the network it stands, as
+    `lib.explain.causal_effect.latent_effects` takes them.
+    """
+    file = folder / f"{seed}.safetensors"
+    layer, autoencoder = checkpoint.card(file)["layer"], causal_autoencoder.load(file, device=device)
+    return {"layer": layer, "autoencoder": autoencoder}
 
 
 def latent_rows(found: LatentEffects, labels: torch.Tensor, images: np.ndarray) -> pd.DataFrame:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lib.explain.causal_effect import LatentEffects
-from lib.studies.latents import latent_rows
+from lib.studies.latents import bottleneck, latent_rows
+from lib.train import causal_autoencoder
 
 COLUMNS = ["image", "label", "channel", "effect", "expected", "baseline", "same"]
 NAMES = np.array([10, 20, 30])
@@ -95,3 +96,12 @@ def test_the_effect_of_every_image_label_and_channel_is_in_its_row():
         assert row.effect == pytest.approx((p_do[j, n, k] - p_through[n, k]).item(), abs=1e-6)
         assert row.expected == pytest.approx((weights * (p_do[j, n] - p_through[n])).sum().item(), abs=1e-6)
         assert row.baseline == pytest.approx((weights * (p_through[n] - p[n])).sum().item(), abs=1e-6)
+
+
+def test_a_bottleneck_is_read_with_the_layer_it_was_saved_for(tmp_path):
+    saved = causal_autoencoder.CausalAutoencoder(6, encoder=(4, 2), decoder=(4,))
+    causal_autoencoder.save(saved, tmp_path / "3.safetensors", layer="stage1")
+    found = bottleneck(tmp_path, 3, device="cpu")
+    assert found["layer"] == "stage1"
+    weights = found["autoencoder"].state_dict()
+    assert all(torch.equal(weights[name], each) for name, each in saved.state_dict().items())
