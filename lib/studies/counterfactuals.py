@@ -6,6 +6,7 @@ ball and the optimiser of each kind: l1 by APGD, l1.5 and l2 by Auto-Frank-Wolfe
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,14 @@ from torch import nn
 from lib.attack.ascent import Ascent
 from lib.attack.lp_ball import norm
 from lib.attack.objective import towards
+from lib.data.clusters import Clusters, other_in_cluster
+from lib.data.dataset import Dataset
+from lib.data.regions import Regions
 from lib.evaluate.frechet import features
 from lib.evaluate.sparsity import sparsity
 from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
 from lib.explain.frank_wolfe import Schedule, auto_frank_wolfe
+from lib.networks import checkpoint
 from lib.networks.read import predict
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
@@ -28,6 +33,22 @@ FACTORS = {  # variants of the step size: rule and reduction; two more are optim
     "constant, .75": Schedule("constant", 0.75, factor=0.75),
 }
 OWN = {"AFW": "root, .75", "AFW (released)": "constant, .5"}
+
+
+def calibrated(folder: Path, temperatures: dict, label: str, seed: int, *, device: str) -> tuple[nn.Module, float]:
+    """A network of `folder` by label and training seed, and its temperature T, read off `temperatures`."""
+    name = f"{label}_{seed}"
+    return checkpoint.load(folder / f"{name}.safetensors", device=device), temperatures[name]["temperature"]
+
+
+def aims(dataset: Dataset, indices: Sequence[int], clusters: Clusters) -> torch.Tensor:
+    """What the images at `indices` are turned into: another class of their cluster each, N class indices."""
+    return torch.tensor(other_in_cluster(dataset.labels[indices].tolist(), clusters))
+
+
+def object_masks(regions: Regions, indices: np.ndarray) -> np.ndarray | None:
+    """The masks of the objects in the images at `indices` (every image has one region), None where no image has any."""
+    return regions.masks[np.searchsorted(regions.image, indices)] if len(regions) else None
 
 
 def largest(kind: str, images: torch.Tensor) -> float:
@@ -49,6 +70,12 @@ def radius(model: nn.Module, images, target, *, kind: str, confidence: float, te
         temperature=temperature,
         steps=steps,
     )
+
+
+def matched(model: nn.Module, images, target, *, kind: str, **options) -> float:
+    """The same, `largest` where no radius reaches the confidence (options: of `radius`)."""
+    found = radius(model, images, target, kind=kind, **options)
+    return found if np.isfinite(found) else largest(kind, images)
 
 
 def explained(model, images, target, *, kind: str, eps: float, temperature: float, steps: int, keys=None) -> Ascent:
@@ -152,3 +179,12 @@ def least_rows(model, images, target, *, kind: str, levels: Sequence[float], tem
 def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:
     """Features of the judge's last stage, N×d."""
     return features(judge, images, layer=judge.cam_layer())
+
+
+ROWS = {  # the comparisons of `counterfactual_sets`
+    "optimisers": optimiser_rows,
+    "schedules": schedule_rows,
+    "restarts": restart_rows,
+    "sweep": sweep_rows,
+    "least": least_rows,
+}

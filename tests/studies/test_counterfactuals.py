@@ -8,21 +8,29 @@ from torch import nn
 
 from lib.attack.lp_ball import norm
 from lib.attack.objective import towards
+from lib.data.dataset import Dataset
+from lib.data.regions import Regions, boxes_to_masks
 from lib.evaluate.sparsity import sparsity
 from lib.explain.counterfactual import counterfactual, min_norm
 from lib.explain.frank_wolfe import auto_frank_wolfe
+from lib.networks import checkpoint, zoo
 from lib.rng import generator, seeded
 from lib.studies.counterfactuals import (
     FACTORS,
     KINDS,
     OWN,
+    ROWS,
+    aims,
     all_schedules,
+    calibrated,
     confidence,
     explained,
     feature_rows,
     largest,
     least_rows,
+    matched,
     measured,
+    object_masks,
     optimiser_rows,
     radius,
     restart_rows,
@@ -94,6 +102,43 @@ def test_at_the_radius_the_mean_confidence_is_the_wanted_one(linear, images, kin
 
 def test_a_confidence_out_of_reach_has_no_radius(constant, images):
     assert radius(constant, images, TARGET, kind="l2", confidence=0.9, temperature=1.0, steps=2) == math.inf
+
+
+def test_a_confidence_out_of_reach_is_matched_by_the_largest_radius(constant, images):
+    options = {"kind": "l2", "confidence": 0.9, "temperature": 1.0, "steps": 2}
+    assert matched(constant, images, TARGET, **options) == largest("l2", images)
+
+
+def test_a_confidence_within_reach_is_matched_by_its_radius(linear, images):
+    options = {"kind": "l1.5", "confidence": 0.6, "temperature": TEMPERATURE, "steps": STEPS}
+    assert matched(linear, images, TARGET, **options) == radius(linear, images, TARGET, **options)
+
+
+def test_a_network_comes_with_its_own_temperature(tmp_path):
+    network = zoo.create("compact/digits", classes=4, channels=1, size=16, seed=0)
+    checkpoint.save(network, tmp_path / "multi_3.safetensors")
+    temperatures = {"multi_3": {"temperature": 1.25}, "multi_1": {"temperature": 9.0}}
+    found, temperature = calibrated(tmp_path, temperatures, "multi", 3, device="cpu")
+    assert temperature == 1.25
+    assert all(torch.equal(found.state_dict()[name], each) for name, each in network.state_dict().items())
+
+
+def test_images_are_turned_into_the_next_class_of_their_cluster():
+    labels, split = torch.tensor([3, 0, 2, 0, 1]), np.array(["test"] * 5, dtype=object)
+    dataset = Dataset(labels, split, list("abcd"), "drawn", 1, 4, images=np.zeros((5, 1, 4, 4), np.uint8))
+    assert aims(dataset, np.array([1, 3, 2]), [[0, 1, 3], [2, 3]]).tolist() == [1, 3, 3]
+
+
+def test_the_masks_of_objects_are_found_by_image():
+    boxes = np.array([[0, 0, 1, 1], [1, 1, 2, 2], [2, 2, 3, 3]])
+    masks = boxes_to_masks(boxes, (4, 4))[:, 0].numpy()
+    regions = Regions(np.array([2, 5, 9]), np.zeros(3, int), boxes, masks)
+    assert np.array_equal(object_masks(regions, np.array([9, 2])), masks[[2, 0]])
+    assert object_masks(regions.select(np.zeros(0, int)), np.array([9, 2])) is None
+
+
+def test_every_comparison_of_the_sets_has_its_rows():
+    assert list(ROWS) == ["optimisers", "schedules", "restarts", "sweep", "least"]
 
 
 # one set of counterfactuals
