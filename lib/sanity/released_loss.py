@@ -28,6 +28,7 @@ from lib.train.causal_autoencoder import (
     cut,
     divergence,
     fidelity,
+    fit_autoencoder,
     logits_and_shape,
     several_labels,
 )
@@ -107,6 +108,29 @@ def train_released(
             optimizer.step()
             losses.append(loss.detach())
         rows.append(row(epoch + 1, losses))
+    return pd.DataFrame(rows)
+
+
+def train_intended(
+    model: nn.Module,
+    images: torch.Tensor,
+    probes: torch.Tensor,
+    *,
+    layer: str,
+    score: Callable[[nn.Module], float],
+    epochs: int = 3,
+    lr: float = 1e-3,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The intended loss beside `train_released`: one row per number of epochs, 0 without a bottleneck (no agreement),
+    with epoch, plain and agreement; every number of epochs is trained anew.
+    """
+    rows = [{"epoch": 0, "plain": score(model)}]
+    for count in range(1, epochs + 1):
+        options = {"layer": layer, "epochs": count, "lr": lr, "seed": seed}
+        bottleneck, _ = fit_autoencoder(model, images, **options)
+        agreement = fidelity(model, probes, layer=layer, autoencoder=bottleneck).images
+        rows.append({"epoch": count, "plain": score(model), "agreement": agreement})
     return pd.DataFrame(rows)
 
 

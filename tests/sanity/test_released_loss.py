@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lib.rng import generator, seeded
-from lib.sanity.released_loss import VARIANTS, summed_variation, train_released
-from lib.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity
+from lib.sanity.released_loss import VARIANTS, summed_variation, train_intended, train_released
+from lib.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity, fit_autoencoder
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 FRONT = ["conv1", "norm", "conv2"]  # f of the convolutional network, cut after conv2
@@ -332,3 +332,25 @@ def test_fewer_images_than_a_batch_are_an_error(many, probes, options):
         model = nn.Sequential(*layers)
     with pytest.raises(ValueError, match="batch"):
         train_released(model, many[:7], probes, variant="released", **options | {"layer": "0"})
+
+
+# ---- the intended loss beside it
+
+
+def test_the_intended_loss_has_a_row_without_a_bottleneck_and_one_per_number_of_epochs(convolutional, many, probes):
+    calls = []
+
+    def score(model):
+        calls.append(copy.deepcopy(model.state_dict()))
+        return len(calls)
+
+    options, many = {"layer": "conv2", "lr": 1e-2, "seed": 3}, many.repeat(2, 1, 1, 1)
+    found = train_intended(convolutional, many, probes, epochs=2, score=score, **options)
+    assert found["epoch"].tolist() == [0, 1, 2]
+    assert found["plain"].tolist() == [1, 2, 3]
+    assert np.isnan(found["agreement"][0])
+    for count in (1, 2):
+        bottleneck, _ = fit_autoencoder(convolutional, many, epochs=count, **options)
+        expected = fidelity(convolutional, probes, layer="conv2", autoencoder=bottleneck).images
+        assert found["agreement"][count] == expected
+    assert not changed(calls[0], calls[-1])
