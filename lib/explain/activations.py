@@ -12,16 +12,21 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.networks.borrow import borrowed, device_of
+from lib.networks.layers import layer_of, plain
 
 
 @torch.no_grad()
-def activations(model: nn.Module, images: torch.Tensor, layers: dict[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """Outputs N×C×h×w of the named layers for N images, on the CPU. The model's hooks are removed again."""
-    seen: dict[str, torch.Tensor] = {}
+def activations(model: nn.Module, images: torch.Tensor, layers: dict[str, str | nn.Module]) -> dict[str, torch.Tensor]:
+    """Outputs N×C×h×w of the named layers (modules or their names in the model) for N images, on the CPU.
+
+    The model's hooks are removed again. Raises ValueError for a layer that the model lacks.
+    """
+    model, seen = plain(model), {}
     with borrowed(model):
         for name, layer in layers.items():
-            layer.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: copy(output)}))
-        model(images.to(device_of(model)))
+            module = layer_of(model, layer)
+            module.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: copy(output)}))
+        model(images.to(device_of(model), copy=True))
     return seen
 
 

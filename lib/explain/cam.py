@@ -10,25 +10,26 @@ import torch
 from torch import nn
 
 from lib.explain.activations import activations
+from lib.explain.target import targets_of
+from lib.networks.layers import layer_of
 
 
 def cam(
     model: nn.Module,
     images: torch.Tensor,
-    target: torch.Tensor,
+    target: int | torch.Tensor,
     *,
-    layer: nn.Module,
-    linear: nn.Linear,
+    layer: str | nn.Module,
+    linear: str | nn.Linear,
     batch: int = 128,
 ) -> torch.Tensor:
     """M_c of N images for their `target` classes, N×1×h×w on the CPU, not rectified.
 
-    Raises ValueError if the linear layer does not take as many features as the layer has channels, or if there is not
-    one target per image.
+    layer, linear: modules of `model` or their names. Raises ValueError if the linear layer does not take as many
+    features as the layer has channels, and for targets as in `lib.explain.target`.
     """
-    if len(target) != len(images):
-        raise ValueError(f"target names {len(target)} classes, expected one for each of {len(images)} images")
-    maps = []
+    linear = layer_of(model, linear)
+    target, maps = targets_of(target, len(images), classes=linear.out_features), []
     for chunk, classes in zip(images.split(batch), target.split(batch), strict=True):
         features = activations(model, chunk, {"last": layer})["last"]
         if features.shape[1] != linear.in_features:
@@ -40,9 +41,11 @@ def cam(
 def hottest(maps: torch.Tensor, areas: torch.Tensor) -> torch.Tensor:
     """The `areas[n]` pixels of map n with the largest values, N×1×H×W boolean; ties go to the earlier pixel.
 
-    Raises ValueError for an area below 1 or above the number of pixels.
+    Raises ValueError for an area below 1 or above the number of pixels, and for maps that are not finite.
     """
     pixels = maps[0].numel()
+    if not torch.isfinite(maps).all():  # a sort puts NaN first
+        raise ValueError("maps hold values that are not finite, expected numbers")
     if ((areas < 1) | (areas > pixels)).any():
         raise ValueError(f"areas span [{areas.min()}, {areas.max()}], expected 1 to {pixels} pixels")
     flat = maps.flatten(1)
