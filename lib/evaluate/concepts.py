@@ -50,7 +50,7 @@ def concept_rows(
     inputs = torch.from_numpy(concepts).float()
     with torch.no_grad(), borrowed(head):
         before = head(inputs).argmax(1).numpy() == decisions
-    effects = concept_effects(head, inputs)[:, :, 1].numpy()
+    effects = concept_effects(head, inputs, multi_label=False)[:, :, 1].numpy()
     tables = []
     for j, name in enumerate(names):
         changed = inputs.clone()

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from lib.explain.target import targets_of
 from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import several_labels
 from lib.rng import generator
 
 
@@ -69,10 +71,10 @@ def play(
     start: torch.Tensor,
     end: torch.Tensor,
     maps: torch.Tensor,
-    target: torch.Tensor,
+    target: int | torch.Tensor,
     *,
     steps: Sequence[int] | None = None,
-    multi_label: bool = True,
+    multi_label: bool | None = None,
     score_class: str = "explained",
     seed: int = 0,
     keys: Sequence[int] | None = None,
@@ -82,21 +84,23 @@ def play(
     = substrate, insertion the other way round.
 
     Args:
-        start, end: n×C×H×W in [0,1]. maps: n×1×H×W. target: n class indices. steps: rising numbers of replaced pixels,
-            from 0 to H·W; default `schedule`. score_class: "explained", or "argmax" of the clean image (`start` in a
+        start, end: n×C×H×W in [0,1]. maps: n×1×H×W. target: one class index or n. steps: rising numbers of replaced
+            pixels, from 0 to H·W; default `schedule`. multi_label: f is a sigmoid, otherwise a softmax; None asks the
+            network's card. score_class: "explained", or "argmax" of the clean image (`start` in a
             deletion; pass the explained one for insertions).
         batch: images per forward pass; the steps of a map share batches with those of the next.
 
-    A game costs S+1 forward passes per map. Raises ValueError for shapes, steps or names that do not fit.
+    A game costs S+1 forward passes per map. Raises ValueError for shapes, steps or names that do not fit, a network
+    without a card if `multi_label` is None, and for targets as in `lib.explain.target`.
     """
-    count, pixels = len(maps), maps[0].numel()
+    count, pixels = len(maps), maps[:1].numel()
     if start.shape != end.shape or maps.shape != (count, 1, *start.shape[2:]) or len(start) != count:
         raise ValueError(
             f"start {tuple(start.shape)}, end {tuple(end.shape)}, maps {tuple(maps.shape)}: expected n×C×H×W twice and "
             "n×1×H×W"
         )
-    if len(target) != count:
-        raise ValueError(f"target has {len(target)} entries, expected one per map, {count}")
+    target = targets_of(target, count)
+    several = several_labels(model) if multi_label is None else multi_label
     if score_class not in ("explained", "argmax"):
         raise ValueError(f"score_class is {score_class!r}, expected 'explained' or 'argmax'")
     steps = schedule(pixels) if steps is None else list(steps)
@@ -113,14 +117,15 @@ def play(
     scores = []
     with borrowed(model):
         if score_class == "argmax":
-            target = torch.cat([model(start[i : i + batch]).argmax(1) for i in range(0, count, batch)])
+            target = torch.cat([model(start[i : i + batch].clone()).argmax(1) for i in range(0, count, batch)])
         target = target.to(device)
         for begin in range(0, count * total, batch):
             position = torch.arange(begin, min(begin + batch, count * total), device=device)
             item, step = position // total, position % total
             replaced = (rank[item] < marks[step].reshape(-1, 1, 1, 1)).to(start.dtype)
             logits = model(start[item] * (1 - replaced) + end[item] * replaced)  # torch.where takes twice as long
-            p = logits.sigmoid() if multi_label else logits.softmax(1)
+            targets_of(target, count, classes=logits.shape[1])
+            p = logits.sigmoid() if several else logits.softmax(1)
             scores.append(p.gather(1, target[item, None])[:, 0].cpu())
     scores = torch.cat(scores).reshape(count, total)
     share = torch.tensor(steps) / pixels

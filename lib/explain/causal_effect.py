@@ -2,7 +2,8 @@
 
     CE_k = p'_k - p_k,      ECE = Σ_k w_k (p'_k - p_k),   w_k = p_k / Σ_j p_j,      ECE0 = ECE of the bottleneck alone
 
-p: probabilities (softmax; sigmoid for networks with several labels) of the untouched network, p': under an intervention
+p: probabilities (softmax; sigmoid for networks with several labels, as the network's card says unless `multi_label`
+tells) of the untouched network, p': under an intervention
 
     do(R = fill)     the pixels of a region R replaced                          region_effects, block_effects
     do(c_j = 0)      one channel of the code of an inserted bottleneck zeroed   latent_effects
@@ -25,8 +26,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.explain.target import targets_of
 from lib.networks.borrow import borrowed, device_of
-from lib.train.causal_autoencoder import CausalAutoencoder, cut, runs_once, several_labels
+from lib.networks.layers import plain
+from lib.networks.read import predict, several_labels
+from lib.train.causal_autoencoder import CausalAutoencoder, cut, runs_once
 
 FILLS = ("mean", "ring", "black", "white", "blur", "inpaint")
 RING = 3  # pixels around a region whose mean is the fill "ring"
@@ -89,7 +93,8 @@ def latent_effects(
 
     Raises ValueError for an unknown layer or channel, or if a connection leads past the layer.
     """
-    several, device = several_labels(model, multi_label), device_of(model)
+    several = several_labels(model) if multi_label is None else multi_label
+    model, device = plain(model), device_of(model)
     channels = list(range(autoencoder.units)) if channels is None else channels
     for channel in channels:
         if not 0 <= channel < autoencoder.units:
@@ -111,7 +116,7 @@ def latent_effects(
     with borrowed(model), borrowed(autoencoder), cut(model, layer, branches):
         for chunk in images.split(batch):
             # two of a kind: a batch of one would be broadcast along a connection that leads past the layer
-            pair = chunk.to(device).expand(max(2, len(chunk)), -1, -1, -1)
+            pair = chunk.to(device).expand(max(2, len(chunk)), -1, -1, -1).clone()
             try:
                 logits = model(pair).cpu()
             except RuntimeError as error:
@@ -215,15 +220,12 @@ def inpainted(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack(done)).movedim(-1, 1).to(images).clamp(0, 1)
 
 
-@torch.no_grad()
 def predict_probabilities(
     model: nn.Module, images: torch.Tensor, *, multi_label: bool | None = None, batch: int = 128
 ) -> torch.Tensor:
     """p, N×K on the CPU."""
-    several, device = several_labels(model, multi_label), device_of(model)
-    with borrowed(model):
-        chunks = [model(chunk.to(device)).cpu() for chunk in images.split(batch)]
-    return probabilities(torch.cat(chunks), multi_label=several)
+    several = several_labels(model) if multi_label is None else multi_label
+    return probabilities(predict(model, images, batch=batch), multi_label=several)
 
 
 def region_effects(
@@ -260,7 +262,7 @@ def blocks(size: int, per_side: int = 10) -> torch.Tensor:
 def block_effects(
     model: nn.Module,
     images: torch.Tensor,
-    target: torch.Tensor,
+    target: int | torch.Tensor,
     *,
     per_side: int = 10,
     fill: str | torch.Tensor = "mean",
@@ -269,12 +271,15 @@ def block_effects(
 ) -> torch.Tensor:
     """The causal-effect map: -CE_target of every block of a grid, N×1×per_side×per_side, larger = more evidence lost.
 
-    target: N class indices. Cost: per_side² + 1 forward passes per image, `batch` at a time over images and blocks.
+    target: one class index or N. Cost: per_side² + 1 forward passes per image, `batch` at a time over images and blocks.
+    Raises ValueError for targets as in `lib.explain.target`, and what `replace` and `blocks` raise.
     """
+    target = targets_of(target, len(images))
     masks = blocks(images.shape[-1], per_side)
     pairs = torch.cartesian_prod(torch.arange(len(images)), torch.arange(len(masks)))
     options = {"multi_label": multi_label, "batch": batch}
     p = predict_probabilities(model, images, **options)
+    targets_of(target, len(images), classes=p.shape[1])
     lost = torch.empty(len(pairs), dtype=p.dtype)
     for rows in torch.arange(len(pairs)).split(batch):
         image, block = pairs[rows].T
@@ -289,19 +294,20 @@ def block_effects(
 
 @torch.no_grad()
 def concept_effects(
-    head: nn.Module, concepts: torch.Tensor, *, off: float | torch.Tensor = 0.0, multi_label: bool = False
+    head: nn.Module, concepts: torch.Tensor, *, off: float | torch.Tensor = 0.0, multi_label: bool | None = None
 ) -> torch.Tensor:
     """CE_k of do(c_j = off) for every entry j of a concept vector, J×N×K.
 
     Args:
         head: from concepts N×J to logits N×K. off: one value, or J values.
     """
+    several = several_labels(head) if multi_label is None else multi_label
     off = torch.as_tensor(off, dtype=concepts.dtype).expand(concepts.shape[1])
     with borrowed(head):
-        p = probabilities(head(concepts), multi_label=multi_label)
+        p = probabilities(head(concepts.clone()), multi_label=several)
         effects = []
         for j in range(concepts.shape[1]):
             changed = concepts.clone()
             changed[:, j] = off[j]
-            effects.append(probabilities(head(changed), multi_label=multi_label) - p)
+            effects.append(probabilities(head(changed), multi_label=several) - p)
     return torch.stack(effects)

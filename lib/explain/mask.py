@@ -37,7 +37,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.explain.target import targets_of
 from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import several_labels
 from lib.rng import generator
 
 
@@ -128,11 +130,11 @@ class Masks:
 def optimise(
     model: nn.Module,
     images: torch.Tensor,
-    target: torch.Tensor,
+    target: int | torch.Tensor,
     references: torch.Tensor,
     settings: Settings,
     *,
-    multi_label: bool = True,
+    multi_label: bool | None = None,
     rivals: int = 10,
     seed: int = 0,
     keys: Sequence[int] | None = None,
@@ -143,25 +145,29 @@ def optimise(
     """The masks of n pairs (image, class).
 
     Args:
-        images, references: x and x_r, n×C×H×W in [0,1]. target: n class indices. multi_label, rivals: see above.
+        images, references: x and x_r, n×C×H×W in [0,1]. target: one class index or n. multi_label, rivals: see
+            above; None asks the network's card.
         seed, keys: the noise of a pair is drawn from (seed, its key); by default its position. batch: pairs at once.
         record: steps after which masks are kept in `history`, 0 for the start. progress: called after each step.
 
     A step costs one forward and one backward pass per pair, with the loss "robust" two, with "extremal" as many as
-    there are areas. Raises ValueError for shapes that do not fit, fewer than two classes and images that are not
-    finite.
+    there are areas. In half precision the network sees half, masks and losses are single precision. Raises ValueError
+    for shapes that do not fit, fewer than two classes, images that are not finite, a network without a card if
+    `multi_label` is None, and for targets as in `lib.explain.target`.
     """
     count = len(images)
     keys = list(range(count)) if keys is None else list(keys)
     if images.dim() != 4 or min(images.shape[2:]) < 2:
         raise ValueError(f"images are {tuple(images.shape)}, expected n×C×H×W with at least 2×2 pixels")
-    if references.shape != images.shape or len(target) != count or len(keys) != count:
+    if references.shape != images.shape or len(keys) != count:
         raise ValueError(
-            f"images {tuple(images.shape)}, references {tuple(references.shape)}, {len(target)} targets and "
-            f"{len(keys)} keys: expected n×C×H×W twice and n of each"
+            f"images {tuple(images.shape)}, references {tuple(references.shape)} and {len(keys)} keys: expected "
+            "n×C×H×W twice and n keys"
         )
+    target = targets_of(target, count)
     if not (torch.isfinite(images).all() and torch.isfinite(references).all()):
         raise ValueError("images or references hold values that are not finite, expected numbers in [0, 1]")
+    several = several_labels(model) if multi_label is None else multi_label
     device = device_of(model)
     parts = []
     with borrowed(model):
@@ -171,7 +177,7 @@ def optimise(
                 model,
                 *(each[here].to(device) for each in (images, target, references)),
                 settings,
-                multi_label=multi_label,
+                multi_label=several,
                 rivals=rivals,
                 generators=[generator(seed, key) for key in keys[here]],
             )
@@ -200,7 +206,7 @@ class Loop:
         self.u = torch.full((len(self.images), 1, *side), start, device=images.device).requires_grad_()
         self.start, self.copies = start, copies
         with torch.no_grad():
-            logits = model(images)
+            logits = single(model(images.clone()))
             self.read = Readout(logits, target, multi_label=multi_label, rivals=rivals).repeat(copies)
             self.clean = self.read(logits.repeat_interleave(copies, 0))
         if settings.noise:
@@ -213,7 +219,7 @@ class Loop:
         channels, height, width = self.images.shape[1:]
         shape = (channels, 2 * height, 2 * width)
         fields = [self.settings.noise * torch.randn(shape, generator=gen) for gen in generators]
-        self.fields = torch.stack(fields).to(self.images.device)
+        self.fields = torch.stack(fields).to(self.images)
         reach = torch.tensor([height, width])
         drawn = (self.settings.steps, draws, 2)
         self.places = [(torch.rand(drawn, generator=gen) * (reach + 1)).long().tolist() for gen in generators]
@@ -248,13 +254,13 @@ class Loop:
         """The objective of every row."""
         settings = self.settings
         m = upsample(self.u, self.size)
-        masked = self.references + m * self.difference
+        masked = self.references + m.to(self.images.dtype) * self.difference
         shown = masked
         if settings.loss == "robust":
             shown = torch.cat([masked, self.both - masked])  # x_rpt = x + x_r - x_pt
         if settings.noise or settings.jitter:
             shown = self.disturbed(shown, step)
-        read = self.read(self.model(shown))
+        read = self.read(single(self.model(shown)))
         if self.extremal:
             return self.size_term(step) + settings.variation * total_variation(self.u, settings.power) - read.logit
         distance = DIVERGENCES[settings.divergence]
@@ -359,6 +365,11 @@ class Readout:
         p, without = logits.softmax(1), logits.scatter(1, target, -torch.inf)
         absent = without.logsumexp(1) - logits.logsumexp(1)
         return Read(p.gather(1, target)[:, 0], logit, absent, p.gather(1, others), without.softmax(1).gather(1, others))
+
+
+def single(values: torch.Tensor) -> torch.Tensor:
+    """In single precision at least, so that sums of small terms keep their digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def total_variation(u: torch.Tensor, power: float) -> torch.Tensor:

@@ -1,4 +1,7 @@
-"""The six explanations that Kim et al. (IEEE TIP 2022) compare, under one call: BP, Grad-CAM, RISE, MP, EP, RP.
+"""The explanations that are compared, one row each: name, function, cost, kind and look; and one call for all.
+
+The six rows are those that Kim et al. (IEEE TIP 2022) compare. Whatever runs over methods (tables, figures, the sanity
+check, notebooks, tests) takes them from `METHODS`, so a method more is its module, its row here and its test.
 
 `rescaled` gives the settings of the three mask methods for small images: one resolution, one start, one number of
 steps and one regularisation for all of them, so that they differ in what they optimise (`mask.PUBLISHED` has the
@@ -6,7 +9,7 @@ numbers of the papers). They were chosen on a tuning network and tuning images, 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -16,8 +19,8 @@ from lib.explain.gradcam import gradcam
 from lib.explain.mask import Settings, optimise
 from lib.explain.rise import rise
 from lib.explain.saliency import saliency
+from lib.explain.target import targets_of
 
-METHODS = ("BP", "Grad-CAM", "RISE", "MP", "EP", "RP")
 ABLATION = ("T", "L_M")  # with RP: the target term alone, without the reverse image, everything
 STARTS = ("MP (start 1)",)  # MP's own published start, beside the shared one
 OTHERS = ("MP (start 0.5)", "RP (start 0.5)", "RP (start 1)", "MP-log (start 1)", "MP (full)", "RP (full)")
@@ -31,6 +34,120 @@ class Explained:
     maps: torch.Tensor
     mask: torch.Tensor | None = None
     stuck: torch.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Options:
+    """What a method may ask for beyond network, images and classes; each takes what it needs.
+
+    references: x_r of every image, n×C×H×W, for masks. settings: of the mask methods and their variants, by name.
+    rise_masks: random masks of RISE. layer: Grad-CAM's, a module or its name; None for a `Network`'s last one.
+    multi_label: sigmoid or softmax; None asks the network's card. rivals: other classes that a mask watches where the
+    outputs are a softmax. seed, keys: of RISE's masks and of the noise, see `rise` and `optimise`.
+    """
+
+    references: torch.Tensor | None = None
+    settings: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
+    rise_masks: int = 400
+    layer: str | nn.Module | None = None
+    multi_label: bool | None = None
+    rivals: int = 10
+    seed: int = 0
+    keys: Sequence[int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A row of the registry.
+
+    explain: (model, images n×C×H×W in [0,1], n class indices, options) to maps n×1×H×W, larger = more important.
+    passes: forward and backward passes per pair (image, class) with these options. family: "gradient", "perturbation"
+    (forward passes only) or "mask" (optimised, has `settings`). colour, marker: in figures that compare methods.
+    """
+
+    name: str
+    explain: Callable[[nn.Module, torch.Tensor, torch.Tensor, Options], Explained]
+    passes: Callable[[Options], tuple[int, int]]
+    family: str
+    colour: str
+    marker: str
+
+
+def back_propagation(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
+    """BP."""
+    return Explained(saliency(model, images, target))
+
+
+def enlarged_gradcam(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
+    """Grad-CAM at the image's size; `gradcam` itself gives the coarse map."""
+    if options.layer is None and not hasattr(model, "cam_layer"):
+        raise ValueError(f"{type(model).__name__} does not say which layer Grad-CAM explains: pass layer=")
+    layer = model.cam_layer() if options.layer is None else options.layer
+    coarse = gradcam(model, images, target, layer=layer)
+    return Explained(F.interpolate(coarse, tuple(images.shape[2:]), mode="bilinear", align_corners=False))
+
+
+def random_masks(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
+    """RISE."""
+    run = {"multi_label": options.multi_label, "seed": options.seed}
+    return Explained(rise(model, images, target, masks=options.rise_masks, **run))
+
+
+def optimised_mask(name: str) -> Callable[[nn.Module, torch.Tensor, torch.Tensor, Options], Explained]:
+    """The function of a mask method or of a variant of one, which runs with `settings[name]`."""
+
+    def explained(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
+        settings = settings_of(name, options)
+        if options.references is None:
+            raise ValueError(f"method {name!r} replaces what it removes, expected references, one per image")
+        run = {name: getattr(options, name) for name in ("multi_label", "rivals", "seed", "keys")}
+        found = optimise(model, images, target, options.references, settings, **run)
+        return Explained(found.attribution, found.mask, found.stuck)
+
+    return explained
+
+
+def mask_passes(name: str) -> Callable[[Options], tuple[int, int]]:
+    """One forward pass of the clean image, and every step one of each kind per perturbed image."""
+
+    def passes(options: Options) -> tuple[int, int]:
+        settings = settings_of(name, options)
+        shown = {"extremal": len(settings.areas), "robust": 2}.get(settings.loss, 1)
+        return 1 + settings.steps * shown, settings.steps * shown
+
+    return passes
+
+
+def settings_of(name: str, options: Options) -> Settings:
+    """Raises ValueError if there are none."""
+    if name not in options.settings:
+        known = ", ".join(options.settings) or "none"
+        raise ValueError(f"mask method {name!r} has no settings, expected some (given for: {known})")
+    return options.settings[name]
+
+
+def mask_method(name: str, colour: str, marker: str) -> Method:
+    """The row of a mask method."""
+    return Method(name, optimised_mask(name), mask_passes(name), "mask", colour, marker)
+
+
+# Colours and markers are words here: figures look them up, and what computes maps draws nothing.
+METHODS: dict[str, Method] = {
+    row.name: row
+    for row in (
+        Method("BP", back_propagation, lambda options: (1, 1), "gradient", "#56B4E9", "P"),
+        Method("Grad-CAM", enlarged_gradcam, lambda options: (1, 1), "gradient", "#D55E00", "v"),
+        Method("RISE", random_masks, lambda options: (options.rise_masks, 0), "perturbation", "#CC79A7", "D"),
+        mask_method("MP", "#E69F00", "s"),
+        mask_method("EP", "#009E73", "^"),
+        mask_method("RP", "#0072B2", "o"),
+    )
+}
+
+
+def named(family: str) -> list[str]:
+    """The names of one family, in the order of the table."""
+    return [name for name, row in METHODS.items() if row.family == family]
 
 
 def rescaled(
@@ -77,38 +194,20 @@ def variants(**shared) -> dict[str, Settings]:
 
 
 def explain(
-    method: str,
-    model: nn.Module,
-    images: torch.Tensor,
-    target: torch.Tensor,
-    *,
-    references: torch.Tensor,
-    settings: Mapping[str, Settings],
-    rise_masks: int = 400,
-    multi_label: bool = True,
-    seed: int = 0,
-    keys: Sequence[int] | None = None,
+    method: str, model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, **options
 ) -> Explained:
     """The maps of one method for n pairs (image, class).
 
     Args:
-        method: "BP", "Grad-CAM", "RISE", or a key of `settings`. model: a `Network` (Grad-CAM takes its last layer).
-        references: x_r of every image. seed, keys: of RISE's masks and of the noise; see `rise` and `optimise`.
+        method: a name in `METHODS`, or a variant of a mask method that `settings` holds. images: n×C×H×W in [0,1].
+            target: one class index or n. options: those of `Options`.
 
-    Raises ValueError for an unknown method.
+    Raises ValueError for an unknown method, a mask method without settings or references, Grad-CAM of a network that
+    does not say its layer, and for targets as in `lib.explain.target`.
     """
-    if method in settings:
-        options = {"multi_label": multi_label, "seed": seed, "keys": keys}
-        found = optimise(model, images, target, references, settings[method], **options)
-        return Explained(found.attribution, found.mask, found.stuck)
-    if method == "BP":
-        return Explained(saliency(model, images, target))
-    if method == "Grad-CAM":
-        coarse = gradcam(model, images, target, layer=model.cam_layer())
-        return Explained(F.interpolate(coarse, tuple(images.shape[2:]), mode="bilinear", align_corners=False))
-    if method == "RISE":
-        return Explained(rise(model, images, target, masks=rise_masks, multi_label=multi_label, seed=seed))
-    known = ", ".join(["BP", "Grad-CAM", "RISE", *settings])
-    raise ValueError(
-        f"method {method!r} is unknown, expected one of {known} (mask methods are known by their settings)"
-    )
+    given = Options(**options)
+    if method not in METHODS and method not in given.settings:
+        known = ", ".join(dict.fromkeys([*METHODS, *given.settings]))
+        raise ValueError(f"method {method!r} is unknown, expected one of {known}")
+    function = METHODS[method].explain if method in METHODS else optimised_mask(method)
+    return function(model, images, targets_of(target, len(images)), given)

@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.explain.target import targets_of
 from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import several_labels
 from lib.rng import generator
 
 CHUNK = 32  # masks drawn and shown together: at 64×64 what one pass writes then stays in the cache
@@ -24,43 +26,49 @@ CHUNK = 32  # masks drawn and shown together: at 64×64 what one pass writes the
 def rise(
     model: nn.Module,
     images: torch.Tensor,
-    target: torch.Tensor | None = None,
+    target: int | torch.Tensor | None = None,
     *,
     masks: int = 1000,
     cells: int = 7,
     keep: float = 0.5,
     fill: float = 0.5,
-    multi_label: bool = True,
+    multi_label: bool | None = None,
     seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> torch.Tensor:
-    """A of the formula on the CPU: N×1×H×W for `target` (N class indices), N×K×H×W for all classes if it is None.
+    """A of the formula on the CPU: N×1×H×W for `target` (one class index or N), N×K×H×W for all classes if it is None.
 
     Args:
         images: N×C×H×W in [0,1]. masks: M. cells: s. keep: p, the chance that a cell stays. fill: value of removed
-            pixels, [0,1]. multi_label: sigmoid scores, otherwise softmax.
+            pixels, [0,1]. multi_label: sigmoid scores, otherwise softmax; None asks the network's card.
 
-    Raises ValueError for a `keep` outside (0, 1) or fewer than one mask or cell.
+    Maps of images in half precision are summed in single precision. Raises ValueError for a `keep` outside (0, 1),
+    fewer than one mask or cell, a network without a card if `multi_label` is None, and for targets as in
+    `lib.explain.target`.
     """
     if masks < 1 or cells < 1 or not 0 < keep < 1:
         raise ValueError(f"masks {masks}, cells {cells}, keep {keep}: expected at least 1, at least 1, inside (0, 1)")
     device, size = device_of(model), tuple(images.shape[2:])
-    squash = torch.sigmoid if multi_label else lambda logits: logits.softmax(1)
+    several = several_labels(model) if multi_label is None else multi_label
+    squash = torch.sigmoid if several else lambda logits: logits.softmax(1)
+    target = None if target is None else targets_of(target, len(images))
     images = images.to(device)
+    kind = torch.promote_types(images.dtype, torch.float32)
     total: torch.Tensor | float = 0.0
     with borrowed(model):
         for chunk in progress(range(-(-masks // CHUNK))):
             count = min(CHUNK, masks - chunk * CHUNK)
             drawn = random_masks(count, size, cells=cells, keep=keep, gen=generator(seed, chunk)).to(device)
-            weights, shape = [], (count, *images.shape[1:])
+            weights, shape, given = [], (count, *images.shape[1:]), drawn.to(images.dtype)
             shown = torch.empty(shape, dtype=images.dtype, device=device, memory_format=torch.channels_last)
             for image in images:
-                torch.lerp(image.new_full((), fill), image, drawn, out=shown)
-                weights.append(squash(model(shown)))
-            scores = torch.stack(weights)  # N×count×K
+                torch.lerp(image.new_full((), fill), image, given, out=shown)
+                weights.append(squash(model(shown)))  # a network may write into `shown`: the next image fills it anew
+            scores = torch.stack(weights).to(kind)  # N×count×K
             if target is not None:
+                targets_of(target, len(images), classes=scores.shape[2])
                 scores = scores[torch.arange(len(images)), :, target.to(device)][..., None]
-            total = total + torch.einsum("nmk,mhw->nkhw", scores, drawn[:, 0])
+            total = total + torch.einsum("nmk,mhw->nkhw", scores, drawn[:, 0].to(kind))
     return (total / (masks * keep)).cpu()
 
 

@@ -93,6 +93,7 @@ def efficientnet_lite0(weights: Path) -> Network:
     body = EfficientNetLite0()
     body.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     card = {"name": "efficientnet_lite0", "family": "other", "classes": 1000, "channels": 3, "size": 224}
+    card["multi_label"] = False
     network = Network(body, mean=127 / 255, std=128 / 255, channels=3, cam_layers=("features",), card=card)
     return network.eval()
 

@@ -6,16 +6,16 @@ cube, seeds × pairs × methods: the pairs are the same for every method and eve
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
 
-from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS
+from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS, named
 from lib.report.cubes import cube, mean_row, untestable
 
-MASKS = ("MP", "EP", "RP")
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
+NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
 REPORTED = {  # deletion AUC of the paper's T3.2, other data and other networks
     ("EP", "voc"): 0.4329,
     ("EP", "chest"): 0.1511,
@@ -47,7 +47,7 @@ def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: s
 
 
 def method_table(
-    scores: pd.DataFrame, columns: Sequence[str], methods: Sequence[str], *, data: str, family: str = "vgg", **options
+    scores: pd.DataFrame, columns: Sequence[str], methods: Collection[str], *, data: str, family: str = "vgg", **options
 ) -> pd.DataFrame:
     """One row per method: mean of each column with its interval."""
     rows = []
@@ -89,7 +89,7 @@ def distortion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).drop(columns="network")
 
 
-def by_network(scores: pd.DataFrame, column: str, *, methods: Sequence[str] = METHODS, **options) -> pd.DataFrame:
+def by_network(scores: pd.DataFrame, column: str, *, methods: Collection[str] = METHODS, **options) -> pd.DataFrame:
     """T3.3, T3.4: a column's mean per data set, network family and method (every family has pairs of its own)."""
     networks = scores[["data", "family"]].drop_duplicates().itertuples(index=False)
     parts = [
@@ -139,7 +139,10 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
         return f"{row[column]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
     rows = []
-    for method in ["RISE", "Grad-CAM", "MP (start 1)", "MP", "EP", "RP"]:
+    masked = [*STARTS, *named("mask")]
+    for method in [*named("perturbation"), *named("gradient"), *masked]:
+        if method in NOT_IN_SHORT:
+            continue
         line = {"method": method}
         for data, part in deletion[deletion["method"] == method].groupby("data", sort=False):
             line[f"deletion AUC, {data}"] = text(part.iloc[0], "deletion", 3)
@@ -149,7 +152,7 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
         line[f"CDS, {place}"] = text(own, "cds_absolute", 1)
         line[f"p(class) in the reverse image, {place}"] = text(own, "p_reverse")
         stuck = deletion[(deletion["method"] == method) & (deletion["data"] == place)]["stuck"].iloc[0]
-        rows.append(line | {f"stuck masks, {place}": f"{stuck:.0%}" if method in ("MP (start 1)", *MASKS) else ""})
+        rows.append(line | {f"stuck masks, {place}": f"{stuck:.0%}" if method in masked else ""})
     return pd.DataFrame(rows)
 
 

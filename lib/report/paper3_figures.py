@@ -13,12 +13,18 @@ from matplotlib.patches import Rectangle
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions
 from lib.evaluate.bootstrap import interval
-from lib.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
+from lib.explain.methods import METHODS, STARTS
+from lib.report.figures import COLOURS, HEAT, channels_last, picture
 from lib.report.paper3 import FOR_READERS, values
 
 BOX = COLOURS[1]
-ORDER = ["RP", "MP", "EP", "RISE", "Grad-CAM", "BP", "MP (start 1)", "random"]  # fixes colours and markers
+BESIDE = {STARTS[0]: ("#999999", "X"), "random": ("#332288", "<")}  # colours and markers of what is no method of its own
 Part = tuple[Dataset, Regions, Mapping[str, torch.Tensor]]  # pairs of one data set with the maps of each method
+
+
+def looks() -> dict[str, tuple[str, str]]:
+    """Colour and marker of every method, of MP from its own start and of random maps."""
+    return {name: (row.colour, row.marker) for name, row in METHODS.items()} | BESIDE
 
 
 def box(axes: Axes, corners: Sequence[int], label: str = "") -> None:
@@ -83,7 +89,7 @@ def deletion_curves(shares: np.ndarray, curves: Mapping[str, np.ndarray], exampl
     """F3.11: p(T) against the share of deleted pixels, one pair (left) and the mean over pairs (right); shaded: area
     under RP's curve. `curves`: n×(S+1) per method.
     """
-    palette, marks = colours(ORDER), markers(ORDER)
+    look = looks()
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True)
     for panel, what, pick in (
         (axes[0], "one pair", lambda each: each[example]),
@@ -91,11 +97,11 @@ def deletion_curves(shares: np.ndarray, curves: Mapping[str, np.ndarray], exampl
     ):
         for name, each in curves.items():
             curve = pick(each)
+            colour, marker = look[name]
             label = f"{name} {np.trapezoid(curve, shares):.3f}"
-            options = {"marker": marks[name], "markevery": 6, "ms": 4, "lw": 1.6, "label": label}
-            panel.plot(shares, curve, color=palette[name], **options)
+            panel.plot(shares, curve, color=colour, marker=marker, markevery=6, ms=4, lw=1.6, label=label)
             if name == "RP":
-                panel.fill_between(shares, curve, color=palette[name], alpha=0.2, lw=0)
+                panel.fill_between(shares, curve, color=colour, alpha=0.2, lw=0)
         panel.set_xscale("function", functions=(np.sqrt, np.square))
         panel.set(xlabel="share of the image deleted (square-root scale)", title=what, xlim=(0, 1), ylim=(0, 1.02))
         panel.set_xticks([0, 0.02, 0.1, 0.25, 0.5, 1], ["0", ".02", ".1", ".25", ".5", "1"])
@@ -108,7 +114,7 @@ def deletion_curves(shares: np.ndarray, curves: Mapping[str, np.ndarray], exampl
 def distortion_bars(scores: pd.DataFrame, methods: Sequence[str], *, seed: int, resamples: int) -> Figure:
     """F3.10: class distortion score (absolute form) per data set and method with 95 % intervals; diamonds: medians."""
     data = list(scores["data"].unique())
-    palette = colours(ORDER)
+    look = looks()
     figure, axes = plt.subplots(figsize=(9, 3.6))
     width = 0.8 / len(methods)
     for column, method in enumerate(methods):
@@ -116,7 +122,7 @@ def distortion_bars(scores: pd.DataFrame, methods: Sequence[str], *, seed: int, 
             found = values(scores, [method], "cds_absolute", data=name)[..., 0]
             mean = interval(np.mean, found, resamples=resamples, seed=seed)
             x = position + (column - (len(methods) - 1) / 2) * width
-            axes.bar(x, mean.value, 0.9 * width, color=palette[method], label=method if position == 0 else None)
+            axes.bar(x, mean.value, 0.9 * width, color=look[method][0], label=method if position == 0 else None)
             axes.plot([x, x], [mean.low, mean.high], color="black", lw=1.2)
             axes.plot(x, np.median(found), marker="D", mfc="white", mec="black", ms=4, ls="")
     axes.axhline(0, color="black", lw=0.8)

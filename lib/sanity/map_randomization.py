@@ -1,4 +1,4 @@
-"""Parameter randomisation of every kind of map: do BP, Grad-CAM, RISE, MP, EP and RP answer to what was learned?
+"""Parameter randomisation of every kind of map: do the methods of `lib.explain.methods` answer to what was learned?
 
 A: map of the intact network, A': map of the network with re-initialised layers, for the same pair (image, class), the
 same noise and the same RISE masks, so that an intact network gives A' = A. Both n×1×H×W, scaled to [0,1] by their
@@ -30,7 +30,7 @@ uniform window as everywhere here.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -62,11 +62,11 @@ def study(
     references: torch.Tensor,
     *,
     settings: Mapping[str, Settings],
-    methods: Sequence[str] = METHODS,
+    methods: Collection[str] = METHODS,
     seed: int = 0,
     keys: Sequence[int] | None = None,
     rise_masks: int = 400,
-    multi_label: bool = True,
+    multi_label: bool | None = None,
     calibration: torch.Tensor | None = None,
     workers: int = 2,
     progress: Callable[[str], object] = lambda layer: None,
@@ -109,7 +109,7 @@ def maps_of(
     images: torch.Tensor,
     target: torch.Tensor,
     *,
-    methods: Sequence[str],
+    methods: Collection[str],
     workers: int,
     **options,
 ) -> Iterator[tuple[tuple[str, str, float], dict[str, torch.Tensor]]]:
@@ -218,7 +218,7 @@ def cascade_maps(
     references: torch.Tensor,
     *,
     settings: Mapping[str, Settings],
-    methods: Sequence[str] = METHODS,
+    methods: Collection[str] = METHODS,
     seed: int = 0,
     way: str = "cascading",
     calibration: torch.Tensor | None = None,

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from lib.networks.borrow import device_of
+from lib.networks.read import several_labels
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import (
     CausalAutoencoder,
@@ -30,7 +31,6 @@ from lib.train.causal_autoencoder import (
     fidelity,
     fit_autoencoder,
     logits_and_shape,
-    several_labels,
 )
 
 VARIANTS = ("released", "summed TV")

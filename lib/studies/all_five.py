@@ -31,8 +31,7 @@ from lib.explain.counterfactual import counterfactual
 from lib.explain.gradcam import gradcam, heatmap, is_zero
 from lib.explain.mask import Settings, optimise
 from lib.explain.references import reference
-from lib.networks.read import predict
-from lib.train.causal_autoencoder import several_labels
+from lib.networks.read import predict, several_labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.networks.borrow import borrowed, device_of
+from lib.networks.layers import layer_of, plain
+from lib.networks.read import several_labels
 from lib.rng import generator, seeded
 
 START_IMAGES = 256  # whose activations give the principal components
@@ -72,17 +74,6 @@ def chain(widths: list[int], kernel: int) -> nn.Sequential:
     return nn.Sequential(*[nn.Conv2d(a, b, kernel, padding=kernel // 2) for a, b in pairs])
 
 
-def layer_of(model: nn.Module, layer: str | nn.Module) -> nn.Module:
-    """A module by name (of a `Network` also a name inside its body). Raises ValueError naming the layer."""
-    if isinstance(layer, nn.Module):
-        return layer
-    for root in (model, getattr(model, "body", None)):
-        with contextlib.suppress(AttributeError):
-            return root.get_submodule(layer)
-    known = ", ".join(name for name, _ in getattr(model, "body", model).named_children())
-    raise ValueError(f"layer {layer!r} does not exist in {type(model).__name__}, its parts are: {known}")
-
-
 @contextlib.contextmanager
 def cut(model: nn.Module, layer: str | nn.Module, replace: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
     """Inside the block, what the layer returns is replaced by `replace(activations)`."""
@@ -91,11 +82,6 @@ def cut(model: nn.Module, layer: str | nn.Module, replace: Callable[[torch.Tenso
         yield
     finally:
         handle.remove()
-
-
-def several_labels(model: nn.Module, multi_label: bool | None = None) -> bool:
-    """Whether the network's outputs are independent sigmoids: as told, else what its card says, else no."""
-    return getattr(model, "card", {}).get("multi_label", False) if multi_label is None else multi_label
 
 
 def divergence(logits: torch.Tensor, reference: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
@@ -145,7 +131,8 @@ def fit_autoencoder(
     """
     if len(images) < batch:
         raise ValueError(f"{len(images)} images for a batch of {batch}, expected at least one batch")
-    several, device = several_labels(model, multi_label), device_of(model)
+    several = several_labels(model) if multi_label is None else multi_label
+    model, device = plain(model), device_of(model)
     with borrowed(model):
         reference, shape = logits_and_shape(model, images, layer=layer)
         with seeded(seed):
@@ -284,7 +271,8 @@ def fidelity(
     batch: int = 128,
 ) -> Fidelity:
     """Compare the network with and without the bottleneck on N images."""
-    several, device = several_labels(model, multi_label), device_of(model)
+    several = several_labels(model) if multi_label is None else multi_label
+    model, device = plain(model), device_of(model)
     same, sums = [], []
 
     def both(activations: torch.Tensor) -> torch.Tensor:
