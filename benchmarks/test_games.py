@@ -39,7 +39,7 @@ def test_rise_costs_little_more_than_its_forward_passes(benchmark):
     model, images, target = task()
 
     def ours():
-        return rise(model, images, target, masks=MASKS)
+        return rise(model, images, target, masks=MASKS, multi_label=True)
 
     @torch.no_grad()
     def peer():
@@ -71,7 +71,7 @@ def test_a_deletion_game_costs_little_more_than_its_forward_passes(benchmark):
     metric = ClassificationMetric(GradCAM(model, target_layer=model.cam_layer()), logits_fn=torch.sigmoid)
 
     def ours():
-        return play(model, images, blank, maps, target, steps=steps, batch=BATCH).auc
+        return play(model, images, blank, maps, target, steps=steps, multi_label=True, batch=BATCH).auc
 
     def peer():
         model.requires_grad_(True)

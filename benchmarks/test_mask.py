@@ -28,14 +28,14 @@ def task():
 
 def calls():
     model, images, target, references, settings = task()
-    many = torch.cat([images, references])
+    given, many = (images, target, references), torch.cat([images, references])
 
     def ours():
-        return optimise(model, images, target, references, settings, batch=COUNT).mask
+        return optimise(model, images, target, references, settings, multi_label=True, batch=COUNT).mask
 
     def one_by_one():
         masks = [
-            optimise(model, images[i : i + 1], target[i : i + 1], references[i : i + 1], settings, keys=[i]).mask
+            optimise(model, *(each[i : i + 1] for each in given), settings, multi_label=True, keys=[i]).mask
             for i in range(COUNT)
         ]
         return torch.cat(masks)

@@ -271,8 +271,8 @@ def block_effects(
 ) -> torch.Tensor:
     """The causal-effect map: -CE_target of every block of a grid, N×1×per_side×per_side, larger = more evidence lost.
 
-    target: one class index or N. Cost: per_side² + 1 forward passes per image, `batch` at a time over images and blocks.
-    Raises ValueError for targets as in `lib.explain.target`, and what `replace` and `blocks` raise.
+    target: one class index or N. Cost: per_side² + 1 forward passes per image, `batch` at a time over images and
+    blocks. Raises ValueError for targets as in `lib.explain.target`, and what `replace` and `blocks` raise.
     """
     target = targets_of(target, len(images))
     masks = blocks(images.shape[-1], per_side)

@@ -145,9 +145,9 @@ METHODS: dict[str, Method] = {
 }
 
 
-def named(family: str) -> list[str]:
-    """The names of one family, in the order of the table."""
-    return [name for name, row in METHODS.items() if row.family == family]
+def named(*families: str) -> list[str]:
+    """The names of all methods of these families, in the order of the table."""
+    return [name for name, row in METHODS.items() if row.family in families]
 
 
 def rescaled(

@@ -18,7 +18,7 @@ from lib.report.figures import COLOURS, HEAT, channels_last, picture
 from lib.report.paper3 import FOR_READERS, values
 
 BOX = COLOURS[1]
-BESIDE = {STARTS[0]: ("#999999", "X"), "random": ("#332288", "<")}  # colours and markers of what is no method of its own
+BESIDE = {STARTS[0]: ("#999999", "X"), "random": ("#332288", "<")}  # colour and marker of what is no method
 Part = tuple[Dataset, Regions, Mapping[str, torch.Tensor]]  # pairs of one data set with the maps of each method
 
 

@@ -282,8 +282,8 @@ def fidelity(
 
     with borrowed(model), cut(model, layer, both):
         for chunk in images.split(batch):
-            plain, through = model(chunk.to(device)).cpu().chunk(2)
-            equal = (plain > 0) == (through > 0) if several else (plain.argmax(1) == through.argmax(1))[:, None]
+            clean, through = model(chunk.to(device)).cpu().chunk(2)
+            equal = (clean > 0) == (through > 0) if several else (clean.argmax(1) == through.argmax(1))[:, None]
             same.append(equal)
     runs_once(len(sums), len(same), layer)
     equal, (error, size) = torch.cat(same), torch.stack(sums).sum(0)

@@ -1,3 +1,4 @@
+import functools
 import math
 
 import numpy as np
@@ -5,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate.games import energy, hottest_removed, play, random_maps, ranks, schedule
+from lib.evaluate import games
+from lib.evaluate.games import energy, hottest_removed, random_maps, ranks, schedule
 from lib.rng import generator
 
 
@@ -30,6 +32,7 @@ def exactly(values):
     return pytest.approx(values, abs=1e-6)
 
 
+play = functools.partial(games.play, multi_label=True)  # the networks here have no card
 FIRST, EXPLAINED = torch.tensor([0]), torch.tensor([0, 1, 2, 0, 1])
 EVERY_PIXEL = range(5)  # of a 2×2 image
 

@@ -1,3 +1,4 @@
+import functools
 import math
 from collections import OrderedDict
 
@@ -9,24 +10,23 @@ from scipy.ndimage import gaussian_filter
 from skimage.restoration import inpaint_biharmonic
 from torch import nn
 
-from lib.explain.causal_effect import (
-    FILLS,
-    RING,
-    block_effects,
-    blocks,
-    blurred,
-    concept_effects,
-    expected_effect,
-    latent_effects,
-    predict_probabilities,
-    probabilities,
-    region_effects,
-    released_effects,
-    replace,
-)
+from lib.explain import causal_effect
+from lib.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, probabilities, replace
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder, cut
 
+# the networks here have no card
+block_effects, concept_effects, latent_effects, predict_probabilities, region_effects, released_effects = (
+    functools.partial(getattr(causal_effect, name), multi_label=False)
+    for name in (
+        "block_effects",
+        "concept_effects",
+        "latent_effects",
+        "predict_probabilities",
+        "region_effects",
+        "released_effects",
+    )
+)
 EXACT = {"rtol": 0, "atol": 1e-12}  # float64 in another order of summation
 
 
@@ -246,9 +246,24 @@ def test_the_part_before_the_layer_runs_once_per_image(convolutional, images):
 
 def test_latent_effects_read_several_labels_from_the_card(two_channels, identity):
     two_channels.card = {"multi_label": True}
-    found = latent_effects(two_channels, constant([0.0, 0.0]), layer="features", autoencoder=identity)
+    found = causal_effect.latent_effects(
+        two_channels, constant([0.0, 0.0]), layer="features", autoencoder=identity
+    )
     assert found.p.tolist() == [[0.5, 0.5]]
-    assert torch.equal(predict_probabilities(two_channels, constant([0.0, 0.0])), found.p)
+    assert torch.equal(causal_effect.predict_probabilities(two_channels, constant([0.0, 0.0])), found.p)
+
+
+def test_without_a_card_and_without_being_told_there_is_no_effect(two_channels, identity):
+    images, told = constant([0.0, 0.0]), "has no card that says whether its outputs are sigmoids or a softmax"
+    for call in (
+        lambda: causal_effect.latent_effects(two_channels, images, layer="features", autoencoder=identity),
+        lambda: causal_effect.predict_probabilities(two_channels, images),
+        lambda: causal_effect.region_effects(two_channels, images, mask_of(1, 1, 4), fill="mean"),
+        lambda: causal_effect.block_effects(two_channels, images, 0, per_side=2),
+        lambda: causal_effect.concept_effects(nn.Linear(3, 2), torch.zeros(1, 3)),
+    ):
+        with pytest.raises(ValueError, match=told):
+            call()
 
 
 @pytest.mark.parametrize("channel", [-1, 2, 7])

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.special import rel_entr
 from torch import nn
 from torch.nn import functional as F
 
+from lib.explain import mask as module
 from lib.explain.mask import (
     DIVERGENCES,
     LOSSES,
@@ -17,7 +19,6 @@ from lib.explain.mask import (
     Settings,
     bernoulli_kl,
     bounded_log_l1,
-    optimise,
     shared,
     total_variation,
     upsample,
@@ -25,6 +26,7 @@ from lib.explain.mask import (
 from lib.rng import generator
 
 QUIET = {"side": None, "noise": 0.0, "variation": 0.0}  # the image's own resolution, nothing random, nothing smoothed
+optimise = functools.partial(module.optimise, multi_label=True)  # the networks here have no card
 REMOVERS = ("meaningful", "meaningful_log", "target", "mask", "robust")
 
 
@@ -791,12 +793,12 @@ def test_areas_matter_to_extremal_perturbation_only():
     [
         ({"references": torch.zeros(2, 1, 2, 3)}, "references \\(2, 1, 2, 3\\)"),
         ({"references": torch.zeros(1, 1, 2, 2)}, "images \\(2, 1, 2, 2\\), references \\(1, 1, 2, 2\\)"),
-        ({"target": torch.tensor([0])}, "1 targets and 2 keys: expected n×C×H×W twice and n of each"),
-        ({"keys": [1, 2, 3]}, "2 targets and 3 keys"),
+        ({"target": torch.tensor([0])}, "target is of shape \\(1,\\), expected one class for each of 2 images"),
+        ({"keys": [1, 2, 3]}, "and 3 keys: expected n×C×H×W twice and n keys"),
         ({"images": torch.full((2, 1, 2, 2), torch.nan)}, "values that are not finite"),
         ({"references": torch.full((2, 1, 2, 2), torch.inf)}, "values that are not finite"),
         ({"target": torch.tensor([0, 2])}, "target holds 0 to 2, expected class indices below 2"),
-        ({"target": torch.tensor([-1, 0])}, "target holds -1 to 0, expected class indices below 2"),
+        ({"target": torch.tensor([-1, 0])}, "target holds -1 to 0, expected class indices from 0"),
     ],
 )
 def test_inputs_that_do_not_fit_are_an_error(one_pixel, condition, change, message):

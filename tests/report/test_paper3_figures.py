@@ -13,7 +13,7 @@ from lib.evaluate.bootstrap import interval
 from lib.explain.methods import METHODS, STARTS
 from lib.report import paper3, paper3_figures
 from lib.report.figures import COLOURS
-from lib.report.paper3_figures import BOX, ORDER
+from lib.report.paper3_figures import BOX, looks
 from lib.rng import generator
 
 OPTIONS = {"resamples": 20, "seed": 0}
@@ -334,13 +334,14 @@ def test_the_axes_of_the_deletion_curves_are_those_of_shares_and_probabilities(c
 
 def test_no_two_deletion_curves_look_the_same_and_a_method_looks_the_same_in_every_company(curves):
     all_of = dict.fromkeys(["random", *METHODS, *STARTS], curves["RP"])
-    looks = []
+    drawn = []
     for some in (all_of, {"MP": curves["MP"], "RP": curves["RP"]}):
         figure = paper3_figures.deletion_curves(SHARES, some, 0, title="")
-        looks.append({line.get_label().rsplit(" ", 1)[0]: look_of(line) for line in figure.axes[0].lines})
-    everyone, few = looks
+        drawn.append({line.get_label().rsplit(" ", 1)[0]: look_of(line) for line in figure.axes[0].lines})
+    everyone, few = drawn
     assert list(everyone) == list(all_of)
-    assert len({colour for colour, _ in everyone.values()}) == len({marker for _, marker in everyone.values()}) == 8
+    shades, shapes = (set(each) for each in zip(*everyone.values(), strict=True))
+    assert len(shades) == len(shapes) == len(all_of)
     assert few == {name: everyone[name] for name in ("MP", "RP")}
 
 
@@ -403,15 +404,16 @@ def test_the_bars_stand_in_groups_around_their_tick_and_do_not_touch(scores):
     figure = paper3_figures.distortion_bars(scores, [*METHODS, *STARTS], **OPTIONS)
     (panel,) = figure.axes
     drawn = [bar for container in panel.containers for bar in container]
-    assert len(drawn) == 21
+    count = len([*METHODS, *STARTS])
+    assert len(drawn) == 3 * count
     assert panel.get_xticks().tolist() == [0, 1, 2]
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in drawn)
     assert all(right < left for (_, right), (left, _) in zip(edges, edges[1:], strict=False))
     for position in range(3):
         own = [middle(bar) for bar in drawn if abs(middle(bar) - position) < 0.5]
-        assert len(own) == 7
+        assert len(own) == count
         assert np.mean(own) == pytest.approx(position)
-    assert len({bar.get_facecolor() for bar in drawn}) == 7
+    assert len({bar.get_facecolor() for bar in drawn}) == count
     assert names(figure.legends[0]) == [*METHODS, *STARTS]
 
 
@@ -421,7 +423,7 @@ def test_a_method_has_the_same_colour_in_the_bars_and_in_the_curves(scores, curv
     for method in ("MP", "RP"):
         line = next(line for line in lines if line.get_label().startswith(method))
         assert to_hex(bars(panel, method)[0].get_facecolor()) == to_hex(line.get_color())
-    assert set(ORDER) == {"random", *METHODS, *STARTS}
+    assert set(looks()) == {"random", *METHODS, *STARTS}
 
 
 def test_a_data_set_of_another_name_keeps_it(scores):

@@ -19,7 +19,7 @@ SIZE = 8
 
 def value(way, depth, method):
     """The mean of a similarity over pairs, by construction."""
-    return 0.1 * METHODS.index(method) + 0.01 * (*WAYS, RECALIBRATED, OTHER).index(way) - depth / 20
+    return 0.1 * [*METHODS].index(method) + 0.01 * (*WAYS, RECALIBRATED, OTHER).index(way) - depth / 20
 
 
 def similarity_rows(methods=METHODS, ways=(*WAYS, RECALIBRATED)):
@@ -149,7 +149,7 @@ def test_the_curves_have_a_panel_per_measure_and_way_and_a_line_per_method(simil
                 assert drawn.get_ydata() == pytest.approx(expected)
                 assert dotted.get_ydata() == pytest.approx([share * value(OTHER, 0.0, method)] * 2)
                 assert min(dotted.get_xdata()) > 1
-                assert to_hex(drawn.get_color()).upper() == COLOURS[METHODS.index(method)]
+                assert to_hex(drawn.get_color()).upper() == COLOURS[[*METHODS].index(method)]
     for panel in panels[-1]:
         drawn, dotted = lines_of(panel, "MP")
         assert drawn.get_ydata() == pytest.approx([0.5, 0.5, 1])
@@ -164,7 +164,7 @@ def test_markers_are_hollow_where_most_maps_are_constant(similarity):
     panel = paper3_sanity.curves(similarity).axes[0]
     hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
     (line,) = hollow
-    assert to_hex(line.get_color()).upper() == COLOURS[METHODS.index("MP")]
+    assert to_hex(line.get_color()).upper() == COLOURS[[*METHODS].index("MP")]
     assert line.get_xdata().tolist() == [1.0]  # half of them is not most of them
 
 

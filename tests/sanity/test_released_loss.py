@@ -15,6 +15,13 @@ FRONT = ["conv1", "norm", "conv2"]  # f of the convolutional network, cut after 
 
 
 @pytest.fixture
+def convolutional(convolutional):
+    """With a card: nothing else says what its outputs are."""
+    convolutional.card = {"multi_label": False}
+    return convolutional
+
+
+@pytest.fixture
 def many():
     return torch.rand(18, 2, 8, 8, generator=generator(6, 1))
 
@@ -229,6 +236,7 @@ def test_released_the_front_also_follows_the_reconstruction(many, probes, option
     """Of maps that are one pixel high the variation is zero, so that only the reconstruction is left."""
     with seeded(6, 6):
         model = nn.Sequential(nn.Conv2d(2, 5, (8, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 6, 3))
+    model.card = {"multi_label": False}
     rows = train_released(model, many, probes, variant="released", **options | {"layer": "0"})
     assert rows["plain"].nunique() == 3
 

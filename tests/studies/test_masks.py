@@ -18,6 +18,8 @@ SIZE, PIXELS = 16, 256
 class Reader(nn.Module):
     """Logits read off single pixels, and nothing else: `scale` · pixel + `bias` per class."""
 
+    card = {"multi_label": True}  # noqa: RUF012
+
     def __init__(self, places, scale, bias):
         super().__init__()
         self.rows, self.columns = zip(*places, strict=True)
@@ -356,6 +358,7 @@ def test_a_row_does_not_depend_on_the_others(pairs, masked):
     with torch.random.fork_rng():
         torch.manual_seed(3)
         network = nn.Sequential(nn.Flatten(), nn.Linear(PIXELS, 3)).double().eval()
+    network.card = {"multi_label": True}
     images = torch.rand(3, 1, SIZE, SIZE, generator=generator(6, 1)).double()
     pairs = images, torch.tensor([2, 0, 1]), torch.zeros_like(images), pairs[3]
     maps = torch.randint(0, 3, (3, 1, SIZE, SIZE), generator=generator(6, 2)).double()

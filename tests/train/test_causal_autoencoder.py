@@ -1,4 +1,5 @@
 import copy
+import functools
 import json
 from collections import OrderedDict
 
@@ -9,8 +10,10 @@ from torch import nn
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
 from lib.networks.borrow import borrowed
+from lib.networks.layers import layer_of
 from lib.networks.zoo import create
 from lib.rng import generator, seeded
+from lib.train import causal_autoencoder
 from lib.train.causal_autoencoder import (
     GATE,
     CausalAutoencoder,
@@ -19,17 +22,16 @@ from lib.train.causal_autoencoder import (
     chain,
     cut,
     divergence,
-    fidelity,
-    fit_autoencoder,
-    layer_of,
     load,
     logits_and_shape,
     save,
-    several_labels,
     start_at_components,
     total_variation,
 )
 
+# the networks here have no card
+fidelity = functools.partial(causal_autoencoder.fidelity, multi_label=False)
+fit_autoencoder = functools.partial(causal_autoencoder.fit_autoencoder, multi_label=False)
 SMALL = {"encoder": (4, 3), "decoder": (4,), "batch": 16, "epochs": 2}
 
 
@@ -260,7 +262,8 @@ def test_the_loss_is_the_weighted_sum_of_the_terms(convolutional, many):
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_without_a_step_the_history_is_that_of_the_start(convolutional, many, multi_label):
     convolutional.card = {"multi_label": multi_label}
-    fitted, history = fit_autoencoder(convolutional, many, layer="conv1", **SMALL, lr=0.0, seed=3)
+    options = SMALL | {"lr": 0.0, "seed": 3}
+    fitted, history = causal_autoencoder.fit_autoencoder(convolutional, many, layer="conv1", **options)
     activations = activations_of(convolutional, many, layer="conv1")
     with seeded(3):
         start = CausalAutoencoder(4, encoder=(4, 3), decoder=(4,))
@@ -478,13 +481,13 @@ def test_a_layer_of_a_network_is_also_found_inside_its_body():
         layer_of(network, "stage3")
 
 
-def test_several_labels_are_told_else_read_from_the_card_else_not():
-    plain, carded = nn.Identity(), nn.Identity()
-    carded.card = {"multi_label": True}
-    assert [several_labels(plain), several_labels(carded)] == [False, True]
-    assert [several_labels(plain, True), several_labels(carded, False)] == [True, False]
-    carded.card = {"name": "without the entry"}
-    assert several_labels(carded) is False
+def test_without_a_card_the_outputs_form_must_be_told(two_channels, many):
+    told = "has no card that says whether its outputs are sigmoids or a softmax"
+    with pytest.raises(ValueError, match=told):
+        causal_autoencoder.fit_autoencoder(two_channels, many, layer="features")
+    options = {"layer": "features", "autoencoder": bottleneck(torch.eye(2), torch.eye(2))}
+    with pytest.raises(ValueError, match=told):
+        causal_autoencoder.fidelity(two_channels, many, **options)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 128])
@@ -556,7 +559,8 @@ def test_labels_of_one_image_count_once_per_image_and_each_per_decision(two_chan
 def test_fidelity_reads_several_labels_from_the_card(two_channels):
     two_channels.card = {"multi_label": True}
     nothing = bottleneck(torch.eye(2), torch.zeros(2, 2))
-    assert fidelity(two_channels, constant([1.0, 0.0]), layer="features", autoencoder=nothing).decisions == 0.5
+    options = {"layer": "features", "autoencoder": nothing}
+    assert causal_autoencoder.fidelity(two_channels, constant([1.0, 0.0]), **options).decisions == 0.5
 
 
 @pytest.mark.parametrize("images", [0.0, 0.5, GATE - 1e-6, GATE, 1.0])
