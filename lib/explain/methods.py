@@ -193,9 +193,7 @@ def variants(**shared) -> dict[str, Settings]:
     return found
 
 
-def explain(
-    method: str, model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, **options
-) -> Explained:
+def explain(method: str, model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, **options) -> Explained:
     """The maps of one method for n pairs (image, class).
 
     Args:

@@ -208,7 +208,7 @@ def start_at_components(autoencoder: CausalAutoencoder, activations: torch.Tenso
 @torch.no_grad()
 def activations_of(model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module, batch: int = 128) -> torch.Tensor:
     """The layer's activations N×C×h×w, on the CPU."""
-    seen: list[torch.Tensor] = []
+    model, seen = plain(model), []
     with borrowed(model), cut(model, layer, lambda activations: seen.append(activations.to("cpu", copy=True))):
         for chunk in images.split(batch):
             model(chunk.to(device_of(model)))
@@ -223,7 +223,7 @@ def logits_and_shape(
 
     Raises ValueError if these are not N×C×h×w.
     """
-    shapes: list[tuple[int, ...]] = []
+    model, shapes = plain(model), []
 
     def note(activations: torch.Tensor) -> torch.Tensor:
         if not isinstance(activations, torch.Tensor) or activations.dim() != 4:

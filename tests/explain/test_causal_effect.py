@@ -246,9 +246,7 @@ def test_the_part_before_the_layer_runs_once_per_image(convolutional, images):
 
 def test_latent_effects_read_several_labels_from_the_card(two_channels, identity):
     two_channels.card = {"multi_label": True}
-    found = causal_effect.latent_effects(
-        two_channels, constant([0.0, 0.0]), layer="features", autoencoder=identity
-    )
+    found = causal_effect.latent_effects(two_channels, constant([0.0, 0.0]), layer="features", autoencoder=identity)
     assert found.p.tolist() == [[0.5, 0.5]]
     assert torch.equal(causal_effect.predict_probabilities(two_channels, constant([0.0, 0.0])), found.p)
 
