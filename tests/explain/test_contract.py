@@ -1,4 +1,4 @@
-"""What every method owes to the networks that people bring: their images back, and an answer in their kind of number."""
+"""What every method owes to the networks that people bring: their images back, an answer in their kind of number."""
 
 import copy
 

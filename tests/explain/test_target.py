@@ -6,16 +6,14 @@ from lib.explain.cam import cam
 from lib.explain.causal_effect import block_effects
 from lib.explain.gradcam import explain_classes, gradcam
 from lib.explain.mask import Settings, optimise
-from lib.explain.methods import METHODS, explain
+from lib.explain.methods import LOSS, METHODS, explain
 from lib.explain.rise import rise
 from lib.explain.saliency import saliency
 from lib.explain.target import targets_of
 from lib.networks.zoo import create
 
 CLASSES = 5
-SETTINGS = {
-    name: Settings(loss, steps=1) for name, loss in (("MP", "meaningful"), ("EP", "extremal"), ("RP", "robust"))
-}
+SETTINGS = {name: Settings(loss, steps=1) for name, loss in LOSS.items()}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,99 @@
+"""Adding a method is its module, its row and its test: a seventh row runs through what iterates over them."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from torch import nn
+
+from lib.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
+from lib.networks.zoo import create
+from lib.report import paper3, paper3_figures, paper3_sanity
+from lib.rng import generator, seeded
+from lib.sanity.map_randomization import OTHER, WAYS, study
+
+INTERVALS = {"resamples": 20, "seed": 0}
+SIX = [*METHODS]
+
+
+def gradient_times_input(model, images, target, options):
+    """max over channels of |x · ∂z_c / ∂x|."""
+    given = images.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(model(given).gather(1, target[:, None]).sum(), given)
+    return Explained((slope * images).abs().amax(1, keepdim=True))
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Registered while the test runs."""
+    row = Method("toy", gradient_times_input, lambda options: (1, 1), "gradient", "#123456", "h")
+    monkeypatch.setitem(METHODS, "toy", row)
+    return row
+
+
+@pytest.fixture
+def tables(toy, made_of_methods):
+    return made_of_methods()
+
+
+def test_it_is_one_of_the_methods_and_is_gone_afterwards(toy):
+    assert [*METHODS] == [*SIX, "toy"]
+    assert named("gradient") == ["BP", "Grad-CAM", "toy"]
+    assert METHODS["toy"].passes(Options()) == (1, 1)
+
+
+def test_without_it_the_six_are_left():
+    assert len(SIX) == 6
+    assert "toy" not in METHODS
+
+
+def network():
+    with seeded(5, 1):
+        body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16 * 16, 3))
+    return create(body, classes=3, channels=1, size=16, cam_layers=["0"]).eval()
+
+
+def test_the_one_call_explains_with_it(toy):
+    images = torch.rand(3, 1, 16, 16, generator=generator(5, 2))
+    maps = explain("toy", network(), images, 1).maps
+    assert maps.shape == (3, 1, 16, 16)
+    assert maps.std() > 0
+    with pytest.raises(ValueError, match="expected one class for each of 3 images"):
+        explain("toy", network(), images, torch.tensor([1, 2]))
+
+
+def test_the_sanity_check_randomises_it_and_shows_it(toy):
+    images = torch.rand(3, 1, 16, 16, generator=generator(5, 2))
+    settings = {name: rescaled(name, side=4, steps=2, area=0.05, variation=0.0) for name in LOSS}
+    rows = study(network(), images, torch.tensor([0, 2, 1]), images * 0, settings=settings, rise_masks=8, workers=1)
+    assert list(rows["method"].unique()) == [*SIX, "toy"]
+    assert set(rows.loc[rows["method"] == "toy", "way"]) == {*WAYS, OTHER}
+    assert paper3_sanity.summary(rows)["method"].unique().tolist() == [*SIX, "toy"]
+    figure = paper3_sanity.curves(rows)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*SIX, "toy"]
+
+
+def test_every_table_of_the_paper_has_its_row(tables):
+    scores = tables["scores"]
+    vgg = scores[scores["family"] == "vgg"]
+    deletion, distortion = (make(vgg, **INTERVALS) for make in (paper3.deletion_table, paper3.distortion_table))
+    assert deletion["method"].tolist() == ["random", *SIX, "toy", *STARTS] * 3
+    assert distortion["method"].tolist() == [*SIX, "toy", *STARTS] * 3
+    networks = paper3.by_network(scores, "energy", **INTERVALS)
+    assert networks["method"].tolist() == [*SIX, "toy"] * 4
+    assert paper3.spread_table(scores)["method"].tolist() == [*SIX, "toy"] * 2
+    short = paper3.in_short(deletion, distortion)
+    assert short["method"].tolist() == ["RISE", "Grad-CAM", "toy", *STARTS, "MP", "EP", "RP"]
+
+
+def test_every_figure_of_the_paper_shows_it_in_its_own_colour(toy, tables):
+    scores = tables["scores"]
+    names = ["random", *METHODS, *STARTS]
+    shares = np.linspace(0, 1, 5)
+    curves = {name: np.tile(1 - shares, (2, 1)) for name in names}
+    panel = paper3_figures.deletion_curves(shares, curves, 0, title="").axes[0]
+    (line,) = (line for line in panel.lines if line.get_label().startswith("toy"))
+    assert (line.get_color(), line.get_marker()) == (toy.colour, toy.marker)
+    vgg = scores[scores["family"] == "vgg"]
+    bars = paper3_figures.distortion_bars(vgg, [*METHODS, *STARTS], **INTERVALS).axes[0]
+    assert toy.colour in {to_hex(bar.get_facecolor()) for group in bars.containers for bar in group}
