@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lib.attack.apgd import apgd
+from lib.attack.apgd import ascend
 from lib.attack.gradient import fgsm, pgd
 from lib.attack.lp_ball import lmo, norm, project
 from lib.defend.halftone import halftone
@@ -37,8 +37,8 @@ METHODS = {
     "fgsm": lambda net, x, y, maps: fgsm(net, x, y, eps=0.03),
     "pgd": lambda net, x, y, maps: pgd(net, x, y, eps=0.03, steps=3),
     "pgd l2": lambda net, x, y, maps: pgd(net, x, y, eps=1.0, steps=3, norm="l2"),
-    "apgd l1": lambda net, x, y, maps: apgd(net, x, y, norm="l1", eps=5.0, steps=4).value,
-    "apgd l2": lambda net, x, y, maps: apgd(net, x, y, norm="l2", eps=1.0, steps=4).value,
+    "apgd l1": lambda net, x, y, maps: ascend(net, x, y, norm="l1", eps=5.0, steps=4).value,
+    "apgd l2": lambda net, x, y, maps: ascend(net, x, y, norm="l2", eps=1.0, steps=4).value,
     "frank-wolfe": lambda net, x, y, maps: auto_frank_wolfe(net, x, y, eps=5.0, p=1.5, steps=4).value,
     "robust mask": lambda net, x, y, maps: optimise(net, x, y, x * 0.5, Settings("robust", steps=3, noise=0.0)).mask,
     "rise": lambda net, x, y, maps: rise(folded(net).float(), x.float(), y, masks=64),

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from lib.attack import adaptive, carlini_wagner, crafted, gradient
-from lib.attack.apgd import apgd
+from lib.attack.apgd import ascend
 from lib.defend import defences
 from lib.defend.halftone import halftone
 from lib.defend.transforms import jpeg, total_variation
@@ -217,13 +217,13 @@ METHODS = {
     "fgsm": lambda net: gradient.fgsm(net, IMAGES, LABELS, eps=0.03),
     "pgd l2": lambda net: gradient.pgd(net, IMAGES, LABELS, eps=1.0, steps=2, norm="l2"),
     "signs": lambda net: gradient.gradient_signs(net, IMAGES, LABELS),
-    "craft": lambda net: crafted.craft(net, IMAGES, LABELS, attack="pgd", level=8, steps=2),
+    "craft": lambda net: crafted.craft(net, IMAGES, LABELS, attack="pgd", eps=8 / 255, steps=2),
     "bpda": lambda net: adaptive.bpda(net, IMAGES, LABELS, transform=halftone, eps=0.03, steps=2),
     "bpda through jpeg": lambda net: adaptive.bpda(net, IMAGES, LABELS, transform=jpeg, eps=0.03, steps=1),
     "bpda through tv": lambda net: adaptive.bpda(net, IMAGES, LABELS, transform=total_variation, eps=0.03, steps=1),
     "eot": lambda net: adaptive.eot(net, IMAGES, LABELS, transform=randomly_repeated, draws=2, eps=0.03, steps=1),
     "carlini-wagner": lambda net: carlini_wagner.carlini_wagner(net, IMAGES, LABELS, steps=2, searches=1),
-    "apgd l1": lambda net: apgd(net, IMAGES, LABELS, norm="l1", eps=5.0, **ASCENT),
+    "apgd l1": lambda net: ascend(net, IMAGES, LABELS, norm="l1", eps=5.0, indices=KEYS, steps=3),
     "robustness": lambda net: robustness.robust(net, IMAGES, LABELS, norm="l2", eps=0.5, steps=2),
     "defended": defended,
     "grad-cam": lambda net: gradcam(net, IMAGES, LABELS, layer=net.cam_layer()),

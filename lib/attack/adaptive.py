@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from lib.attack.gradient import cross_entropy, pgd
+from lib.attack.gradient import for_each_eps, pgd
+from lib.attack.objective import cross_entropy
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -55,7 +56,7 @@ class Defended(nn.Module):
 
 
 class Expected(nn.Module):
-    """Logits (draws·N)×classes of f∘T_k for fresh draws k in every call: EOT once the loss is averaged over draws."""
+    """Logits (draws·N)×classes of f∘T_k for fresh draws k in every call: EOT once losses are averaged over draws."""
 
     def __init__(self, network: nn.Module, transform: Callable[[torch.Tensor, int], torch.Tensor], draws: int) -> None:
         super().__init__()
@@ -71,8 +72,9 @@ class Expected(nn.Module):
         return torch.cat(logits)
 
 
+@for_each_eps
 def bpda(
-    network: nn.Module,
+    model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
@@ -88,15 +90,16 @@ def bpda(
 
     Args:
         transform: T, N×C×H×W in [0,1] to what the network takes; surrogate: S, differentiable.
-        options: of `lib.attack.gradient.pgd` (seed, indices, step_size).
+        options: of `lib.attack.gradient.pgd` (seed, indices, step_size, objective).
 
     Returns the attacked images before T, detached. Raises ValueError as `gradient_attack` does.
     """
-    return pgd(Defended(network, transform, surrogate), images, labels, eps=eps, steps=steps, **options)
+    return pgd(Defended(model, transform, surrogate), images, labels, eps=eps, steps=steps, **options)
 
 
+@for_each_eps
 def eot(
-    network: nn.Module,
+    model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
@@ -114,11 +117,11 @@ def eot(
     if draws < 1:
         raise ValueError(f"draws is {draws}, expected at least 1")
 
-    def mean_over_draws(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(logits, targets.repeat(draws)) / draws
+    def mean_over_draws(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits, labels.repeat(draws)).reshape(draws, -1).sum(0) / draws
 
-    model = Expected(network, transform, draws)
-    return pgd(model, images, labels, eps=eps, steps=steps, loss=mean_over_draws, **options)
+    expected = Expected(model, transform, draws)
+    return pgd(expected, images, labels, eps=eps, steps=steps, objective=mean_over_draws, **options)
 
 
 def self_check(

@@ -20,9 +20,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from lib.attack.ascent import Ascent, Progress, checkpoints, join
+from lib.attack.ascent import Ascent, Progress, checkpoints, climb, join
+from lib.attack.gradient import check_radius, for_each_eps
 from lib.attack.lp_ball import Radius, check, column, project
-from lib.attack.objective import Objective, cross_entropy, value, value_and_gradient
+from lib.attack.objective import NOT_FINITE, Objective, cross_entropy, warn_of
 from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
@@ -30,99 +31,102 @@ NORMS = {"linf": math.inf, "l2": 2, "l1": 1}
 INERTIA = 0.75
 
 
-def apgd(
+@for_each_eps
+def apgd(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, eps: Radius, **options) -> torch.Tensor:
+    """The best points that `ascend` finds, in linf unless told otherwise."""
+    return ascend(model, images, labels, eps=eps, **{"norm": "linf"} | options).images
+
+
+def ascend(
     model: nn.Module,
     images: torch.Tensor,
-    target: torch.Tensor,
+    labels: torch.Tensor,
     *,
     norm: str,
     eps: Radius,
     steps: int = 75,
     objective: Objective = cross_entropy,
     seed: int | None = None,
-    keys: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
     sparsity: float = 0.2,
     batch: int = 64,
     on_step: Callable[[torch.Tensor], object] = lambda x: None,
 ) -> Ascent:
-    """Raise `objective(model(x), target)` within the ball; the best points found.
+    """Raise `objective(model(x), labels)` within the ball; the best points found, their values and how they rose.
 
     Args:
-        images: N×C×H×W in [0,1]. target: N classes, as the objective reads them. norm: "linf", "l2" or "l1".
+        images: N×C×H×W in [0,1]. labels: N classes, as the objective reads them. norm: "linf", "l2" or "l1".
         eps: radius in pixel units, or N of them. seed: None starts at the images, a number at random points of the
-            ball, drawn from (seed, key of the image; by default its position). sparsity: the first t of l1.
+            ball, drawn from (seed, index of the image), with `indices` (default 0..N-1) naming the images. sparsity:
+            the first t of l1.
         on_step: sees every iterate of a batch.
 
-    Raises ValueError for an unknown norm, no step, a negative radius or images outside [0,1].
+    Raises ValueError for an unknown norm, no step, a negative radius, one in grey levels or images outside [0,1]. Warns
+    if some gradient is not finite; such values count as 0.
     """
     if norm not in NORMS:
         raise ValueError(f"norm is {norm!r}, expected one of {', '.join(NORMS)}")
-    keys, images = check_ascent(images, target, steps, keys), images.detach()
+    indices, images = check_ascent(images, labels, steps, indices), images.detach()
     check(images, images, eps, NORMS[norm])
+    check_radius(eps, norm)
     device = device_of(model)
     radius = column(eps, images).expand(len(images), 1)
-    parts = []
+    parts, broken = [], 0
     with borrowed(model):
         for start in range(0, len(images), batch):
             here = slice(start, start + batch)
-            clean, wanted, radii = (each[here].to(device) for each in (images, target, radius))
-            x = clean if seed is None else random_point(clean, radii, norm, seed, keys[here])
-            climb = sparse_climb if norm == "l1" else climb_with_inertia
-            options = {"sparsity": sparsity} if norm == "l1" else {"norm": norm}
-            parts.append(climb(model, clean, x, wanted, radii, steps, objective, on_step, **options))
+            clean, own, radii = (each[here].to(device) for each in (images, labels, radius))
+            x = clean if seed is None else random_point(clean, radii, norm, seed, indices[here])
+            mover = Sparse(clean, radii, steps, sparsity) if norm == "l1" else Inertia(x, clean, radii, steps, norm)
+            progress, now = climb(model, x, own, mover, steps=steps, objective=objective, on_step=on_step)
+            parts.append(progress.result())
+            broken += int(now.sum())
+    warn_of(broken, len(images), NOT_FINITE)
     found = join(parts)
     return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
 
 
-def climb_with_inertia(model, clean, x, target, radius, steps, objective, on_step, *, norm: str) -> Ascent:
-    """linf and l2."""
-    p, judged = NORMS[norm], set(checkpoints(steps))
-    values, gradient = value_and_gradient(model, x, target, objective)
-    progress, previous, size = Progress(x, values, gradient), x, 2 * radius
-    for step in range(1, steps + 1):
-        share = 1.0 if step == 1 else INERTIA
-        z = nearest(x + spread(size, x) * unit(gradient, norm), clean, radius, p)
-        forward = nearest(x + share * (z - x) + (1 - share) * (x - previous), clean, radius, p)
-        previous, x = x, forward
-        on_step(x)
-        if step == steps:
-            progress.see(x, value(model, x, target, objective))
-            break
-        values, gradient = value_and_gradient(model, x, target, objective)
-        progress.see(x, values, gradient)
-        if step in judged:
-            stalled = progress.stalled()
-            x, gradient = progress.restart(stalled, x, gradient)
-            size = torch.where(stalled[:, None], size / 2, size)
-    return progress.result()
+class Inertia:
+    """Steps in linf and l2."""
+
+    def __init__(self, x: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor, steps: int, norm: str) -> None:
+        self.clean, self.radius, self.norm = clean, radius, norm
+        self.judged, self.previous, self.size = set(checkpoints(steps)), x, 2 * radius
+
+    def move(self, step: int, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        share, p = 1.0 if step == 1 else INERTIA, NORMS[self.norm]
+        z = nearest(x + spread(self.size, x) * unit(gradient, self.norm), self.clean, self.radius, p)
+        forward = nearest(x + share * (z - x) + (1 - share) * (x - self.previous), self.clean, self.radius, p)
+        self.previous = x
+        return forward
+
+    def judge(self, progress: Progress, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        stalled = progress.stalled()
+        self.size = torch.where(stalled[:, None], self.size / 2, self.size)
+        return progress.restart(stalled, x, gradient)
 
 
-def sparse_climb(model, clean, x, target, radius, steps, objective, on_step, *, sparsity: float) -> Ascent:
-    """l1."""
-    period = max(int(0.04 * steps), 1)
-    dimension = clean[0].numel()
-    values, gradient = value_and_gradient(model, x, target, objective)
-    progress, size = Progress(x, values, gradient), radius.clone()
-    share = torch.full_like(radius, sparsity)
-    at_check = values.clone()
-    for step in range(1, steps + 1):
-        x = nearest(x + spread(size, x) * sparse_unit(gradient, share), clean, radius, 1)
-        on_step(x)
-        if step == steps:
-            progress.see(x, value(model, x, target, objective))
-            break
-        values, gradient = value_and_gradient(model, x, target, objective)
-        progress.see(x, values, gradient)
-        if step % period == 0:
-            changed = ((progress.x - clean).abs() > 1e-8).flatten(1).sum(1, keepdim=True)
-            now = (changed / (1.5 * dimension)).clamp(1 / dimension, 1).to(share)
-            sparser = now < 0.95 * share
-            size = torch.where(sparser, radius, torch.maximum(size / 1.5, radius / 10))
-            reduced = ~sparser[:, 0]
-            stale = reduced & (progress.value <= at_check)
-            x, gradient = progress.restart(stale, x, gradient)
-            share, at_check = now, progress.value.clone()
-    return progress.result()
+class Sparse:
+    """Steps in l1."""
+
+    def __init__(self, clean: torch.Tensor, radius: torch.Tensor, steps: int, sparsity: float) -> None:
+        self.clean, self.radius, self.size = clean, radius, radius.clone()
+        self.share = torch.full_like(radius, sparsity)
+        period = max(int(0.04 * steps), 1)
+        self.judged = set(range(period, steps + 1, period))
+
+    def move(self, step: int, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        return nearest(x + spread(self.size, x) * sparse_unit(gradient, self.share), self.clean, self.radius, 1)
+
+    def judge(self, progress: Progress, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        dimension = self.clean[0].numel()
+        changed = ((progress.x - self.clean).abs() > 1e-8).flatten(1).sum(1, keepdim=True)
+        now = (changed / (1.5 * dimension)).clamp(1 / dimension, 1).to(self.share)
+        sparser = now < 0.95 * self.share
+        self.size = torch.where(sparser, self.radius, torch.maximum(self.size / 1.5, self.radius / 10))
+        stale = ~sparser[:, 0] & (progress.value <= progress.at_checkpoint)
+        self.share, progress.at_checkpoint = now, progress.value.clone()
+        return progress.restart(stale, x, gradient)
 
 
 def nearest(point: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor, p: float) -> torch.Tensor:
@@ -150,11 +154,13 @@ def sparse_unit(gradient: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(gradient.shape)
 
 
-def random_point(clean: torch.Tensor, radius: torch.Tensor, norm: str, seed: int, keys: Sequence[int]) -> torch.Tensor:
+def random_point(
+    clean: torch.Tensor, radius: torch.Tensor, norm: str, seed: int, indices: Sequence[int]
+) -> torch.Tensor:
     """l2: a random direction of length eps, linf: uniform, l1: Gaussian noise; all made feasible by projection."""
     drawn = []
-    for key in keys:
-        gen = generator(seed, int(key))
+    for index in indices:
+        gen = generator(seed, int(index))
         shape = clean.shape[1:]
         drawn.append(2 * torch.rand(shape, generator=gen) - 1 if norm == "linf" else torch.randn(shape, generator=gen))
     noise = torch.stack(drawn).to(clean)
@@ -170,17 +176,17 @@ def spread(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def check_ascent(
-    images: torch.Tensor, target: torch.Tensor, steps: int, keys: Sequence[int] | None = None
+    images: torch.Tensor, labels: torch.Tensor, steps: int, indices: Sequence[int] | None = None
 ) -> Sequence[int]:
-    """The keys of the images (their positions, if none are given). Raises ValueError for inputs no ascent can use."""
+    """The names of the images (their positions, if none are given). Raises ValueError for inputs no ascent can use."""
     if steps < 1:
         raise ValueError(f"steps is {steps}, expected at least 1")
-    if len(images) == 0 or len(target) != len(images):
-        raise ValueError(f"{len(images)} images and {len(target)} classes, expected at least one and the same number")
-    keys = range(len(images)) if keys is None else keys
-    if len(keys) != len(images):
-        raise ValueError(f"{len(keys)} keys for {len(images)} images, expected one per image")
+    if len(images) == 0 or len(labels) != len(images):
+        raise ValueError(f"{len(images)} images and {len(labels)} classes, expected at least one and the same number")
+    indices = range(len(images)) if indices is None else indices
+    if len(indices) != len(images):
+        raise ValueError(f"{len(indices)} names for {len(images)} images, expected one per image")
     low, high = images.aminmax()
     if not (low >= 0 and high <= 1):
         raise ValueError(f"images span [{low:.3g}, {high:.3g}], expected [0, 1] (normalisation belongs in the network)")
-    return keys
+    return indices

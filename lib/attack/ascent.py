@@ -1,4 +1,7 @@
-"""What adaptive ascents share: the best point of every image so far, and whether an image has stalled at a checkpoint.
+"""What adaptive ascents share: the loop, the best point of every image so far, and whether an image has stalled at a
+checkpoint.
+
+    x_{k+1} = move(x_k, ∇f(x_k)),     at a checkpoint x_k may go back to the best point of its image
 
 The checkpoints of N steps are at 0, p_1, p_1 + p_2, ... with p_1 = ⌊.22 N⌋, each period ⌊.03 N⌋ shorter than the last
 but at least ⌊.06 N⌋ (N = 75: 16, 30, 42, 52, 60, 66, 70, 74). An image has stalled if since the last checkpoint
@@ -11,8 +14,13 @@ the batch. Source: Croce and Hein, ICML 2020 (APGD); Boreiko et al., GCPR 2022, 
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
+from torch import nn
+
+from lib.attack.objective import Objective, finite, value, value_and_gradient
 
 RISING = 0.75  # share of the steps that must raise the objective
 
@@ -88,3 +96,49 @@ class Progress:
     def result(self) -> Ascent:
         """What was found."""
         return Ascent(self.x, self.value, torch.stack(self.trace))
+
+
+class Mover(Protocol):
+    """How an ascent moves. `judged`: the steps after which `judge` looks at the progress."""
+
+    judged: set[int]
+
+    def move(self, step: int, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor | None:
+        """The next point (None: the ascent is over); steps count from 1."""
+
+    def judge(self, progress: Progress, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Point and gradient to go on from."""
+
+
+def climb(
+    model: nn.Module,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    mover: Mover,
+    *,
+    steps: int,
+    objective: Objective,
+    on_step: Callable[[torch.Tensor], object] = lambda x: None,
+) -> tuple[Progress, torch.Tensor]:
+    """The progress of one batch after `steps` moves from x, and which images had a gradient that was not finite (such
+    values count as 0). Cost: `steps` forward and backward passes and one forward pass.
+    """
+    values, gradient = value_and_gradient(model, x, labels, objective)
+    gradient, broken = finite(gradient)
+    progress = Progress(x, values, gradient)
+    for step in range(1, steps + 1):
+        moved = mover.move(step, x, gradient)
+        if moved is None:
+            break
+        x = moved
+        on_step(x)
+        if step == steps:
+            progress.see(x, value(model, x, labels, objective))
+            break
+        values, gradient = value_and_gradient(model, x, labels, objective)
+        gradient, now = finite(gradient)
+        broken |= now
+        progress.see(x, values, gradient)
+        if step in mover.judged:
+            x, gradient = mover.judge(progress, x, gradient)
+    return progress, broken

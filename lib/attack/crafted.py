@@ -1,8 +1,8 @@
 """Attacked test sets, crafted on one network and stored as files would be: 8 bits per pixel.
 
-FGSM, I-FGSM and PGD (linf, untargeted) at several eps. FGSM needs one backward pass for all eps; I-FGSM takes `steps`
-steps of eps/steps, PGD `steps` steps of eps/4 from a random start. Levels are given in grey levels of 255, so clean and
-attacked images lie on the same 8-bit grid and rounding never leaves the eps-ball.
+The attacks are those that `lib.attack.attacks` marks: FGSM, I-FGSM (`steps` steps of eps/steps) and PGD (`steps` steps
+of eps/4 from a random start), linf, untargeted. Sets are stored and tables are labelled by the level k of eps = k/255,
+so clean and attacked images lie on the same 8-bit grid and rounding never leaves the eps-ball.
 
 Source: Huang et al., ICPR 2020 name the three attacks but no magnitude; the settings here are common ones.
 """
@@ -13,46 +13,48 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.attack.gradient import Loss, cross_entropy, gradient_signs, ifgsm, perturb, pgd, quantise
-
-ATTACKS = ("fgsm", "ifgsm", "pgd")
+from lib.attack import attacks
+from lib.attack.gradient import quantise
+from lib.attack.objective import Objective, cross_entropy
 
 
 def craft(
-    network: nn.Module,
+    model: nn.Module,
     images: torch.Tensor,
     labels: torch.Tensor,
     *,
     attack: str,
-    level: int,
+    eps: float,
     steps: int = 10,
     seed: int = 0,
     batch: int = 120,
-    loss: Loss = cross_entropy,
+    objective: Objective = cross_entropy,
 ) -> torch.Tensor:
     """The attacked images, N×C×H×W in [0,1] on the 8-bit grid.
 
     Args:
-        attack: "fgsm", "ifgsm" or "pgd"; level: eps in grey levels of 255.
-        steps: of the iterated attacks; seed: of PGD's random starts (image i from (seed, i)); loss: what they ascend.
+        attack: the name of one that sets are crafted with; eps: in pixel units.
+        steps: of the iterated attacks; seed: of random starts (image i from (seed, i)); objective: what they raise.
 
     Raises ValueError for an unknown attack.
     """
-    if attack not in ATTACKS:
-        raise ValueError(f"attack {attack!r} is unknown, expected one of {', '.join(ATTACKS)}")
-    eps = level / 255
-    if attack == "fgsm":
-        return perturb(images, gradient_signs(network, images, labels, batch=batch, loss=loss), eps)
-    attacked = []
+    if attack not in attacks.crafted_names():
+        known = ", ".join(attacks.crafted_names())
+        raise ValueError(f"attack {attack!r} is unknown, expected one of {known}")
+    row, attacked = attacks.ATTACKS[attack], []
     for start in range(0, len(images), batch):
         part = images[start : start + batch], labels[start : start + batch]
-        if attack == "ifgsm":
-            attacked.append(ifgsm(network, *part, eps=eps, steps=steps, loss=loss))
-        else:
-            indices = range(start, start + len(part[0]))
-            options = {"step_size": eps / 4, "seed": seed, "indices": indices, "loss": loss}
-            attacked.append(pgd(network, *part, eps=eps, steps=steps, **options))
+        options = row.crafted(eps, steps, seed, range(start, start + len(part[0])))
+        attacked.append(row.function(model, *part, eps=eps, objective=objective, **options))
     return quantise(torch.cat(attacked))
+
+
+def level_of(eps: float) -> int:
+    """The k of eps = k/255, under which sets are stored. Raises ValueError for an eps that is no whole k/255."""
+    level = round(eps * 255)
+    if abs(eps * 255 - level) > 1e-6:
+        raise ValueError(f"eps is {eps}, expected a whole number of grey levels, k/255")
+    return level
 
 
 def save(path: Path, sets: dict[tuple[str, int], torch.Tensor]) -> None:

@@ -5,39 +5,45 @@
 with d = sign and P_eps a clamp to ±eps for linf, d = g / |g|_2 and P_eps a rescaling to |.|_2 <= eps for l2. Untargeted
 attacks ascend J, targeted ones descend it. eps and step sizes are in pixel units ([0,1] images, norm over C×H×W).
 
+Objectives stand in `lib.attack.objective`, one value per image; the default is the cross-entropy. For a sequence of eps
+an attack returns a list with one tensor per eps, in order.
+
 Sources: FGSM Goodfellow et al., ICLR 2015; I-FGSM Kurakin et al., ICLR 2017 workshop; PGD Madry et al., ICLR 2018.
-The default loss is cross-entropy summed over the batch, so that an image's gradient does not depend on its batch.
 """
 
+import functools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from lib.attack.objective import NOT_FINITE, Objective, cross_entropy, finite, value_and_gradient, warn_of
 from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Attacked = torch.Tensor | list[torch.Tensor]  # N×C×H×W; a list of them for a sequence of eps
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum over the batch of -log softmax(logits)_label."""
-    return F.cross_entropy(logits, labels, reduction="sum")
+def for_each_eps(attack: Callable[..., torch.Tensor]) -> Callable[..., Attacked]:
+    """The attack, which for a list or tuple of eps gives one result per eps, in order."""
+
+    @functools.wraps(attack)
+    def over(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, eps, **options) -> Attacked:
+        if isinstance(eps, list | tuple):
+            return [attack(model, images, labels, eps=each, **options) for each in eps]
+        return attack(model, images, labels, eps=eps, **options)
+
+    return over
 
 
-def binary_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum over the batch and over K labels of the binary cross-entropy; labels N×K zeros and ones."""
-    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum")
-
-
+@for_each_eps
 def fgsm(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, eps: float, **options) -> torch.Tensor:
     """Fast gradient (sign) method: one step of length eps. Cost: one forward and one backward pass."""
     return gradient_attack(model, images, labels, eps=eps, steps=1, step_size=eps, **options)
 
 
+@for_each_eps
 def ifgsm(
     model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, eps: float, steps: int = 10, **options
 ) -> torch.Tensor:
@@ -46,6 +52,7 @@ def ifgsm(
     return gradient_attack(model, images, labels, eps=eps, steps=steps, **options)
 
 
+@for_each_eps
 def pgd(
     model: nn.Module,
     images: torch.Tensor,
@@ -71,64 +78,77 @@ def gradient_attack(
     steps: int,
     step_size: float,
     targeted: bool = False,
-    loss: Loss = cross_entropy,
+    objective: Objective = cross_entropy,
     seed: int | None = None,
     indices: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """The loop above; `steps` forward and backward passes.
 
     Args:
-        images: N×C×H×W in [0,1]; labels: what `loss` takes (class indices; the target class if `targeted`).
-        norm: "linf" or "l2".
+        images: N×C×H×W in [0,1]; labels: what `objective` takes (class indices; the target class if `targeted`).
+        eps: radius in pixel units, for linf at most 1. norm: "linf" or "l2".
         seed: None starts at the image; a number starts at a random point of the ball, drawn from
             (seed, index of the image), with `indices` (default 0..N-1) naming the images.
 
     Returns the attacked images, detached, on the images' device. Raises ValueError for images outside [0,1], a
-    negative eps, an unknown norm or no step. Warns if some image has no gradient at all, because robustness is then
-    no evidence (masked gradients).
+    negative eps, one in grey levels, an unknown norm or no step. Warns if some image has no gradient at all, because
+    robustness is then no evidence (masked gradients), and if some gradient is not finite; such values count as 0.
     """
     check(images, eps=eps, norm=norm, steps=steps)
     clean = images.detach().to(device_of(model))
     labels = labels.to(clean.device)
     current = clean if seed is None else random_start(clean, eps=eps, norm=norm, seed=seed, indices=indices)
     move = -step_size if targeted else step_size
-    flat = 0
+    flat, broken = 0, torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
     with borrowed(model):
         for _ in range(steps):
-            gradient = input_gradient(model, current, labels, loss=loss)
+            gradient = input_gradient(model, current, labels, objective=objective)
             flat = max(flat, int((gradient.flatten(1).abs().amax(1) == 0).sum()))
+            gradient, now = finite(gradient)
+            broken |= now
             current = current + move * direction(gradient, norm)
-            current = (clean + project(current - clean, eps, norm)).clamp(0, 1)
-    if flat:
-        warnings.warn(
-            f"{flat} of {len(images)} images have a zero gradient: their robustness is no evidence", stacklevel=2
-        )
+            current = (clean + shortened(current - clean, eps, norm)).clamp(0, 1)
+    warn_of(flat, len(images), "a zero gradient")
+    warn_of(int(broken.sum()), len(images), NOT_FINITE)
     return current.to(images.device)
 
 
 def input_gradient(
-    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, loss: Loss = cross_entropy
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, objective: Objective = cross_entropy
 ) -> torch.Tensor:
-    """∇_x loss(model(x), labels), N×C×H×W."""
-    variable = images.detach().requires_grad_()
-    with torch.enable_grad():
-        return torch.autograd.grad(loss(model(variable), labels), variable)[0]
+    """∇_x Σ objective(model(x), labels), N×C×H×W."""
+    return value_and_gradient(model, images, labels, objective)[1]
 
 
 def gradient_signs(
-    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, *, batch: int = 128, loss: Loss = cross_entropy
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    batch: int = 128,
+    objective: Objective = cross_entropy,
 ) -> torch.Tensor:
-    """sign ∇_x J as int8 N×C×H×W: the stored form of an FGSM perturbation, to be scaled by any eps later."""
-    device, signs = device_of(model), []
+    """sign ∇_x J as int8 N×C×H×W: the stored form of an FGSM perturbation, to be scaled by any eps later.
+
+    Warns of gradients that are not finite; such values have the sign 0.
+    """
+    device, signs, broken = device_of(model), [], 0
     with borrowed(model):
         for start in range(0, len(images), batch):
-            chunk, target = images[start : start + batch].to(device), labels[start : start + batch].to(device)
-            signs.append(input_gradient(model, chunk, target, loss=loss).sign().to(torch.int8).cpu())
+            chunk, own = images[start : start + batch].to(device), labels[start : start + batch].to(device)
+            gradient, now = finite(input_gradient(model, chunk, own, objective=objective))
+            signs.append(gradient.sign().to(torch.int8).cpu())
+            broken += int(now.sum())
+    warn_of(broken, len(images), NOT_FINITE)
     return torch.cat(signs)
 
 
 def perturb(images: torch.Tensor, signs: torch.Tensor, eps: float, *, bits: int | None = 8) -> torch.Tensor:
-    """clip_[0,1](x + eps · s), rounded to `bits` per pixel as a saved image is (None: not rounded)."""
+    """clip_[0,1](x + eps · s), rounded to `bits` per pixel as a saved image is (None: not rounded).
+
+    Raises ValueError for an eps outside [0,1].
+    """
+    check_radius(eps, "linf")
     attacked = (images + eps * signs).clamp(0, 1)
     return attacked if bits is None else quantise(attacked, bits)
 
@@ -146,7 +166,7 @@ def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     return gradient / per_image(gradient.flatten(1).norm(dim=1).clamp_min(1e-12), gradient)
 
 
-def project(delta: torch.Tensor, eps: float, norm: str) -> torch.Tensor:
+def shortened(delta: torch.Tensor, eps: float, norm: str) -> torch.Tensor:
     """The nearest point of the eps-ball around zero."""
     if norm == "linf":
         return delta.clamp(-eps, eps)
@@ -182,10 +202,20 @@ def check(images: torch.Tensor, *, eps: float, norm: str, steps: int) -> None:
     """Raise ValueError for what would silently make another attack."""
     if norm not in ("linf", "l2"):
         raise ValueError(f"norm is {norm!r}, expected 'linf' or 'l2'")
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise ValueError(f"eps is {eps}, expected a finite number >= 0 in pixel units")
+    check_radius(eps, norm)
     if steps < 1:
         raise ValueError(f"steps is {steps}, expected at least 1")
     low, high = images.aminmax()
     if not (low >= 0 and high <= 1):  # also catches NaN
         raise ValueError(f"images span [{low:.3g}, {high:.3g}], expected [0, 1] (normalisation belongs in the network)")
+
+
+def check_radius(eps: float | torch.Tensor, norm: str) -> None:
+    """Raise ValueError for radii, one or one per image, that are none in pixel units: in linf no two images of [0,1]
+    are farther apart than 1.
+    """
+    low, high = (float(eps.min()), float(eps.max())) if isinstance(eps, torch.Tensor) else (eps, eps)
+    if not (low >= 0 and math.isfinite(high)):
+        raise ValueError(f"eps is {eps}, expected a finite number >= 0 in pixel units")
+    if norm == "linf" and high > 1:
+        raise ValueError(f"eps is {eps}, expected at most 1 in pixel units for linf (divide grey levels by 255)")

@@ -44,8 +44,8 @@ def robust(
     options = {"norm": norm, "eps": eps, "steps": steps, "batch": batch}
 
     def attack(objective: Objective, left: np.ndarray, seed: int) -> None:
-        found = apgd(model, images[left], labels[left], objective=objective, seed=seed, keys=left, **options)
-        right[left] &= margin(predict(model, found.images, batch=batch), labels[left]) < 0
+        found = apgd(model, images[left], labels[left], objective=objective, seed=seed, indices=left, **options)
+        right[left] &= margin(predict(model, found, batch=batch), labels[left]) < 0
 
     left = np.flatnonzero(right.numpy())
     if len(left):

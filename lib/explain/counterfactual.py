@@ -15,7 +15,7 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
-from lib.attack.apgd import NORMS, apgd
+from lib.attack.apgd import NORMS, ascend
 from lib.attack.ascent import Ascent
 from lib.attack.gradient import gradient_attack
 from lib.attack.lp_ball import Radius, lmo
@@ -52,7 +52,7 @@ def counterfactual(
         return auto_frank_wolfe(model, images, target, p=p, schedule=schedule, seed=seed, keys=keys, **shared)
     names = {power: name for name, power in NORMS.items()}
     if method == "APGD" and p in names:
-        return apgd(model, images, target, norm=names[p], seed=seed, keys=keys, **shared)
+        return ascend(model, images, target, norm=names[p], seed=seed, indices=keys, **shared)
     if method == "PGD" and isinstance(eps, torch.Tensor) and eps.numel() > 1:
         raise ValueError("PGD takes one radius for all images, expected a number (Frank-Wolfe and APGD take one each)")
     if method == "PGD" and p in (2, math.inf):
@@ -75,7 +75,7 @@ def fixed_steps(model, images, target, eps, norm, steps, objective, batch) -> As
                 norm=norm,
                 steps=steps,
                 step_size=eps / 10,
-                loss=lambda logits, wanted: objective(logits, wanted).sum(),
+                objective=objective,
             )
         )
     moved = torch.cat(found)

@@ -28,9 +28,10 @@ import torch
 from torch import nn
 
 from lib.attack.apgd import check_ascent, spread
-from lib.attack.ascent import Ascent, Progress, checkpoints, join
+from lib.attack.ascent import Ascent, Progress, checkpoints, climb, join
+from lib.attack.gradient import check_radius
 from lib.attack.lp_ball import Radius, check, column, lmo
-from lib.attack.objective import Objective, log_confidence, value, value_and_gradient
+from lib.attack.objective import NOT_FINITE, Objective, log_confidence, warn_of
 from lib.networks.borrow import borrowed, device_of
 from lib.rng import generator
 
@@ -102,62 +103,79 @@ def auto_frank_wolfe(
             them. tolerance: of the Frank-Wolfe gap. seed, keys: of the starts (keys: by default the positions).
         on_step: sees every iterate of a batch.
 
-    Raises ValueError for no step or restart, p below 1, a negative radius, images outside [0,1], another number of keys
-    than of images, and a tolerance together with momentum.
+    Raises ValueError for no step or restart, p below 1, a negative radius, for p = inf one above 1, images outside
+    [0,1], another number of keys than of images, and a tolerance together with momentum. Warns if some gradient is not
+    finite; such values count as 0.
     """
     keys, images = check_ascent(images, target, steps, keys), images.detach()
     check(images, images, eps, p)
+    if p == math.inf:
+        check_radius(eps, "linf")
     if restarts < 1:
         raise ValueError(f"restarts is {restarts}, expected at least 1")
     if tolerance is not None and schedule.momentum:
         raise ValueError("a tolerance needs the gap at the gradient, which momentum replaces: expected one of the two")
     device = device_of(model)
     radius = column(eps, images).expand(len(images), 1)
-    parts = []
+    parts, broken = [], 0
     with borrowed(model):
         for start in range(0, len(images), batch):
             here = slice(start, start + batch)
             clean, wanted, radii = (each[here].to(device) for each in (images, target, radius))
-            best = None
+            best, bad = None, torch.zeros(len(clean), dtype=torch.bool, device=device)
             for restart in range(restarts):
                 drawn = gaussian(clean.shape[1:], seed, restart, keys[here]).to(clean)
                 x = (clean + lmo(drawn, clean, radii, p)).clamp(0, 1)
-                run = climb(model, clean, x, wanted, radii, p, steps, schedule, objective, tolerance, on_step)
+                walk = Walk(clean, radii, p, steps, schedule, tolerance)
+                progress, now = climb(model, x, wanted, walk, steps=steps, objective=objective, on_step=on_step)
+                run, bad = complete(progress, steps), bad | now
                 best = run if best is None else better(best, run)
             parts.append(best)
+            broken += int(bad.sum())
+    warn_of(broken, len(images), NOT_FINITE)
     found = join(parts)
     return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
 
 
-def climb(model, clean, x, target, radius, p, steps, schedule, objective, tolerance, on_step) -> Ascent:
-    """One run of one batch."""
-    judged = set(checkpoints(steps)) if schedule.adaptive else set()
-    values, gradient = value_and_gradient(model, x, target, objective)
-    progress, size, average = Progress(x, values, gradient), torch.full_like(radius, schedule.size), None
-    running = torch.ones_like(values, dtype=torch.bool)
-    for step in range(1, steps + 1):
-        direction = gradient
-        if schedule.momentum:
-            average = gradient if average is None else schedule.momentum * average + (1 - schedule.momentum) * gradient
-            direction = average
-        vertex = clean + lmo(direction, clean, radius, p)
-        if tolerance is not None:
-            running = running & (gap(gradient, vertex - x) >= tolerance)
-            if not running.any():
-                break
-        share = spread(schedule.step(step - 1, size) * running[:, None], x)
-        x = torch.lerp(x, vertex, share).clamp(0, 1)
-        on_step(x)
-        if step == steps:
-            progress.see(x, value(model, x, target, objective))
-            break
-        values, gradient = value_and_gradient(model, x, target, objective)
-        progress.see(x, values, gradient)
-        if step in judged:
-            stalled = progress.stalled()
-            x, gradient = progress.restart(stalled, x, gradient)
-            size = torch.where(stalled[:, None], size * schedule.factor, size)
-    trace = progress.trace + [progress.value] * (steps + 1 - len(progress.trace))  # of a run that stopped early
+class Walk:
+    """The steps of one run of one batch."""
+
+    def __init__(
+        self,
+        clean: torch.Tensor,
+        radius: torch.Tensor,
+        p: float,
+        steps: int,
+        schedule: Schedule,
+        tolerance: float | None,
+    ) -> None:
+        self.clean, self.radius, self.p, self.schedule, self.tolerance = clean, radius, p, schedule, tolerance
+        self.judged = set(checkpoints(steps)) if schedule.adaptive else set()
+        self.size, self.average = torch.full_like(radius, schedule.size), None
+        self.running = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
+
+    def move(self, step: int, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor | None:
+        beta, direction = self.schedule.momentum, gradient
+        if beta:
+            self.average = gradient if self.average is None else beta * self.average + (1 - beta) * gradient
+            direction = self.average
+        vertex = self.clean + lmo(direction, self.clean, self.radius, self.p)
+        if self.tolerance is not None:
+            self.running = self.running & (gap(gradient, vertex - x) >= self.tolerance)
+            if not self.running.any():
+                return None
+        share = spread(self.schedule.step(step - 1, self.size) * self.running[:, None], x)
+        return torch.lerp(x, vertex, share).clamp(0, 1)
+
+    def judge(self, progress: Progress, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        stalled = progress.stalled()
+        self.size = torch.where(stalled[:, None], self.size * self.schedule.factor, self.size)
+        return progress.restart(stalled, x, gradient)
+
+
+def complete(progress: Progress, steps: int) -> Ascent:
+    """What was found; the trace of a run that stopped early goes on at its last value."""
+    trace = progress.trace + [progress.value] * (steps + 1 - len(progress.trace))
     return Ascent(progress.x, progress.value, torch.stack(trace))
 
 

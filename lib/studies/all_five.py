@@ -198,10 +198,10 @@ class Voice:
         """The images after FGSM, rounded to 8 bits as a saved image is."""
         chunks = zip(images.split(self.batch), said.split(self.batch), strict=True)
 
-        def loss(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-            return -self.log_p(logits, index).sum()
+        def unsure(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            return -self.log_p(logits, index)
 
-        return quantise(torch.cat([fgsm(self.network, *chunk, eps=eps, loss=loss) for chunk in chunks]))
+        return quantise(torch.cat([fgsm(self.network, *chunk, eps=eps, objective=unsure) for chunk in chunks]))
 
 
 def boxes_or_hottest(regions: torch.Tensor | None, heat: torch.Tensor, share: float) -> tuple[torch.Tensor, list[str]]:

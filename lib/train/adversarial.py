@@ -75,11 +75,11 @@ class Adversary:
         )
         if len(self.threats) > 1:
             with torch.no_grad(), borrowed(network):
-                share = (network(found.images).argmax(1) == labels).float().mean().item()
+                share = (network(found).argmax(1) == labels).float().mean().item()
             past = self.robust[chosen]
             self.robust[chosen] = share if past is None else MEMORY * past + (1 - MEMORY) * share
         self.drawn[chosen] += 1
-        return found.images
+        return found
 
 
 def fit(

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lib.attack.adaptive import Defended, Expected, bpda, eot, identity, self_check
-from lib.attack.gradient import cross_entropy, gradient_attack, input_gradient, pgd, quantise
+from lib.attack.gradient import gradient_attack, input_gradient, pgd, quantise
+from lib.attack.objective import cross_entropy
 from lib.defend.halftone import halftone, random_threshold
 from lib.defend.inverse import InverseHalftone, low_pass
 from lib.defend.transforms import median
@@ -21,7 +22,7 @@ every_transform = pytest.mark.parametrize("transform", TRANSFORMS, ids=["halfton
 def gradient_at(network, images, labels):
     """∇ of the loss at the images themselves, by autograd alone."""
     variable = images.detach().clone().requires_grad_()
-    cross_entropy(network(variable), labels).backward()
+    cross_entropy(network(variable), labels).sum().backward()
     return variable.grad
 
 
@@ -226,11 +227,11 @@ def test_the_loss_of_the_expectation_is_the_mean_over_the_draws(network, images,
     class Watched(Expected):
         def forward(self, images):
             logits = super().forward(images)
-            losses.append((cross_entropy(logits, labels.repeat(3)) / 3).item())
+            losses.append((cross_entropy(logits, labels.repeat(3)).sum() / 3).item())
             return logits
 
     Watched(network, random_dots, 3)(images)
-    expected = [cross_entropy(network(random_dots(images, k)), labels).item() for k in range(3)]
+    expected = [cross_entropy(network(random_dots(images, k)), labels).sum().item() for k in range(3)]
     assert losses == pytest.approx([sum(expected) / 3], rel=1e-6)
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.carlini_wagner import Decision, carlini_wagner
+from lib.attack.carlini_wagner import Decision, search
 from lib.rng import generator, seeded
 
 PATIENT = {"steps": 200, "searches": 6}
@@ -68,7 +68,7 @@ def test_the_gradient_of_a_decision_is_that_of_the_label(linear, images, labels)
 def test_the_decision_is_flipped_and_the_image_stays_in_range(line, grey):
     before = line(grey).argmax(1)
     assert before.unique().tolist() == [0, 1]
-    attacked, success = carlini_wagner(line, grey, before)
+    attacked, success = search(line, grey, before)
     assert success.tolist() == [True] * 6
     assert (line(attacked).argmax(1) == 1 - before).all()
     assert (attacked.shape, attacked.dtype) == (grey.shape, grey.dtype)
@@ -79,7 +79,7 @@ def test_the_decision_is_flipped_and_the_image_stays_in_range(line, grey):
 
 def test_on_a_linear_network_the_perturbation_is_the_distance_to_the_line(line, grey):
     """|w·x + b| / ‖w‖, along w."""
-    attacked, success = carlini_wagner(line, grey, line(grey).argmax(1), **PATIENT)
+    attacked, success = search(line, grey, line(grey).argmax(1), **PATIENT)
     assert success.all()
     delta, weights = attacked - grey, line.weights.detach()
     distance = line.score(grey).abs() / weights.norm()
@@ -93,7 +93,7 @@ def test_on_a_linear_network_the_perturbation_is_the_distance_to_the_line(line, 
 def test_of_three_classes_the_nearest_other_one_is_reached():
     """Logits are the pixels; from (0.7, 0.6, 0.1) to the tie of the first two it is 0.1 / √2."""
     image = torch.tensor([0.7, 0.6, 0.1]).reshape(1, 1, 1, 3)
-    attacked, success = carlini_wagner(nn.Flatten(), image, torch.tensor([0]), **PATIENT)
+    attacked, success = search(nn.Flatten(), image, torch.tensor([0]), **PATIENT)
     assert success.tolist() == [True]
     assert attacked.flatten().argmax() == 1
     assert l2(attacked - image).item() == pytest.approx(0.1 / 2**0.5, rel=0.1)
@@ -101,7 +101,7 @@ def test_of_three_classes_the_nearest_other_one_is_reached():
 
 def test_more_steps_and_searches_find_shorter_perturbations(line, grey):
     before = line(grey).argmax(1)
-    short, long = (carlini_wagner(line, grey, before, **options)[0] for options in (PATIENT, {"searches": 1}))
+    short, long = (search(line, grey, before, **options)[0] for options in (PATIENT, {"searches": 1}))
     assert l2(short - grey).mean() < l2(long - grey).mean()
 
 
@@ -109,7 +109,7 @@ def test_more_steps_and_searches_find_shorter_perturbations(line, grey):
 def test_the_cost_is_at_most_a_pass_per_step_and_search_and_one_to_judge_the_result(line, grey, steps, searches):
     classes, calls = line(grey).argmax(1), []
     line.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
-    carlini_wagner(line, grey, classes, steps=steps, searches=searches)
+    search(line, grey, classes, steps=steps, searches=searches)
     assert searches < len(calls) <= steps * searches + 1  # a search without progress ends early
 
 
@@ -119,7 +119,7 @@ def test_a_label_is_made_to_appear_or_vanish(images, labels, initial):
         model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, 3))
     decision = Decision(model, labels)
     before = decision(images).argmax(1)
-    attacked, success = carlini_wagner(decision, images, before, initial=initial, searches=4)
+    attacked, success = search(decision, images, before, initial=initial, searches=4)
     assert success.all()
     old, new = (model(each).gather(1, labels[:, None])[:, 0] > 0 for each in (images, attacked))
     assert (old != new).all()
@@ -127,7 +127,7 @@ def test_a_label_is_made_to_appear_or_vanish(images, labels, initial):
 
 def test_an_image_of_another_class_already_is_left_almost_alone(line, grey):
     wrong = 1 - line(grey).argmax(1)
-    attacked, success = carlini_wagner(line, grey, wrong)
+    attacked, success = search(line, grey, wrong)
     assert success.all()
     assert l2(attacked - grey).max() < 1e-3
 
@@ -148,7 +148,7 @@ def test_images_that_resist_come_back_as_they_were(grey):
     images = torch.cat([grey * 0.5, grey + 0.25])  # means near 0.25 and 0.75
     classes = Stubborn()(images).argmax(1)
     assert classes.tolist() == [0] * 6 + [1] * 6
-    attacked, success = carlini_wagner(Stubborn(), images, classes)
+    attacked, success = search(Stubborn(), images, classes)
     assert success.tolist() == [False] * 6 + [True] * 6
     assert torch.equal(attacked[:6], images[:6])
     assert (attacked[6:] != images[6:]).flatten(1).any(1).all()
@@ -156,7 +156,7 @@ def test_images_that_resist_come_back_as_they_were(grey):
 
 def test_a_constant_network_resists(grey):
     constant = Line(torch.zeros(1, 4, 4), 1.0)
-    attacked, success = carlini_wagner(constant, grey, torch.ones(6, dtype=torch.long))
+    attacked, success = search(constant, grey, torch.ones(6, dtype=torch.long))
     assert not success.any()
     assert torch.equal(attacked, grey)
 
@@ -166,7 +166,7 @@ def test_an_image_that_resists_is_not_replaced_by_a_black_one(grey):
     bright = Line(torch.ones(1, 4, 4), -4.0)
     classes = bright(grey).argmax(1)
     assert classes.tolist() == [1] * 6
-    attacked, success = carlini_wagner(bright, grey, classes, steps=2, searches=1, step_size=1e-6)
+    attacked, success = search(bright, grey, classes, steps=2, searches=1, step_size=1e-6)
     assert not success.any()
     assert torch.equal(attacked, grey)
 
@@ -175,9 +175,9 @@ def test_an_image_that_resists_is_not_replaced_by_a_black_one(grey):
 
 
 def test_the_network_and_the_images_are_left_as_they_were(convolutional, images, labels, condition):
-    expected = carlini_wagner(convolutional, images, labels, steps=5, searches=2)
+    expected = search(convolutional, images, labels, steps=5, searches=2)
     before, kept = condition(convolutional.train()), images.clone()
-    found = carlini_wagner(convolutional, images, labels, steps=5, searches=2)
+    found = search(convolutional, images, labels, steps=5, searches=2)
     assert condition(convolutional) == before
     assert torch.equal(images, kept)
     for pair in zip(found, expected, strict=True):
@@ -188,5 +188,5 @@ def test_a_network_that_fails_is_returned_as_it_was(convolutional, images, label
     decision = Decision(fail_on_call(convolutional.train(), 3), labels)
     before = condition(decision)
     with pytest.raises(RuntimeError, match="call 3"):
-        carlini_wagner(decision, images, torch.zeros(5, dtype=torch.long), steps=5, searches=1)
+        search(decision, images, torch.zeros(5, dtype=torch.long), steps=5, searches=1)
     assert condition(decision) == before

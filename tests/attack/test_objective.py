@@ -7,7 +7,9 @@ from torch.nn import functional as F
 
 from lib.attack.objective import (
     best_other,
+    binary_cross_entropy,
     cross_entropy,
+    finite,
     log_confidence,
     margin,
     towards,
@@ -210,3 +212,84 @@ def test_one_forward_pass_is_made_for_the_value_and_one_for_value_and_gradient(n
     assert calls == [5]
     value_and_gradient(network, images, labels, margin)
     assert calls == [5, 5]
+
+
+# ---- several labels
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.long, torch.bool])
+def test_binary_cross_entropy_is_the_sum_over_the_labels_of_every_image(dtype):
+    logits = torch.tensor([[0.0, 2.0, -1.0], [-3.0, 0.5, 0.0]]).double()
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0]])
+    p = logits.sigmoid()
+    expected = -torch.where(labels.bool(), p.log(), (1 - p).log()).sum(1)
+    assert binary_cross_entropy(logits, labels.to(dtype)).tolist() == pytest.approx(expected.tolist(), rel=1e-12)
+
+
+def test_the_gradient_of_binary_cross_entropy_is_what_the_probabilities_lack():
+    logits = torch.tensor([[0.0, 2.0, -90.0], [-3.0, 90.0, 0.0]]).double().requires_grad_()
+    labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
+    found = torch.autograd.grad(binary_cross_entropy(logits, labels).sum(), logits)[0]
+    assert torch.allclose(found, logits.detach().sigmoid() - labels, rtol=0, atol=1e-12)
+
+
+# ---- gradients
+
+
+def gradient_of(loss, logits):
+    variable = logits.clone().requires_grad_()
+    return torch.autograd.grad(loss(variable), variable)[0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 60.0])
+@pytest.mark.parametrize("shape", [(1, 2), (5, 3), (64, 10), (120, 30), (7, 1000)])
+def test_the_gradient_of_summed_objectives_is_that_of_the_fused_losses_bit_for_bit(shape, scale):
+    logits = scale * torch.randn(shape, generator=generator(2, 2))
+    labels = torch.randint(shape[1], shape[:1], generator=generator(2, 3))
+    several = torch.randint(2, shape, generator=generator(2, 4))
+    ours = gradient_of(lambda z: cross_entropy(z, labels).sum(), logits)
+    assert torch.equal(ours, gradient_of(lambda z: F.cross_entropy(z, labels, reduction="sum"), logits))
+    ours = gradient_of(lambda z: binary_cross_entropy(z, several).sum(), logits)
+    fused = gradient_of(lambda z: F.binary_cross_entropy_with_logits(z, several.float(), reduction="sum"), logits)
+    assert torch.equal(ours, fused)
+
+
+def test_a_finite_gradient_is_handed_on_as_it_is():
+    gradient = torch.randn(3, 1, 2, 2, generator=generator(2, 5))
+    found, broken = finite(gradient)
+    assert found is gradient
+    assert broken.tolist() == [False] * 3
+
+
+def test_values_that_are_not_finite_become_0_and_their_images_are_named():
+    gradient = torch.tensor([[1.0, torch.nan], [2.0, 3.0], [torch.inf, -torch.inf]])
+    found, broken = finite(gradient)
+    assert found.tolist() == [[1.0, 0.0], [2.0, 3.0], [0.0, 0.0]]
+    assert broken.tolist() == [True, False, True]
+
+
+class InPlace(nn.Module):
+    """Normalises its input in place, as torchvision's `Normalize(inplace=True)` does."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images.sub_(0.5).div_(0.25))
+
+
+class OutOfPlace(InPlace):
+    def forward(self, images):
+        return self.network((images - 0.5) / 0.25)
+
+
+def test_a_network_that_writes_into_its_input_gets_a_copy(network, images, labels):
+    kept = images.clone()
+    found = value_and_gradient(InPlace(network), images, labels, cross_entropy)
+    expected = value_and_gradient(OutOfPlace(network), images, labels, cross_entropy)
+    assert torch.equal(images, kept)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+    assert torch.equal(value(InPlace(network), images, labels, cross_entropy), expected[0])
+    assert torch.equal(images, kept)

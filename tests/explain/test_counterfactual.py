@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
-from lib.attack.apgd import apgd
+from lib.attack.apgd import ascend
 from lib.attack.lp_ball import lmo, norm
 from lib.attack.objective import log_confidence, towards
 from lib.explain import counterfactual as module
@@ -110,9 +110,9 @@ def test_a_frank_wolfe_method_is_auto_frank_wolfe_with_its_schedule(steep, image
 
 @pytest.mark.parametrize(("p", "name"), [(1, "l1"), (2, "l2"), (math.inf, "linf")])
 def test_apgd_is_apgd_towards_the_target(steep, images, labels, p, name):
-    options = {"eps": RADII[p], "steps": 5, "seed": 3, "keys": [9, 8, 7, 6, 5], "batch": 2}
-    found = counterfactual("APGD", steep, images, labels, p=p, **options)
-    expected = apgd(steep, images, labels, norm=name, objective=log_confidence, **options)
+    options, names = {"eps": RADII[p], "steps": 5, "seed": 3, "batch": 2}, [9, 8, 7, 6, 5]
+    found = counterfactual("APGD", steep, images, labels, p=p, keys=names, **options)
+    expected = ascend(steep, images, labels, norm=name, objective=log_confidence, indices=names, **options)
     assert torch.equal(found.images, expected.images)
     assert torch.equal(found.trace, expected.trace)
 

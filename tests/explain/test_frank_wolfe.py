@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from lib.attack import ascent
 from lib.attack.ascent import Progress
 from lib.attack.lp_ball import norm
 from lib.attack.objective import log_confidence
@@ -92,7 +93,7 @@ def verdicts(monkeypatch):
             found.append(super().stalled().clone())
             return found[-1]
 
-    monkeypatch.setattr(frank_wolfe, "Progress", Recorded)
+    monkeypatch.setattr(ascent, "Progress", Recorded)
     return found
 
 
@@ -606,13 +607,12 @@ SIZE = "expected a finite number >= 0 in pixel units, or one per image"
         ({"eps": math.nan}, f"eps is nan, {SIZE}"),
         ({"eps": math.inf}, f"eps is inf, {SIZE}"),
         ({"eps": torch.tensor([0.5, 0.25])}, f"eps is tensor([0.5000, 0.2500]), {SIZE}"),
-        ({"keys": [0, 1, 2]}, "3 keys for 5 images, expected one per image"),
-        ({"keys": range(6)}, "6 keys for 5 images, expected one per image"),
+        ({"keys": [0, 1, 2]}, "3 names for 5 images, expected one per image"),
+        ({"keys": range(6)}, "6 names for 5 images, expected one per image"),
         (
             {"tolerance": 0.1, "schedule": MOMENTUM},
             "a tolerance needs the gap at the gradient, which momentum replaces: expected one of the two",
         ),
-        ({"objective": lambda logits, _: logits[:, 0] * math.nan}, "the directions hold values that are not finite"),
     ],
 )
 def test_a_bad_setting_is_an_error_that_names_it(convolutional, images, labels, condition, changed, message):

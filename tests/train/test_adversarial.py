@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from lib.attack.ascent import Ascent
 from lib.attack.lp_ball import norm as lp_norm
 from lib.data.dataset import Dataset
 from lib.evaluate.robustness import robust
@@ -126,7 +125,7 @@ def no_attack(monkeypatch):
 
     def returned(network, images, labels, **options):
         asked.append(options | {"images": images, "labels": labels})
-        return Ascent(images, torch.zeros(len(images)), torch.zeros(1, len(images)))
+        return images
 
     monkeypatch.setattr(adversarial, "apgd", returned)
     return asked
