@@ -21,7 +21,7 @@ Passes = tuple[int, int]  # forward, backward
 class Attack:
     """title, colour, line and marker: in figures. cost: the most passes over an image, from the attack's own options.
     crafted: None, or the options with which the stored sets of `lib.attack.crafted` are made, from eps, steps, seed and
-    the indices of the images. minimal: it looks for the smallest change and needs no eps.
+    the indices of the images (the function then takes an `objective`, too). minimal: it looks for the smallest change and needs no eps.
     """
 
     function: Callable[..., Attacked]
@@ -92,6 +92,6 @@ def crafted_names() -> list[str]:
     return [name for name, attack in ATTACKS.items() if attack.crafted is not None]
 
 
-def title(name: str) -> str:
+def title_of(name: str) -> str:
     """The attack's title in figures; of what is no attack ("clean") its name."""
     return ATTACKS[name].title if name in ATTACKS else name

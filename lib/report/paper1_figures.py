@@ -7,6 +7,7 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 
+from lib.attack.attacks import ATTACKS, crafted_names
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions
 from lib.evaluate.detection import SCORES
@@ -21,15 +22,12 @@ TITLES = {
     "gradcam": "Grad-CAM",
     "random": "elsewhere",
 }
-ATTACKS = {
-    "clean": "clean",
-    "noise": "noise",
-    "fgsm": "FGSM",
-    "ifgsm": "I-FGSM",
-    "pgd": "PGD",
-    "cw": "C&W, l2",
-    "l2 noise": "l2 noise",
+CONTROLS = {  # what attacks are compared with: title, colour and line
+    "clean": ("clean", COLOURS[0], "-"),
+    "noise": ("noise", COLOURS[1], ":"),
+    "l2 noise": ("l2 noise", COLOURS[6], ":"),
 }
+HIDDEN = {"ifgsm"}  # of C7: its densities lie on those of PGD
 DETECTORS = {
     "effect": "effect of one channel",
     "confidence": "low confidence",
@@ -236,31 +234,35 @@ def estimates_against_truth(estimates: pd.DataFrame, finding: pd.Series) -> Figu
 
 def effect_distributions(adversarial: pd.DataFrame, levels: list[int]) -> Figure:
     """C7: density of e over images of all networks: clean, noise and attacks, a panel per level and one for C&W."""
-    panels = [(f"ε = {level}/255", level, ["noise", "fgsm", "pgd"]) for level in levels]
+    shown = [name for name in crafted_names() if name not in HIDDEN]
+    panels = [(f"ε = {level}/255", level, ["noise", *shown]) for level in levels]
     panels.append(("Carlini-Wagner", 0, ["l2 noise", "cw"]))
-    palette = colours(list(ATTACKS))
+    drawn = looks()
     size = (3.1 * len(panels) + 1.3, 3.4)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
     bound = np.quantile(adversarial["signed_effect"].abs(), 0.995)
-    styles = {"clean": "-", "noise": ":", "l2 noise": ":", "fgsm": "--", "pgd": "-.", "cw": "--", "ifgsm": "--"}
     for panel, (title, level, attacks) in zip(axes[0], panels, strict=True):
         same = paper1.common_images(adversarial, attacks[-1])
         for attack in ("clean", *attacks):
             rows = same[(same["attack"] == attack) & (same["level"].isin([0, level]))]
-            seaborn.kdeplot(
-                x=rows["signed_effect"], color=palette[attack], linestyle=styles[attack], lw=2, ax=panel, bw_adjust=0.7
-            )
+            _, colour, line = drawn[attack]
+            seaborn.kdeplot(x=rows["signed_effect"], color=colour, linestyle=line, lw=2, ax=panel, bw_adjust=0.7)
         panel.set(title=title, xlabel="e = ECE$_j$ - ECE$_0$", xlim=(-bound, bound))
     axes[0, 0].set_ylabel("density")
-    used = ["clean", "noise", "l2 noise", "fgsm", "pgd", "cw"]
-    handles = [plt.Line2D([], [], color=palette[name], ls=styles[name], lw=2, label=ATTACKS[name]) for name in used]
+    used = [drawn[name] for name in (*CONTROLS, *shown, "cw")]
+    handles = [plt.Line2D([], [], color=colour, ls=line, lw=2, label=title) for title, colour, line in used]
     figure.legend(handles=handles, loc="outside right center", fontsize=9)
     return figure
 
 
+def looks() -> dict[str, tuple[str, str, str]]:
+    """Title, colour and line of every control and attack."""
+    return CONTROLS | {name: (attack.title, attack.colour, attack.line) for name, attack in ATTACKS.items()}
+
+
 def detector_curves(table: pd.DataFrame) -> Figure:
     """C8: AUROC of every score against the level, a panel per attack; C&W as its own panel."""
-    attacks = [name for name in ("fgsm", "ifgsm", "pgd", "cw", "noise") if name in set(table["attack"])]
+    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"])]
     figure, axes = plt.subplots(1, len(attacks), figsize=(2.6 * len(attacks) + 2.2, 3.5), sharey=True)
     for panel, attack in zip(axes, attacks, strict=True):
         rows = table[table["attack"] == attack].sort_values("level")
@@ -281,8 +283,9 @@ def detector_curves(table: pd.DataFrame) -> Figure:
                 label=DETECTORS[score],
             )
         panel.axhline(0.5, color="black", ls=":", lw=1)
-        panel.set(title=ATTACKS[attack], ylim=(0, 1.02), xticks=place, xlabel="ε · 255" if attack != "cw" else "")
-        panel.set_xticklabels(rows["level"] if attack != "cw" else ["minimal"])
+        minimal = attack in ATTACKS and ATTACKS[attack].minimal
+        panel.set(title=looks()[attack][0], ylim=(0, 1.02), xticks=place, xlabel="" if minimal else "ε · 255")
+        panel.set_xticklabels(["minimal"] if minimal else rows["level"])
         panel.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
     axes[0].set_ylabel("AUROC against clean")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=9, title="score")

@@ -8,12 +8,12 @@ it holds and every setting are reconstructed (`results/README.md` says so too).
 import numpy as np
 import pandas as pd
 
+from lib.attack.attacks import crafted_names
+from lib.defend.defences import KINDS
 from lib.evaluate.bootstrap import interval
 from lib.evaluate.defence import area
 from lib.report.cubes import Condition, cube, mean_row, untestable
 
-ATTACKS = ("fgsm", "ifgsm", "pgd")
-TITLES = {"clean": "clean", "fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}
 LEVEL = 8  # grey levels of 255: the eps of the tables
 PAPER_TOP5 = {"fgsm": 0.8097, "ifgsm": 0.7877, "pgd": 0.8156}  # hybrid model, abstract
 HYBRID = "hybrid + halftone"
@@ -52,12 +52,12 @@ def matrix(rows: pd.DataFrame, metric: str) -> np.ndarray:
 
 
 def attack_table(transfer: pd.DataFrame, defences: list[str], **options) -> pd.DataFrame:
-    """T4.2 and T4.4: defences × (clean, FGSM, I-FGSM, PGD) at the level of the tables, both splits."""
+    """T4.2 and T4.4: defences × (clean, every attack of the sets) at the level of the tables, both splits."""
     at_level = transfer[(transfer["level"].isin([0, LEVEL])) & transfer["defence"].isin(defences)]
     rows = []
     for split in (split for split in SPLITS if has(transfer, split)):
         for defence in defences:
-            for attack in ("clean", *ATTACKS):
+            for attack in ("clean", *crafted_names()):
                 row = {"split": split, "defence": defence, "attack": attack}
                 for metric in ("top1", "top5"):
                     values = cube(at_level, metric, [under(attack, defence=defence, split=split)])[..., 0]
@@ -68,9 +68,9 @@ def attack_table(transfer: pd.DataFrame, defences: list[str], **options) -> pd.D
 
 
 def comparison_table(transfer: pd.DataFrame, **options) -> pd.DataFrame:
-    """T4.3: every defence, averaged over the three attacks; how far the hybrid lies above it (same images)."""
+    """T4.3: every defence, averaged over the attacks; how far the hybrid lies above it (same images)."""
     kinds = transfer.drop_duplicates("defence").set_index("defence")["kind"]
-    shown = kinds[kinds.isin(["none", "baseline", "retrained", "halftone", "control"])]
+    shown = kinds[kinds.isin([name for name, kind in KINDS.items() if kind.compared])]
     rows = []
     for split in (split for split in SPLITS if has(transfer, split)):
         for defence, kind in shown.items():
@@ -88,8 +88,8 @@ def comparison_table(transfer: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def mean_over_attacks(transfer: pd.DataFrame, metric: str, defence: str, split: str) -> np.ndarray:
-    """seeds × images: the mean over the three attacks."""
-    return cube(transfer, metric, [under(attack, defence=defence, split=split) for attack in ATTACKS]).mean(-1)
+    """seeds × images: the mean over the attacks."""
+    return cube(transfer, metric, [under(attack, defence=defence, split=split) for attack in crafted_names()]).mean(-1)
 
 
 def adaptive_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:
@@ -152,11 +152,16 @@ def view_difference(transfer, representations, adaptive, *, first, second, metri
 
 
 def largest_drop(transfer, representations, adaptive, *, split: str = "known", metric: str = "top5"):
-    """Clean minus attacked accuracy of hybrid + halftone, the largest over the three attacks."""
+    """Clean minus attacked accuracy of hybrid + halftone, the largest over the attacks."""
     if not has(transfer, split):
         return untestable()
-    values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *ATTACKS)])
+    values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *crafted_names())])
     return values, lambda v: max(drops(v))
+
+
+def first(attack: str) -> list[str]:
+    """The attacks, this one before the others."""
+    return [attack, *(name for name in crafted_names() if name != attack)]
 
 
 def drops(values: np.ndarray) -> list[float]:
@@ -171,8 +176,8 @@ def first_drop(values: np.ndarray) -> float:
 
 
 def undefended_order(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Accuracy of the undefended network under I-FGSM or PGD (the larger) minus that under FGSM."""
-    values = cube(transfer, metric, [under(attack, defence="no defence") for attack in ATTACKS])
+    """Accuracy of the undefended network under the other attacks (the largest) minus that under FGSM."""
+    values = cube(transfer, metric, [under(attack, defence="no defence") for attack in first("fgsm")])
     return values, lambda v: -min(drops(v))
 
 
@@ -183,8 +188,10 @@ def undefended_drop(transfer, representations, adaptive, *, attack: str = "pgd",
 
 
 def attack_spread(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Largest minus smallest accuracy of hybrid + halftone over the three attacks."""
-    return cube(transfer, metric, [under(attack) for attack in ATTACKS]), lambda v: float(np.ptp(v.mean((0, 1))))
+    """Largest minus smallest accuracy of hybrid + halftone over the attacks."""
+    return cube(transfer, metric, [under(attack) for attack in crafted_names()]), lambda v: float(
+        np.ptp(v.mean((0, 1)))
+    )
 
 
 def least_margin(
@@ -219,8 +226,8 @@ def hybrid_accuracy(transfer, representations, adaptive, *, attack: str, split: 
 
 
 def pgd_weakest(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Accuracy of hybrid + halftone under PGD minus the larger of FGSM and I-FGSM; positive: PGD does least."""
-    return cube(transfer, metric, [under(attack) for attack in ("pgd", "fgsm", "ifgsm")]), lambda v: min(drops(v))
+    """Accuracy of hybrid + halftone under PGD minus the largest under another attack; positive: PGD does least."""
+    return cube(transfer, metric, [under(attack) for attack in first("pgd")]), lambda v: min(drops(v))
 
 
 def inverse_gain(transfer, representations, adaptive, *, inverse: str, attack: str = "clean", metric: str = "top1"):

@@ -10,8 +10,11 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
+from lib.attack.attacks import crafted_names, title_of
+from lib.attack.crafted import level_of
+from lib.defend.defences import KINDS
 from lib.report.figures import COLOURS, MARKERS, RIGHT, WRONG, channels_last, picture
-from lib.report.paper4 import ATTACKS, HYBRID, TITLES
+from lib.report.paper4 import HYBRID
 
 DIFFERENCE = "RdBu_r"
 NAMES = {
@@ -21,9 +24,6 @@ NAMES = {
     "atkinson": "Atkinson",
     "bayer": "Bayer 8×8",
 }
-# a hue per family of defences, so that thirteen curves stay readable
-HUES = {"none": "#000000", "baseline": "#0072B2", "retrained": "#56B4E9", "halftone": "#D55E00", "control": "#009E73"}
-LINES = {"none": "-", "baseline": "--", "retrained": ":", "halftone": "-", "control": "-."}
 
 
 def label(name: str, confidence: float) -> str:
@@ -56,10 +56,11 @@ def flip_maps(image: torch.Tensor, maps: dict[str, tuple[torch.Tensor, float]]) 
     return figure
 
 
-def addition(clean: torch.Tensor, attacked: torch.Tensor, *, level: int, titles: tuple[str, str]) -> Figure:
+def addition(clean: torch.Tensor, attacked: torch.Tensor, *, eps: float, titles: tuple[str, str]) -> Figure:
     """F4.1: image + change = adversarial example, the predicted label and its confidence under each. The change is ε
     times the sign of the gradient, but for what clipping to [0,1] takes off.
     """
+    level = level_of(eps)
     figure, axes = plt.subplots(1, 5, figsize=(9, 3.1), width_ratios=[4, 1.1, 4, 0.6, 4])
     difference = (attacked - clean) * 255 / level
     picture(axes[0], channels_last(clean), right=True)
@@ -73,11 +74,12 @@ def addition(clean: torch.Tensor, attacked: torch.Tensor, *, level: int, titles:
     return figure
 
 
-def attack_rows(rows: dict[str, dict[str, torch.Tensor]], *, level: int) -> Figure:
-    """F4.4: rows clean, FGSM, I-FGSM, PGD; columns image, difference to clean, halftone, halftone difference, inverse.
+def attack_rows(rows: dict[str, dict[str, torch.Tensor]], *, eps: float) -> Figure:
+    """F4.4: rows clean and attacked; columns image, difference to clean, halftone, halftone difference, inverse.
 
-    Differences of grey images are drawn on ±`level` grey levels, those of dots on ±1.
+    Differences of grey images are drawn on ±eps, those of dots on ±1.
     """
+    level = level_of(eps)
     titles = ("grey", f"difference, ±{level}/255", "halftone", "flipped dots", "inverse halftone")
     figure, axes = plt.subplots(len(rows), 5, figsize=(9.4, 1.9 * len(rows) + 0.3))
     clean = next(iter(rows.values()))
@@ -89,7 +91,7 @@ def attack_rows(rows: dict[str, dict[str, torch.Tensor]], *, level: int) -> Figu
         flips = row["halftone"] - clean["halftone"]
         picture(line[3], channels_last(flips), cmap=DIFFERENCE, vmin=-1, vmax=1)
         picture(line[4], channels_last(row["inverse"]))
-        line[0].set_ylabel(TITLES.get(name, name))
+        line[0].set_ylabel(title_of(name))
         line[3].set_xlabel(f"{flips.abs().mean():.0%} of the dots" if name != "clean" else "", fontsize=9)
     for panel, title in zip(axes[0], titles, strict=True):
         panel.set_title(title, fontsize=10)
@@ -175,7 +177,7 @@ def correlations(table: pd.DataFrame) -> Figure:
                 place = layers.index(pooled.removesuffix(", 4×4"))
                 panel.plot(place, mean["mean"], color=COLOURS[i], marker=MARKERS[i], mfc="white", ls="none")
         panel.set_xticks(range(len(layers)), layers, rotation=30, ha="right", fontsize=9)
-        panel.set(title=TITLES.get(attack, attack), ylim=(0, 1.03))
+        panel.set(title=title_of(attack), ylim=(0, 1.03))
     axes[0, 0].set_ylabel("correlation, clean with attacked")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure
@@ -183,22 +185,25 @@ def correlations(table: pd.DataFrame) -> Figure:
 
 def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
     """F4.6: top-1 and top-5 against ε for every defence and attack (transferred), mean over images and seeds."""
-    rows = transfer[(transfer["split"] == "known") & transfer["kind"].isin(HUES)]
+    compared = {name: kind for name, kind in KINDS.items() if kind.compared}
+    rows = transfer[(transfer["split"] == "known") & transfer["kind"].isin(compared)]
     names = rows.drop_duplicates("defence")[["defence", "kind"]].itertuples(index=False)
-    styles, seen = {}, dict.fromkeys(HUES, 0)
+    styles, seen = {}, dict.fromkeys(compared, 0)
     for name, kind in names:
-        styles[name] = {"color": HUES[kind], "linestyle": LINES[kind], "marker": MARKERS[seen[kind]], "ms": 5}
+        own = {"color": compared[kind].colour, "linestyle": compared[kind].line}
+        styles[name] = own | {"marker": MARKERS[seen[kind]], "ms": 5}
         styles[name]["lw"] = 2.6 if name == HYBRID else 1.3
         seen[kind] += 1
     means = rows.groupby(["defence", "attack", "level"], observed=True)[["top1", "top5"]].mean()
-    figure, axes = plt.subplots(2, 3, figsize=(12, 6), sharex=True, sharey="row")
+    crafted = crafted_names()
+    figure, axes = plt.subplots(2, len(crafted), figsize=(4 * len(crafted), 6), sharex=True, sharey="row")
     for line, metric, chance in zip(axes, ("top1", "top5"), (1 / classes, 5 / classes), strict=True):
-        for panel, attack in zip(line, ATTACKS, strict=True):
+        for panel, attack in zip(line, crafted, strict=True):
             for name, style in styles.items():
                 curve = pd.concat([means.loc[(name, "clean")], means.loc[(name, attack)]])[metric]
                 panel.plot(curve.index, curve, label=name, **style)
             panel.axhline(chance, color="#999999", lw=1)
-            panel.set(ylim=(0, 1.02), title=TITLES[attack] if metric == "top1" else "")
+            panel.set(ylim=(0, 1.02), title=title_of(attack) if metric == "top1" else "")
         line[0].set_ylabel(f"{metric[:3]}-{metric[3:]} accuracy")
     for panel in axes[1]:
         panel.set(xlabel="ε (grey levels of 255)", xticks=sorted(means.index.get_level_values("level").unique()))
@@ -235,7 +240,7 @@ def paired_bars(table: pd.DataFrame, *, groups: str, bars: str, value: str, ylab
         rows = table[table[bars] == each].set_index(groups).reindex(names)
         errors = np.abs([rows[value] - rows[f"{value}_low"], rows[f"{value}_high"] - rows[value]])
         x = np.arange(len(names)) + (i - (len(sets) - 1) / 2) * width
-        shown = TITLES.get(each, each)
+        shown = title_of(each)
         axes.bar(x, rows[value], width * 0.92, yerr=errors, color=COLOURS[i], label=shown, error_kw={"lw": 1})
     axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
     axes.set(ylabel=ylabel, ylim=(0, 1.02))

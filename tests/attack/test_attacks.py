@@ -46,7 +46,7 @@ def test_sets_are_crafted_with_the_three_attacks_of_paper_4():
 
 
 def test_what_is_no_attack_is_its_own_title():
-    assert [attacks.title(name) for name in ("pgd", "clean", "mine")] == ["PGD", "clean", "mine"]
+    assert [attacks.title_of(name) for name in ("pgd", "clean", "mine")] == ["PGD", "clean", "mine"]
 
 
 @every_attack

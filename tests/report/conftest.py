@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.attack.attacks import crafted_names
 from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS
 from lib.report import figures
 
@@ -88,7 +89,7 @@ def transfer_rows() -> pd.DataFrame:
             less = int(split == "held_out" and name == HYBRID)
             facts = {"defence": name, "kind": kind, "network": network, "split": split}
             rows += condition(clean, **facts, attack="clean", level=0)
-            for attack, (top1, top5) in zip(("fgsm", "ifgsm", "pgd"), attacked, strict=True):
+            for attack, (top1, top5) in zip(crafted_names(), attacked, strict=True):
                 rows += condition((top1 - less, top5 - less), **facts, attack=attack, level=8)
                 if split == "known":
                     rows += condition(clean, **facts, attack=attack, level=2)

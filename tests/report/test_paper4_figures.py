@@ -5,8 +5,8 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from lib.attack.crafted import ATTACKS
-from lib.defend.defences import catalogue, transforms
+from lib.attack.attacks import crafted_names, title_of
+from lib.defend.defences import KINDS, catalogue, transforms
 from lib.defend.halftone import METHODS
 from lib.report import paper4, paper4_figures
 from lib.report.figures import COLOURS, MARKERS, RIGHT, WRONG
@@ -66,9 +66,9 @@ def test_a_label_is_the_class_and_its_confidence_in_per_cent(confidence, text):
 
 def test_every_dither_has_a_name_and_every_kind_of_the_curves_its_hue_and_line():
     assert set(paper4_figures.NAMES) == set(METHODS)
-    assert set(paper4_figures.HUES) == set(paper4_figures.LINES)
     kinds = {defence.kind for defence in catalogue(transforms())}
-    assert kinds - set(paper4_figures.HUES) == {"inverse", "dither"}  # these have displays of their own
+    assert kinds == set(KINDS)
+    assert {name for name in kinds if not KINDS[name].compared} == {"inverse", "dither"}  # with displays of their own
 
 
 # ---- halftones
@@ -106,7 +106,7 @@ def test_the_flip_maps_give_the_share_of_flipped_dots_and_draw_them_black():
 def test_the_addition_is_image_plus_sign_equals_example(channels):
     clean = image(channels, 8, 8) / 2 + 0.25
     signs = image(channels, 8, 8, part=1).sub(0.5).sign()
-    figure = paper4_figures.addition(clean, clean + signs * 4 / 255, level=4, titles=("cup, 90%", "cat, 80%"))
+    figure = paper4_figures.addition(clean, clean + signs * 4 / 255, eps=4 / 255, titles=("cup, 90%", "cat, 80%"))
     assert len(figure.axes) == 5
     left, plus, middle, equals, right = figure.axes
     assert [panel.get_xlabel() for panel in (left, middle, right)] == ["cup, 90%", "change / ε", "cat, 80%"]
@@ -123,7 +123,7 @@ def test_the_attack_rows_give_differences_to_clean_and_the_share_of_flipped_dots
     clean = {"grey": torch.full((1, 4, 4), 0.5), "halftone": dots, "inverse": image(1, 4, 4, part=2)}
     moved = {"grey": clean["grey"] - 8 / 255, "halftone": (dots - flips).abs(), "inverse": clean["inverse"]}
     rows = {"clean": clean, "ifgsm": moved, "mine": moved}
-    figure = paper4_figures.attack_rows(rows, level=8)
+    figure = paper4_figures.attack_rows(rows, eps=8 / 255)
     panels = np.reshape(figure.axes, (3, 5))
     assert titles(panels[0]) == ["grey", "difference, ±8/255", "halftone", "flipped dots", "inverse halftone"]
     assert [line[0].get_ylabel() for line in panels] == ["clean", "I-FGSM", "mine"]
@@ -218,7 +218,7 @@ def test_the_correlations_have_a_panel_per_attack_and_a_line_with_errors_per_net
 def test_the_accuracy_curves_have_a_panel_per_attack_and_metric_with_chance(transfer):
     figure = paper4_figures.accuracy_curves(transfer, classes=20)
     panels = np.reshape(figure.axes, (2, 3))
-    assert titles(panels[0]) == [paper4.TITLES[attack] for attack in ATTACKS]
+    assert titles(panels[0]) == [title_of(attack) for attack in crafted_names()]
     assert [line[0].get_ylabel() for line in panels] == ["top-1 accuracy", "top-5 accuracy"]
     assert {panel.get_ylim() for panel in panels.flat} == {(0, 1.02)}
     for line, chance in zip(panels, (1 / 20, 5 / 20), strict=True):
