@@ -21,7 +21,8 @@ Passes = tuple[int, int]  # forward, backward
 class Attack:
     """title, colour, line and marker: in figures. cost: the most passes over an image, from the attack's own options.
     crafted: None, or the options with which the stored sets of `lib.attack.crafted` are made, from eps, steps, seed and
-    the indices of the images (the function then takes an `objective`, too). minimal: it looks for the smallest change and needs no eps.
+    the indices of the images (the function then takes an `objective`, too). minimal: it looks for the smallest change
+    and needs no eps.
     """
 
     function: Callable[..., Attacked]
