@@ -13,8 +13,8 @@ Values = dict[str, Any]  # section: its parameters, complete
 WITHIN = {  # each value of the first parameter must be one of the others' values
     "faces_attack.source": (("faces_train.networks",), "whose signs attack all networks"),
     "gradcam_randomization.seeds": (("faces_train.seeds",), "whose networks it tests"),
-    "halftone_activations.level": (("photos_attack.levels",), "whose attacked images it reads"),
-    "defence_adaptive.levels": (("photos_attack.levels",), "whose attacked images it compares with"),
+    "halftone_activations.eps": (("photos_attack.eps",), "whose attacked images it reads"),
+    "defence_adaptive.eps": (("photos_attack.eps",), "whose attacked images it compares with"),
     "mask_tuning.seed": (("scenes_train.tuning_seed",), "whose network no result uses"),
     "mask_steps.seed": (("scenes_train.seeds", "scenes_train.tuning_seed"), "whose network it explains"),
     "mask_maps.seeds": (("scenes_train.seeds",), "whose networks it explains"),
@@ -29,10 +29,10 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
 }
 HOLDING = {  # the parameter must hold these values, beside any others
-    "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "levels (tables and claims of paper 5 are at these)"),
+    "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
     "faces_gradcam.modes": (("own_pred", "clean_pred"), "modes (claims of paper 5 are about both)"),
-    "photos_attack.levels": ((8,), "levels (the tables are at 8/255)"),
-    "defence_adaptive.levels": ((8,), "levels (the tables are at 8/255)"),
+    "photos_attack.eps": ((8 / 255,), "strengths (the tables are at 8/255)"),
+    "defence_adaptive.eps": ((8 / 255,), "strengths (the tables are at 8/255)"),
     "counterfactual_sets.levels": ((0.9,), "confidences (the claims are at 0.9)"),
     "spurious_features.strengths": ((0.0, 0.8), "strengths (the claims compare these)"),
 }
@@ -52,7 +52,7 @@ def within(name: str) -> Condition:
         known = [each for values in allowed for each in listed(values)]
         if set(listed(value)) <= set(known):
             return None
-        return f"expected values of {' and '.join(others)}, {why}: {', '.join(map(str, known)) or 'none'}"
+        return f"expected values of {' and '.join(others)}, {why}: {', '.join(map(bare, known)) or 'none'}"
 
     return Condition((name, *others), broken)
 
@@ -63,7 +63,7 @@ def holding(name: str) -> Condition:
     def broken(values: list) -> str | None:
         if set(needed) <= set(values):
             return None
-        return f"expected {', '.join(map(str, needed))} among the {what}"
+        return f"expected {', '.join(map(bare, needed))} among the {what}"
 
     return Condition((name,), broken)
 
@@ -126,7 +126,20 @@ def check(values: Values, where: str) -> None:
         given = [values[section][name] for section, name in places]
         expected = broken(*given)
         if expected:
-            raise ValueError(f"{where}: {parameters[0]} is {given[0]!r}: {expected}")
+            raise ValueError(f"{where}: {parameters[0]} is {shown(given[0])}: {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value as people write it: strengths of attacks that are k/255 as such."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    grey = round(value * 255) if isinstance(value, float) and len(repr(value)) > 6 else None  # 0.8 is 204/255, too
+    return f"{grey}/255" if grey is not None and grey / 255 == value else repr(value)
+
+
+def bare(value: Any) -> str:
+    """The same, names without quotes."""
+    return value if isinstance(value, str) else shown(value)
 
 
 def listed(value: Any) -> list:

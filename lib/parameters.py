@@ -94,8 +94,6 @@ Strength = Annotated[float, Field(gt=0, le=0.5)]  # of a blurred reference, shar
 Eps = Annotated[float, Field(ge=0, le=1), BeforeValidator(grey_levels)]  # of an attack, pixel units: 0.01 or 8/255
 EpsList = different(Eps)
 Radius = Annotated[float, Field(gt=0), BeforeValidator(grey_levels)]  # of an lp-ball, pixel units
-Level = Between[1, 255]  # of an attack, grey levels of 255
-Levels = different(Level)
 
 Name = str
 Names = different(str)

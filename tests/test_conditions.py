@@ -8,7 +8,7 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     (
         {"faces_attack.eps": [0.02, 0.04]},
         "faces_attack.eps",
-        "expected 0.01, 0.05, 0.075, 0.1 among the levels",
+        "expected 0.01, 0.05, 0.075, 0.1 among the strengths",
     ),
     ({"faces_attack.eps": [0.01, 0.05, 0.1]}, "faces_attack.eps", "expected 0.01, 0.05, 0.075, 0.1 among"),
     (
@@ -29,17 +29,17 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ),
     ({"mod_vid.window": 65}, "mod_vid.window", "expected at most 64, the side of the images (faces_data.size)"),
     (
-        {"photos_attack.levels": [2, 4, 16]},
-        "photos_attack.levels",
-        "expected 8 among the levels (the tables are at 8/255)",
+        {"photos_attack.eps": [2 / 255, 4 / 255, 16 / 255]},
+        "photos_attack.eps",
+        "expected 8/255 among the strengths (the tables are at 8/255)",
     ),
     (
-        {"defence_adaptive.levels": [4]},
-        "defence_adaptive.levels",
-        "expected 8 among the levels (the tables are at 8/255)",
+        {"defence_adaptive.eps": [4 / 255]},
+        "defence_adaptive.eps",
+        "expected 8/255 among the strengths (the tables are at 8/255)",
     ),
-    ({"defence_adaptive.levels": [8, 6]}, "defence_adaptive.levels", "expected values of photos_attack.levels, whose"),
-    ({"halftone_activations.level": 6}, "halftone_activations.level", "expected values of photos_attack.levels, whose"),
+    ({"defence_adaptive.eps": [8 / 255, 6 / 255]}, "defence_adaptive.eps", "expected values of photos_attack.eps, whose"),
+    ({"halftone_activations.eps": 6 / 255}, "halftone_activations.eps", "expected values of photos_attack.eps, whose"),
     (
         {"defence_adaptive.long_steps": 20},
         "defence_adaptive.long_steps",
@@ -123,7 +123,7 @@ KEPT = [  # changes that leave every condition satisfied
     {"faces_train.networks": ["compact/resnet", "compact/inception"]},
     {"mask_steps.seed": 0},
     {"mask_maps.families": []},
-    {"photos_attack.levels": [2, 4, 8, 16, 32]},
+    {"photos_attack.eps": [2 / 255, 4 / 255, 8 / 255, 16 / 255, 32 / 255]},
     {"counterfactual_sets.images": 150},
     {"counterfactual_sets.images": 200, "objects_data.root": "~/cifar"},
     {"scenes_data.coco_images": "a", "scenes_data.coco_instances": "b"},
@@ -146,7 +146,7 @@ def test_a_broken_condition_is_one_sentence_with_parameter_value_and_what_was_ex
     with pytest.raises(ValueError) as caught:
         conditions.check(values, "params.yaml")
     message = str(caught.value)
-    assert message.startswith(f"params.yaml: {blamed} is {values[section][name]!r}: {expected}")
+    assert message.startswith(f"params.yaml: {blamed} is {conditions.shown(values[section][name])}: {expected}")
     assert "\n" not in message
 
 
@@ -172,15 +172,23 @@ def test_conditions_are_about_parameters_that_exist():
             assert name in OWN[section], parameter
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(8 / 255, "8/255"), ([2 / 255, 0.01], "[2/255, 0.01]"), (1.0, "1.0"), (0, "0"), ("a", "'a'"), (["a"], "['a']")],
+)
+def test_a_strength_that_is_a_grey_level_is_shown_as_one(value, expected):
+    assert conditions.shown(value) == expected
+
+
 def test_a_condition_on_a_section_that_is_not_given_is_not_checked():
-    conditions.check({"halftone_activations": {"level": 6}}, "-p")
+    conditions.check({"halftone_activations": {"eps": 6 / 255}}, "-p")
 
 
 def test_the_conditions_ask_for_the_levels_of_tables_and_claims():
     arguments = [claim.get("arguments", {}) | {"estimate": claim["estimate"]} for claim in claims.register()]
     assert conditions.HOLDING["faces_attack.eps"][0] == paper5.LEVELS
-    for attacked in ("photos_attack.levels", "defence_adaptive.levels"):
-        assert conditions.HOLDING[attacked][0] == (paper4.LEVEL,)
+    for attacked in ("photos_attack.eps", "defence_adaptive.eps"):
+        assert conditions.HOLDING[attacked][0] == (paper4.LEVEL / 255,)
     marks = {each for given in arguments if given["estimate"] == "fooled_by_mark" for each in given["strengths"]}
     assert set(conditions.HOLDING["spurious_features.strengths"][0]) == marks
     least = {given["level"] for given in arguments if given["estimate"] == "norms_differ"}

@@ -33,6 +33,7 @@ pytestmark = [
 STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"] if name != "strip"]
 
 MASKS = {"side": 16, "steps": 1}
+GRID = ["2/255", "8/255"]
 RESAMPLES = {"resamples": 100}
 REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks accept, 200 px: see lib.networks.pooled
     "threads": 2,
@@ -45,10 +46,10 @@ REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks acc
     "mod_vid": RESAMPLES,
     "photos_data": {"classes": 6, "size": 64},
     "photos_train": {"epochs": 2, "batch": 8, "inverse_epochs": 1},
-    "photos_attack": {"levels": [2, 8], "steps": 2, "images": 6},
+    "photos_attack": {"eps": GRID, "steps": 2, "images": 6},
     "halftone_activations": {"images": 4, **RESAMPLES},
     "defence_transfer": RESAMPLES,
-    "defence_adaptive": {"images": 4, "levels": [2, 8], "steps": 1, "table_steps": 2, "long_steps": 3, **RESAMPLES},
+    "defence_adaptive": {"images": 4, "eps": GRID, "steps": 1, "table_steps": 2, "long_steps": 3, **RESAMPLES},
     "imagenet_defences": {"images": 2, "steps": 1, **RESAMPLES},
     "digits_data": {"samples": 40},
     "digits_train": {"epochs": 1, "bottleneck_epochs": 1, "bottleneck_images": 64},
@@ -57,7 +58,7 @@ REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks acc
     "chest_autoencoder": {"images": 40},
     "latent_effects": {"images": 4, **RESAMPLES},
     "pixel_effects": {"cases": 2, "map_cases": 1, "per_side": 3, **RESAMPLES},
-    "adversarial_effects": {"images": 4, "cw_images": 2, "levels": [2, 8], "steps": 1, "cw_steps": 2, **RESAMPLES},
+    "adversarial_effects": {"images": 4, "cw_images": 2, "eps": GRID, "steps": 1, "cw_steps": 2, **RESAMPLES},
     "true_effects": {"concept_images": 20, **RESAMPLES},
     "released_loss": {"images": 32, "probes": 8},
     "scenes_data": {"size": 200},

@@ -46,20 +46,21 @@ GOOD = [  # values at the edge of what is allowed
     ("photos_data", "tv_weight", 1),
     ("photos_data", "dots", "bayer"),
     ("halftone_gallery", "size", 32),
-    ("halftone_gallery", "noise", 255),
+    ("halftone_gallery", "eps", 1),
     ("photos_train", "epochs", 2),
     ("photos_train", "batch", 2),
     ("photos_train", "inverse_epochs", 1),
-    ("photos_attack", "levels", [8]),
-    ("photos_attack", "levels", [1, 255, 8]),
+    ("photos_attack", "eps", [8 / 255]),
+    ("photos_attack", "eps", ["1/255", "255/255", "8/255"]),
+    ("photos_attack", "eps", ["8/255", 2 / 255]),
     ("photos_attack", "images", None),
-    ("halftone_activations", "level", 1),
+    ("halftone_activations", "eps", "1/255"),
     ("defence_transfer", "resamples", 100),
-    ("defence_adaptive", "levels", [16, 8]),
+    ("defence_adaptive", "eps", ["16/255", "8/255"]),
     ("defence_adaptive", "noise", 0),
     ("defence_adaptive", "noise", 0.5),
     ("imagenet_defences", "images", 21),
-    ("imagenet_defences", "levels", [1]),  # its table is not at 8/255
+    ("imagenet_defences", "eps", ["1/255"]),  # its table is not at 8/255
 ]
 BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("00_start_here", "photograph", 3, "input should be a valid string"),
@@ -118,21 +119,21 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("photos_data", "tv_weight", 0.0, "input should be greater than 0"),
     ("photos_data", "dots", "floyd", "input should be 'floyd_steinberg', 'jarvis', 'stucki', 'atkinson' or 'bayer'"),
     ("halftone_gallery", "size", 31, "input should be greater than or equal to 32"),
-    ("halftone_gallery", "noise", 256, "input should be less than or equal to 255"),
+    ("halftone_gallery", "eps", "256/255", "input should be less than or equal to 1"),
     ("photos_train", "network", ["compact/residual"], "input should be a valid string"),
     ("photos_train", "epochs", 1, "input should be greater than or equal to 2"),
     ("photos_train", "batch", 33, "input should be a multiple of 2"),
     ("photos_train", "batch", 0, "input should be greater than or equal to 2"),
     ("photos_train", "lr", 1.5, "input should be less than or equal to 1"),
     ("photos_train", "inverse_epochs", 0, "input should be greater than or equal to 1"),
-    ("photos_attack", "levels", [], "list should have at least 1 item"),
-    ("photos_attack", "levels", [8, 0], "input should be greater than or equal to 1"),
-    ("photos_attack", "levels", [8, 256], "input should be less than or equal to 255"),
-    ("photos_attack", "levels", [8, 0.1], "input should be a valid integer"),
-    ("photos_attack", "levels", 8, "input should be a valid list"),
+    ("photos_attack", "eps", [], "list should have at least 1 item"),
+    ("photos_attack", "eps", [0.1, -0.1], "input should be greater than or equal to 0"),
+    ("photos_attack", "eps", [0.1, "256/255"], "input should be less than or equal to 1"),
+    ("photos_attack", "eps", [0.1, "8 of 255"], "input should be a valid number"),
+    ("photos_attack", "eps", 0.1, "input should be a valid list"),
     ("photos_attack", "steps", 0, "input should be greater than or equal to 1"),
     ("photos_attack", "workers", 0, "input should be greater than or equal to 1"),
-    ("halftone_activations", "level", 0, "input should be greater than or equal to 1"),
+    ("halftone_activations", "eps", 8, "input should be less than or equal to 1"),
     ("halftone_activations", "resamples", 99, "input should be greater than or equal to 100"),
     ("defence_transfer", "workers", 0, "input should be greater than or equal to 1"),
     ("defence_adaptive", "images", None, "input should be a valid integer"),
@@ -140,7 +141,7 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("defence_adaptive", "noise", -0.1, "input should be greater than or equal to 0"),
     ("defence_adaptive", "noise", 0.51, "input should be less than or equal to 0.5"),
     ("imagenet_defences", "images", 22, "input should be less than or equal to 21"),
-    ("imagenet_defences", "levels", [], "list should have at least 1 item"),
+    ("imagenet_defences", "eps", [], "list should have at least 1 item"),
 ]
 
 
@@ -239,7 +240,7 @@ def test_every_notebooks_own_values_are_of_their_types(section):
 
 
 def test_the_projects_parameters_are_of_their_types_and_satisfy_all_conditions():
-    assert parameters.composed() == PARAMS
+    assert parameters.composed() == PARAMS | {"imagenet_defences": PARAMS["imagenet_defences"] | {"eps": [2 / 255]}}
 
 
 def test_params_yaml_has_every_section_which_dvc_asks_for_and_only_what_differs_from_the_notebooks():
@@ -274,7 +275,9 @@ def test_params_yaml_and_what_describes_parameters_stay_short():
 
 @pytest.mark.parametrize(("section", "name", "value"), GOOD)
 def test_a_value_at_the_edge_is_accepted(write, section, name, value):
-    assert parameters.load(write({section: {name: value}})) == {section: {name: value}}
+    many = isinstance(value, list)
+    numbers = [int(each[:-4]) / 255 if str(each).endswith("/255") else each for each in (value if many else [value])]
+    assert parameters.load(write({section: {name: value}})) == {section: {name: numbers if many else numbers[0]}}
 
 
 @pytest.mark.parametrize(("section", "name", "value", "expected"), BAD)
