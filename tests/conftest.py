@@ -13,7 +13,9 @@ CLASSES = 3
 @pytest.fixture
 def linear():
     with seeded(1, 1):
-        return nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, CLASSES))
+        model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 8 * 8, CLASSES))
+    model.card = {"multi_label": False}
+    return model
 
 
 @pytest.fixture
@@ -31,7 +33,9 @@ def convolutional():
         )
         for values in (layers["norm"].weight, layers["norm"].bias, layers["norm"].running_var):
             values.data.uniform_(0.5, 1.5)
-        return nn.Sequential(layers).eval()
+        model = nn.Sequential(layers).eval()
+    model.card = {"multi_label": False}
+    return model
 
 
 @pytest.fixture(params=["linear", "convolutional"])

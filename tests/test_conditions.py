@@ -38,7 +38,11 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "defence_adaptive.eps",
         "expected 8/255 among the strengths (the tables are at 8/255)",
     ),
-    ({"defence_adaptive.eps": [8 / 255, 6 / 255]}, "defence_adaptive.eps", "expected values of photos_attack.eps, whose"),
+    (
+        {"defence_adaptive.eps": [8 / 255, 6 / 255]},
+        "defence_adaptive.eps",
+        "expected values of photos_attack.eps, whose",
+    ),
     ({"halftone_activations.eps": 6 / 255}, "halftone_activations.eps", "expected values of photos_attack.eps, whose"),
     (
         {"defence_adaptive.long_steps": 20},

@@ -21,6 +21,7 @@ import torch
 from lib.defend.halftone import METHODS, halftone
 from lib.defend.inverse import InverseHalftone, low_pass
 from lib.defend.transforms import bit_depth, jpeg, median, total_variation
+from lib.networks.read import predict
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -122,9 +123,8 @@ class Restored:
     halftone: Transform
     network: InverseHalftone
 
-    @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(self.halftone(images))
+        return predict(self.network, self.halftone(images), batch=len(images)).to(images.device)
 
 
 def low_passed(parts: Parts) -> Transform:

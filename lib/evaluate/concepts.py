@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from lib.explain.causal_effect import concept_effects
-from lib.networks.borrow import borrowed
+from lib.networks.read import predict
 
 
 def decide(concepts: np.ndarray, weights: np.ndarray, *, bias: float, seed: int) -> np.ndarray:
@@ -48,15 +48,13 @@ def concept_rows(
     concepts: what the head reads, N×J; present: whether the concept is truly there, N×J booleans.
     """
     inputs = torch.from_numpy(concepts).float()
-    with torch.no_grad(), borrowed(head):
-        before = head(inputs).argmax(1).numpy() == decisions
+    before = predict(head, inputs, batch=len(inputs)).argmax(1).numpy() == decisions
     effects = concept_effects(head, inputs, multi_label=False)[:, :, 1].numpy()
     tables = []
     for j, name in enumerate(names):
         changed = inputs.clone()
         changed[:, j] = 0
-        with torch.no_grad(), borrowed(head):
-            after = head(changed).argmax(1).numpy() == decisions
+        after = predict(head, changed, batch=len(inputs)).argmax(1).numpy() == decisions
         columns = {"concept": name, "image": np.arange(len(concepts)), "value": concepts[:, j]}
         columns |= {"present": present[:, j], "decision": decisions, "effect": effects[j]}
         tables.append(pd.DataFrame(columns | {"right": before, "right_do": after}))

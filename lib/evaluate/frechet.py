@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.networks.borrow import borrowed, device_of
+from lib.networks import read
 
 
 def frechet(first: np.ndarray, second: np.ndarray) -> float:
@@ -32,17 +32,7 @@ def square_root(matrix: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
-@torch.no_grad()
 def features(model: nn.Module, images: torch.Tensor, *, layer: nn.Module, batch: int = 128) -> np.ndarray:
     """What `layer` of the network gives for N images, averaged over places where it is a map: N×d."""
-    kept: list[torch.Tensor] = []
-    device = device_of(model)
-    with borrowed(model):
-        hook = layer.register_forward_hook(lambda module, args, output: kept.append(output.detach().cpu()))
-        try:
-            for start in range(0, len(images), batch):
-                model(images[start : start + batch].to(device))
-        finally:
-            hook.remove()
-    found = torch.cat(kept)
+    found = read.features(model, images, layer=layer, batch=batch)
     return (found.flatten(2).mean(2) if found.dim() > 2 else found).numpy()

@@ -22,7 +22,7 @@ from torch import nn
 
 from lib.explain.target import targets_of
 from lib.networks.borrow import borrowed, device_of
-from lib.networks.read import several_labels
+from lib.networks.read import predict, several_labels
 from lib.rng import generator
 
 
@@ -117,7 +117,7 @@ def play(
     scores = []
     with borrowed(model):
         if score_class == "argmax":
-            target = torch.cat([model(start[i : i + batch].clone()).argmax(1) for i in range(0, count, batch)])
+            target = predict(model, start, batch=batch).argmax(1)
         target = target.to(device)
         for begin in range(0, count * total, batch):
             position = torch.arange(begin, min(begin + batch, count * total), device=device)

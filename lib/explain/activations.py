@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.networks.borrow import borrowed, device_of
-from lib.networks.layers import layer_of, plain
+from lib.networks.borrow import borrowed, device_of, plain
+from lib.networks.layers import layer_of
 
 
 @torch.no_grad()

@@ -27,18 +27,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.explain.target import targets_of
-from lib.networks.borrow import borrowed, device_of
-from lib.networks.layers import plain
-from lib.networks.read import predict, several_labels
+from lib.networks.borrow import borrowed, plain
+from lib.networks.read import predict, probabilities, several_labels, squashed
 from lib.train.causal_autoencoder import CausalAutoencoder, cut, runs_once
 
 FILLS = ("mean", "ring", "black", "white", "blur", "inpaint")
 RING = 3  # pixels around a region whose mean is the fill "ring"
-
-
-def probabilities(logits: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
-    """p of N×K logits."""
-    return logits.sigmoid() if multi_label else logits.softmax(1)
 
 
 def expected_effect(p: torch.Tensor, p_do: torch.Tensor) -> torch.Tensor:
@@ -93,8 +87,7 @@ def latent_effects(
 
     Raises ValueError for an unknown layer or channel, or if a connection leads past the layer.
     """
-    several = several_labels(model) if multi_label is None else multi_label
-    model, device = plain(model), device_of(model)
+    several, model = several_labels(model, multi_label), plain(model)
     channels = list(range(autoencoder.units)) if channels is None else channels
     for channel in channels:
         if not 0 <= channel < autoencoder.units:
@@ -116,13 +109,13 @@ def latent_effects(
     with borrowed(model), borrowed(autoencoder), cut(model, layer, branches):
         for chunk in images.split(batch):
             # two of a kind: a batch of one would be broadcast along a connection that leads past the layer
-            pair = chunk.to(device).expand(max(2, len(chunk)), -1, -1, -1).clone()
+            pair = chunk.expand(max(2, len(chunk)), -1, -1, -1)
             try:
-                logits = model(pair).cpu()
+                logits = predict(model, pair, batch=len(pair))
             except RuntimeError as error:
                 raise ValueError(f"layer {layer!r} cannot be cut open: a connection leads past it ({error})") from error
             runs_once(len(errors), len(found) + 1, layer)
-            p = probabilities(logits, multi_label=several).unflatten(0, (len(channels) + 2, len(pair)))
+            p = squashed(logits, multi_label=several).unflatten(0, (len(channels) + 2, len(pair)))
             found.append(p[:, : len(chunk)])
             errors[-1] = errors[-1][: len(chunk)]
     p = torch.cat(found, dim=1)
@@ -220,14 +213,6 @@ def inpainted(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.stack(done)).movedim(-1, 1).to(images).clamp(0, 1)
 
 
-def predict_probabilities(
-    model: nn.Module, images: torch.Tensor, *, multi_label: bool | None = None, batch: int = 128
-) -> torch.Tensor:
-    """p, N×K on the CPU."""
-    several = several_labels(model) if multi_label is None else multi_label
-    return probabilities(predict(model, images, batch=batch), multi_label=several)
-
-
 def region_effects(
     model: nn.Module,
     images: torch.Tensor,
@@ -243,8 +228,8 @@ def region_effects(
     Arguments and errors as in `replace`; p: probabilities of the images, if known.
     """
     options = {"multi_label": multi_label, "batch": batch}
-    p = predict_probabilities(model, images, **options) if p is None else p
-    return predict_probabilities(model, replace(images, masks, fill), **options) - p
+    p = probabilities(model, images, **options) if p is None else p
+    return probabilities(model, replace(images, masks, fill), **options) - p
 
 
 def blocks(size: int, per_side: int = 10) -> torch.Tensor:
@@ -278,13 +263,13 @@ def block_effects(
     masks = blocks(images.shape[-1], per_side)
     pairs = torch.cartesian_prod(torch.arange(len(images)), torch.arange(len(masks)))
     options = {"multi_label": multi_label, "batch": batch}
-    p = predict_probabilities(model, images, **options)
+    p = probabilities(model, images, **options)
     targets_of(target, len(images), classes=p.shape[1])
     lost = torch.empty(len(pairs), dtype=p.dtype)
     for rows in torch.arange(len(pairs)).split(batch):
         image, block = pairs[rows].T
         filling = fill[image] if isinstance(fill, torch.Tensor) else fill
-        p_do = predict_probabilities(model, replace(images[image], masks[block], filling), **options)
+        p_do = probabilities(model, replace(images[image], masks[block], filling), **options)
         lost[rows] = (p[image] - p_do).gather(1, target[image, None])[:, 0]
     return lost.reshape(len(images), 1, per_side, per_side)
 
@@ -292,7 +277,6 @@ def block_effects(
 # concepts
 
 
-@torch.no_grad()
 def concept_effects(
     head: nn.Module, concepts: torch.Tensor, *, off: float | torch.Tensor = 0.0, multi_label: bool | None = None
 ) -> torch.Tensor:
@@ -301,13 +285,12 @@ def concept_effects(
     Args:
         head: from concepts N×J to logits N×K. off: one value, or J values.
     """
-    several = several_labels(head) if multi_label is None else multi_label
     off = torch.as_tensor(off, dtype=concepts.dtype).expand(concepts.shape[1])
-    with borrowed(head):
-        p = probabilities(head(concepts.clone()), multi_label=several)
-        effects = []
-        for j in range(concepts.shape[1]):
-            changed = concepts.clone()
-            changed[:, j] = off[j]
-            effects.append(probabilities(head(changed), multi_label=several) - p)
+    options = {"multi_label": multi_label, "batch": len(concepts)}
+    p = probabilities(head, concepts, **options)
+    effects = []
+    for j in range(concepts.shape[1]):
+        changed = concepts.clone()
+        changed[:, j] = off[j]
+        effects.append(probabilities(head, changed, **options) - p)
     return torch.stack(effects)

@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.explain.target import targets_of
-from lib.networks.borrow import borrowed, device_of
-from lib.networks.layers import layer_of, plain
+from lib.networks.borrow import borrowed, device_of, plain
+from lib.networks.layers import layer_of
 
 MODES = ("own_pred", "clean_pred", "true_label")
 

@@ -15,7 +15,7 @@ import dataclasses
 import torch
 from torch import nn
 
-from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import answers
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +38,6 @@ class Slice:
         return places, (away - places @ self.basis).norm(dim=1)
 
 
-@torch.no_grad()
 def logit_plane(
     model: nn.Module,
     origin: torch.Tensor,
@@ -69,12 +68,8 @@ def logit_plane(
     half = (0.5 + span) * (high - low).max()
     across, up = (torch.linspace(middle - half, middle + half, steps) for middle in ((low + high) / 2).tolist())
     places = torch.cartesian_prod(up, across).flip(1)
-    device, logits = device_of(model), []
-    with borrowed(model):
-        for begin in range(0, len(places), batch):
-            images = start + places[begin : begin + batch].double() @ basis
-            logits.append(model(images.float().reshape(-1, *origin.shape).to(device)).cpu())
-    grid = torch.cat(logits).reshape(steps, steps, -1)
+    shown = ((start + part.double() @ basis).float().reshape(-1, *origin.shape) for part in places.split(batch))
+    grid = torch.cat(list(answers(model, shown))).reshape(steps, steps, -1)
     return Slice(points, across, up, grid, start, basis)
 
 

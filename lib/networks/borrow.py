@@ -41,3 +41,10 @@ def device_of(model: nn.Module) -> torch.device:
     """Device of the first parameter or buffer; the CPU for a network that has neither."""
     tensor = next(itertools.chain(model.parameters(), model.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """The network itself where `model` is what torch.compile made of it: hooks and gradients are taken there, because
+    a compiled graph that has answered once does not call hooks that come later (pytorch issue 117758).
+    """
+    return getattr(model, "_orig_mod", model)

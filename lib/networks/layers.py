@@ -8,10 +8,7 @@ import contextlib
 
 from torch import nn
 
-
-def plain(model: nn.Module) -> nn.Module:
-    """The network inside a compiled one; any other network itself."""
-    return getattr(model, "_orig_mod", model)
+from lib.networks.borrow import plain
 
 
 def layer_of(model: nn.Module, layer: str | nn.Module) -> nn.Module:

@@ -21,9 +21,9 @@ from torch import nn
 
 from lib.explain.logit_slice import Slice
 from lib.explain.mask import DIVERGENCES, bounded_log_l1
+from lib.networks.read import probabilities
 from lib.report.figures import COLOURS, channels_last, picture
 from lib.report.paper1_schematics import INK, PLAIN, arrow, box, canvas, middle_of, say
-from lib.studies.masks import probabilities
 
 T, NT = COLOURS[0], COLOURS[1]
 NT_TEXT = "#8A5A00"  # NT, dark enough to be read

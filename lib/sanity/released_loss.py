@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from lib.networks.borrow import device_of
-from lib.networks.read import several_labels
+from lib.networks.read import predict, several_labels
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import (
     CausalAutoencoder,
@@ -85,8 +85,8 @@ def train_released(
 
     def row(epoch: int, losses: list[torch.Tensor]) -> dict:
         agreement = fidelity(model, probes, layer=layer, autoencoder=autoencoder).images
-        with torch.no_grad(), cut(model, layer, through):
-            model(probes.to(device))
+        with cut(model, layer, through):
+            predict(model, probes, batch=len(probes))
         loss = torch.stack(losses).mean().item() if losses else float("nan")
         size = seen["code"].abs().mean().item()
         return {"epoch": epoch, "loss": loss, "plain": score(model), "agreement": agreement, "code": size}

@@ -26,12 +26,12 @@ from lib.attack.gradient import fgsm, quantise
 from lib.defend.halftone import halftone
 from lib.evaluate.dissimilarity import nissim
 from lib.explain.cam import hottest
-from lib.explain.causal_effect import probabilities, replace
+from lib.explain.causal_effect import replace
 from lib.explain.counterfactual import counterfactual
 from lib.explain.gradcam import gradcam, heatmap, is_zero
 from lib.explain.mask import Settings, optimise
 from lib.explain.references import reference
-from lib.networks.read import predict, several_labels
+from lib.networks.read import predict, several_labels, squashed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Voice:
 
     def p(self, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Its probability of class `index`, N."""
-        return probabilities(self.logits(images), multi_label=self.several).gather(1, index[:, None])[:, 0]
+        return squashed(self.logits(images), multi_label=self.several).gather(1, index[:, None])[:, 0]
 
     def log_p(self, logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """log p of class `index`, N, differentiable."""

@@ -16,21 +16,15 @@ from lib.data.regions import Regions
 from lib.evaluate.distortion import DEFINITIONS, distortion_score, nontarget_change, nontarget_level
 from lib.evaluate.games import energy, hottest_removed, play, schedule
 from lib.explain.methods import Explained
-from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import probabilities
+from lib.train import fit
 
 BATCH = 32  # images per pass in the games: on a CPU compact networks take a third longer per image in batches of 128
 
 
-@torch.no_grad()
 def right(model: nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> np.ndarray:
     """Which label decisions are right (probability above 1/2 means yes), N×K booleans."""
-    parts = []
-    with borrowed(model):
-        for start in range(0, len(indices), batch):
-            here = indices[start : start + batch]
-            logits = model(dataset.batch(here).to(device_of(model))).cpu()
-            parts.append((logits > 0) == dataset.labels[here].bool())
-    return torch.cat(parts).numpy()
+    return ((fit.predict(model, dataset, indices, batch=batch) > 0) == dataset.labels[indices].bool()).numpy()
 
 
 def choose(
@@ -62,16 +56,6 @@ def choose(
     used = candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)]
     counts = {"images": len(indices), "exact": int((wrong == 0).sum()), "pairs": len(candidates), "used": len(used)}
     return regions.select(used), counts
-
-
-@torch.no_grad()
-def probabilities(model: nn.Module, images: torch.Tensor, *, batch: int = 128) -> torch.Tensor:
-    """Sigmoid of the logits, n×K on the CPU."""
-    with borrowed(model):
-        parts = [
-            model(images[i : i + batch].to(device_of(model))).sigmoid().cpu() for i in range(0, len(images), batch)
-        ]
-    return torch.cat(parts)
 
 
 def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:

@@ -18,11 +18,11 @@ from lib.explain.causal_effect import (
     FILLS,
     block_effects,
     latent_effects,
-    predict_probabilities,
     region_effects,
     released_effects,
 )
 from lib.explain.gradcam import gradcam
+from lib.networks.read import probabilities
 from lib.rng import generator
 from lib.train.causal_autoencoder import CausalAutoencoder
 
@@ -104,7 +104,7 @@ def study(
     mean fill, the channel that matters most on `validation` images); "latent, one channel" (CE of the class with that
     channel at zero); "CAM share" and "Grad-CAM share", minus the share of the positive map inside the box.
     """
-    p = predict_probabilities(model, images)
+    p = probabilities(model, images)
     own = p.gather(1, target[:, None])[:, 0]
     fills: dict[str, str | torch.Tensor] = {fill: fill for fill in FILLS}
     if regions.without is not None:

@@ -25,7 +25,8 @@ from torch import nn
 from lib.data.chest import LUNG_FIELD
 from lib.data.dataset import Dataset
 from lib.data.regions import Regions
-from lib.explain.causal_effect import block_effects, predict_probabilities, region_effects
+from lib.explain.causal_effect import block_effects, region_effects
+from lib.networks.read import probabilities
 from lib.rng import generator
 
 CORNER, FRAME = 0.2, 0.08  # sides of a corner and of the border frame, shares of the image's side
@@ -155,7 +156,7 @@ def study(
     control (CE of the moved region) for N images N×C×H×W with the views `target` and positions `indices`; effect and
     control are NaN where the image does not have the region.
     """
-    p = predict_probabilities(model, images)
+    p = probabilities(model, images)
     rows = []
     for number, (region, masks) in enumerate(regions.items()):
         there = masks.flatten(1).any(1)

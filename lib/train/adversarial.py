@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from lib.attack.apgd import NORMS, apgd
 from lib.data.dataset import Dataset
-from lib.networks.borrow import borrowed
 from lib.networks.checkpoint import first_problem
+from lib.networks.read import predict
 from lib.networks.zoo import Network
 from lib.train import fit as plain
 
@@ -74,8 +74,8 @@ class Adversary:
             batch=len(images),
         )
         if len(self.threats) > 1:
-            with torch.no_grad(), borrowed(network):
-                share = (network(found).argmax(1) == labels).float().mean().item()
+            now = predict(network, found, batch=len(images)).argmax(1)
+            share = (now == labels.cpu()).float().mean().item()
             past = self.robust[chosen]
             self.robust[chosen] = share if past is None else MEMORY * past + (1 - MEMORY) * share
         self.drawn[chosen] += 1

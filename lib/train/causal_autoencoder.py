@@ -32,9 +32,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from lib.networks.borrow import borrowed, device_of
-from lib.networks.layers import layer_of, plain
-from lib.networks.read import several_labels
+from lib.networks.borrow import borrowed, device_of, plain
+from lib.networks.layers import layer_of
+from lib.networks.read import answers, features, predict, several_labels
 from lib.rng import generator, seeded
 
 START_IMAGES = 256  # whose activations give the principal components
@@ -205,17 +205,11 @@ def start_at_components(autoencoder: CausalAutoencoder, activations: torch.Tenso
         layer.bias.copy_(bias)
 
 
-@torch.no_grad()
 def activations_of(model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module, batch: int = 128) -> torch.Tensor:
     """The layer's activations N×C×h×w, on the CPU."""
-    model, seen = plain(model), []
-    with borrowed(model), cut(model, layer, lambda activations: seen.append(activations.to("cpu", copy=True))):
-        for chunk in images.split(batch):
-            model(chunk.to(device_of(model)))
-    return torch.cat(seen)
+    return features(model, images, layer=layer_of(model, layer), batch=batch)
 
 
-@torch.no_grad()
 def logits_and_shape(
     model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module, batch: int = 128
 ) -> tuple[torch.Tensor, tuple[int, ...]]:
@@ -232,8 +226,8 @@ def logits_and_shape(
         shapes.append(tuple(activations.shape))
         return activations
 
-    with borrowed(model), cut(model, layer, note):
-        logits = torch.cat([model(chunk.to(device_of(model))).cpu() for chunk in images.split(batch)])
+    with cut(model, layer, note):
+        logits = predict(model, images, batch=batch)
     runs_once(len(shapes), -(-len(images) // batch), layer)
     return logits, shapes[0]
 
@@ -260,7 +254,6 @@ class Fidelity:
         return self.images >= GATE
 
 
-@torch.no_grad()
 def fidelity(
     model: nn.Module,
     images: torch.Tensor,
@@ -271,8 +264,7 @@ def fidelity(
     batch: int = 128,
 ) -> Fidelity:
     """Compare the network with and without the bottleneck on N images."""
-    several = several_labels(model) if multi_label is None else multi_label
-    model, device = plain(model), device_of(model)
+    several, model = several_labels(model, multi_label), plain(model)
     same, sums = [], []
 
     def both(activations: torch.Tensor) -> torch.Tensor:
@@ -280,9 +272,9 @@ def fidelity(
         sums.append(torch.stack([(restored - activations).abs().sum(), activations.abs().sum()]).double().cpu())
         return torch.cat([activations, restored])
 
-    with borrowed(model), cut(model, layer, both):
-        for chunk in images.split(batch):
-            clean, through = model(chunk.to(device)).cpu().chunk(2)
+    with cut(model, layer, both):
+        for logits in answers(model, images.split(batch)):
+            clean, through = logits.chunk(2)
             equal = (clean > 0) == (through > 0) if several else (clean.argmax(1) == through.argmax(1))[:, None]
             same.append(equal)
     runs_once(len(sums), len(same), layer)

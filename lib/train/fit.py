@@ -33,7 +33,7 @@ from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from lib.data.dataset import Dataset
-from lib.networks.borrow import borrowed, device_of
+from lib.networks.read import answers
 from lib.networks.zoo import Network
 from lib.rng import generator, seeded
 
@@ -213,15 +213,10 @@ def ahead(function: Callable[[Job], Result], jobs: Iterable[Job], *, threads: in
         pool.shutdown(cancel_futures=True)
 
 
-@torch.no_grad()
 def predict(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> torch.Tensor:
     """Logits N×classes (on the CPU) of the images at `indices`; the network's mode comes back as it was."""
-    device = device_of(network)
     parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    with borrowed(network):
-        read = ahead(dataset.batch, parts, threads=readers([dataset]))
-        chunks = [network(images.to(device)).cpu() for images in read]
-    return torch.cat(chunks)
+    return torch.cat(list(answers(network, ahead(dataset.batch, parts, threads=readers([dataset])))))
 
 
 def accuracy(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:

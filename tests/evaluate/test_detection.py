@@ -16,8 +16,9 @@ from lib.evaluate.detection import (
 )
 from lib.evaluate.dissimilarity import nissim
 from lib.explain.cam import cam
-from lib.explain.causal_effect import LatentEffects, probabilities
+from lib.explain.causal_effect import LatentEffects
 from lib.explain.gradcam import heatmap
+from lib.networks.read import squashed
 from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder, cut
@@ -172,7 +173,7 @@ def test_every_image_has_every_score(scores):
 
 def test_the_probabilities_are_those_of_the_untouched_network(network, pictures, scores, multi_label):
     with torch.no_grad():
-        expected = probabilities(network(pictures), multi_label=multi_label)
+        expected = squashed(network(pictures), multi_label=multi_label)
     assert torch.allclose(scores["p"], expected, rtol=0, atol=1e-6)
     assert torch.equal(scores["confidence"], uncertainty(scores["p"], multi_label=multi_label))
 
@@ -190,7 +191,7 @@ def test_the_effect_and_the_error_equal_a_loop_over_images(network, autoencoder,
             return restored
 
         with cut(network, "stage3", through):
-            return probabilities(network(picture[None]), multi_label=multi_label)[0], *errors
+            return squashed(network(picture[None]), multi_label=multi_label)[0], *errors
 
     for n, picture in enumerate(pictures):
         with torch.no_grad():

@@ -11,7 +11,8 @@ from skimage.restoration import inpaint_biharmonic
 from torch import nn
 
 from lib.explain import causal_effect
-from lib.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, probabilities, replace
+from lib.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, replace
+from lib.networks.read import probabilities, squashed
 from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder, cut
 
@@ -64,7 +65,9 @@ def random_masks(seed, count, height, width):
 def two_channels():
     """Logit k is the mean of channel k of a two-channel image; the layer to cut is the image itself."""
     layers = OrderedDict(features=nn.Identity(), pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
-    return nn.Sequential(layers)
+    model = nn.Sequential(layers)
+    model.card = {"multi_label": False}
+    return model
 
 
 @pytest.fixture
@@ -87,6 +90,8 @@ def masks():
 class Shortcut(nn.Module):
     """Mean of x + inner(x) per channel: a connection leads past `inner`."""
 
+    card = {"multi_label": False}
+
     def __init__(self):
         super().__init__()
         self.inner = nn.Identity()
@@ -100,8 +105,8 @@ class Shortcut(nn.Module):
 
 def test_probabilities_are_those_of_one_or_of_several_labels():
     logits = torch.tensor([[0.0, math.log(3.0)]])
-    assert probabilities(logits, multi_label=False).tolist() == [pytest.approx([0.25, 0.75])]
-    assert probabilities(logits, multi_label=True).tolist() == [pytest.approx([0.5, 0.75])]
+    assert squashed(logits, multi_label=False).tolist() == [pytest.approx([0.25, 0.75])]
+    assert squashed(logits, multi_label=True).tolist() == [pytest.approx([0.5, 0.75])]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_the_expected_effect_is_the_one_on_paper(p, p_do, expected):
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_weights_of_the_expected_effect_sum_to_one(multi_label):
-    p = probabilities(torch.randn(6, 5, generator=generator(2, 1)).double(), multi_label=multi_label)
+    p = squashed(torch.randn(6, 5, generator=generator(2, 1)).double(), multi_label=multi_label)
     assert torch.allclose(expected_effect(p, p + 0.125), torch.full((6,), 0.125).double(), **EXACT)
     assert torch.equal(expected_effect(p, p), torch.zeros(6).double())
 
@@ -146,8 +151,8 @@ def test_zeroing_a_channel_removes_exactly_its_logit(two_channels, identity, mul
     images = constant([0.75, 0.25], [0.5, 1.0])
     found = latent_effects(two_channels, images, layer="features", autoencoder=identity, multi_label=multi_label)
     logits = torch.tensor([[[0.0, 0.25], [0.0, 1.0]], [[0.75, 0.0], [0.5, 0.0]]])  # channel, image, class
-    assert torch.equal(found.p_do, torch.stack([probabilities(rows, multi_label=multi_label) for rows in logits]))
-    expected = probabilities(torch.tensor([[0.75, 0.25], [0.5, 1.0]]), multi_label=multi_label)
+    assert torch.equal(found.p_do, torch.stack([squashed(rows, multi_label=multi_label) for rows in logits]))
+    expected = squashed(torch.tensor([[0.75, 0.25], [0.5, 1.0]]), multi_label=multi_label)
     assert torch.equal(found.p, expected)
     assert torch.equal(found.effects, found.p_do - expected)
     if multi_label:
@@ -197,9 +202,9 @@ def one_by_one(model, images, layer, autoencoder, channels, multi_label):
 
         with torch.no_grad():
             if change is None:
-                return probabilities(model(image[None]), multi_label=multi_label)[0]
+                return squashed(model(image[None]), multi_label=multi_label)[0]
             with cut(model, layer, through):
-                return probabilities(model(image[None]), multi_label=multi_label)[0]
+                return squashed(model(image[None]), multi_label=multi_label)[0]
 
     rows = [torch.stack([passed(image, change) for image in images]) for change in (None, -1, *channels)]
     return rows[0], rows[1], torch.stack(rows[2:])
@@ -248,14 +253,14 @@ def test_latent_effects_read_several_labels_from_the_card(two_channels, identity
     two_channels.card = {"multi_label": True}
     found = causal_effect.latent_effects(two_channels, constant([0.0, 0.0]), layer="features", autoencoder=identity)
     assert found.p.tolist() == [[0.5, 0.5]]
-    assert torch.equal(causal_effect.predict_probabilities(two_channels, constant([0.0, 0.0])), found.p)
+    assert torch.equal(probabilities(two_channels, constant([0.0, 0.0])), found.p)
 
 
 def test_without_a_card_and_without_being_told_there_is_no_effect(two_channels, identity):
     images, told = constant([0.0, 0.0]), "has no card that says whether its outputs are sigmoids or a softmax"
     for call in (
         lambda: causal_effect.latent_effects(two_channels, images, layer="features", autoencoder=identity),
-        lambda: causal_effect.predict_probabilities(two_channels, images),
+        lambda: probabilities(two_channels, images),
         lambda: causal_effect.region_effects(two_channels, images, mask_of(1, 1, 4), fill="mean"),
         lambda: causal_effect.block_effects(two_channels, images, 0, per_side=2),
         lambda: causal_effect.concept_effects(nn.Linear(3, 2), torch.zeros(1, 3)),
@@ -303,6 +308,7 @@ def test_a_layer_that_does_not_run_is_an_error(two_channels, identity):
 
 def test_a_layer_that_runs_twice_is_an_error(two_channels, identity):
     twice = nn.Sequential(two_channels.features, two_channels.features, *two_channels[1:])
+    twice.card = two_channels.card
     with pytest.raises(ValueError, match="run"):
         latent_effects(twice, constant([1.0, 0.0]), layer="0", autoencoder=identity)
 
@@ -589,7 +595,7 @@ def test_on_a_linear_model_the_effect_has_a_closed_form(linear, images, masks, f
 
 @pytest.mark.parametrize("fill", ["mean", "inpaint"])
 def test_known_probabilities_save_a_forward_pass(convolutional, images, masks, fill):
-    p = predict_probabilities(convolutional, images)
+    p = probabilities(convolutional, images)
     passed = []
     convolutional.register_forward_pre_hook(lambda module, args: passed.append(len(args[0])))
     expected = region_effects(convolutional, images, masks, fill=fill)
@@ -609,7 +615,7 @@ def test_region_effects_do_not_depend_on_the_batch_size(double, masks, batch):
 def test_probabilities_are_predicted_in_evaluation_mode(convolutional, images, condition, batch):
     expected = convolutional(images).softmax(1).detach()
     before = condition(convolutional.train())
-    found = predict_probabilities(convolutional, images, batch=batch)
+    found = probabilities(convolutional, images, batch=batch)
     assert torch.allclose(found, expected, rtol=0, atol=1e-6)
     assert not found.requires_grad
     assert condition(convolutional) == before
@@ -679,7 +685,7 @@ def test_block_effects_equal_a_loop_over_images_and_blocks(convolutional, images
                 changed = image.clone()
                 mean = image.mean((1, 2))[:, None, None]
                 changed[area] = filling[n][area] if fill == "counterfactual" else mean
-                p, p_do = probabilities(convolutional(torch.stack([image, changed])), multi_label=multi_label)
+                p, p_do = squashed(convolutional(torch.stack([image, changed])), multi_label=multi_label)
                 lost = (p - p_do)[label].item()
                 assert found[n, 0, row, column].item() == pytest.approx(lost, abs=1e-6)
 

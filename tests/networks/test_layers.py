@@ -7,7 +7,8 @@ from torch import nn
 from lib.explain.activations import activations
 from lib.explain.cam import cam
 from lib.explain.gradcam import explain_classes, gradcam
-from lib.networks.layers import layer_of, plain
+from lib.networks.borrow import plain
+from lib.networks.layers import layer_of
 from lib.networks.zoo import create
 from lib.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity
 

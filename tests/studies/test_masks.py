@@ -10,7 +10,7 @@ from lib.data.regions import Regions, boxes_to_masks
 from lib.evaluate.distortion import DEFINITIONS
 from lib.explain.methods import Explained
 from lib.rng import generator
-from lib.studies.masks import choose, chunks, probabilities, right, score, steps
+from lib.studies.masks import choose, chunks, right, score, steps
 
 SIZE, PIXELS = 16, 256
 
@@ -18,7 +18,7 @@ SIZE, PIXELS = 16, 256
 class Reader(nn.Module):
     """Logits read off single pixels, and nothing else: `scale` · pixel + `bias` per class."""
 
-    card = {"multi_label": True}  # noqa: RUF012
+    card = {"multi_label": True}
 
     def __init__(self, places, scale, bias):
         super().__init__()
@@ -168,16 +168,6 @@ def test_a_split_without_images_leaves_nothing_to_explain(perfect, dataset, regi
     none = Dataset(dataset.labels, split, dataset.classes, "drawn", 1, SIZE, images=dataset.images)
     with pytest.raises(ValueError, match="no image of the 0 in the test split"):
         choose([perfect], none, regions, split="test", count=3)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 128])
-def test_probabilities_are_the_sigmoid_in_evaluation_mode(convolutional, images, condition, batch):
-    expected = convolutional(images).sigmoid().detach()
-    before = condition(convolutional.train())
-    found = probabilities(convolutional, images, batch=batch)
-    assert torch.allclose(found, expected, rtol=0, atol=1e-6)
-    assert not found.requires_grad
-    assert condition(convolutional) == before
 
 
 # ---- what is said of the maps

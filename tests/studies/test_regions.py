@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from lib.data.regions import Regions, bounding_box, boxes_to_masks
 from lib.evaluate.detection import most_influential
 from lib.explain.cam import hottest
-from lib.explain.causal_effect import FILLS, latent_effects, predict_probabilities, released_effects, replace
+from lib.explain.causal_effect import FILLS, latent_effects, released_effects, replace
+from lib.networks.read import probabilities
 from lib.networks.zoo import create
 from lib.rng import generator, seeded
 from lib.studies.regions import COUNTERFACTUAL, elsewhere, heatmaps, map_study, overlap, regions_of, spread, study
@@ -274,7 +275,7 @@ def test_every_case_has_an_effect_for_every_region_and_fill(tables):
 
 def test_p_is_the_probability_of_the_class_of_the_case(tables, network, cases, target):
     images, _ = cases
-    p = predict_probabilities(network, images)
+    p = probabilities(network, images)
     expected = [p[n, k].item() for n, k in enumerate(target)]
     assert tables[0]["p"].to_numpy().reshape(-1, 3).tolist() == [expected] * 35
 
@@ -431,14 +432,14 @@ def test_an_iou_is_that_of_as_many_of_the_largest_values_as_the_truth_has(mapped
 
 def test_the_grid_of_effects_is_the_probability_that_its_blocks_carry(mapped, network, cases, target):
     images, regions = cases
-    p = predict_probabilities(network, images)
+    p = probabilities(network, images)
     for name, filling in (("CE, mean", "mean"), ("CE, counterfactual", regions.counterfactuals())):
         coarse = torch.zeros(3, 1, 4, 4)
         for y in range(4):
             for x in range(4):
                 masks = torch.zeros(3, 1, SIZE, SIZE, dtype=torch.bool)
                 masks[..., 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = True
-                lost = p - predict_probabilities(network, replace(images, masks, filling))
+                lost = p - probabilities(network, replace(images, masks, filling))
                 coarse[:, 0, y, x] = lost[torch.arange(3), target]
         assert torch.allclose(mapped[1][name], F.interpolate(coarse, SIZE, mode="bilinear"), rtol=0, atol=1e-6)
 

@@ -63,6 +63,7 @@ def two_channels():
     model = nn.Sequential(layers)
     model.head.weight.data = torch.eye(2)
     model.head.bias.data = torch.full((2,), -0.5)
+    model.card = {"multi_label": False}
     return model
 
 
@@ -420,6 +421,8 @@ def test_a_layer_that_does_not_run_is_an_error(convolutional, many):
 
 def test_a_layer_that_returns_a_tuple_is_an_error():
     class Recurrent(nn.Module):
+        card = {"multi_label": False}
+
         def __init__(self):
             super().__init__()
             self.cells = nn.GRU(4, 3, batch_first=True)
@@ -621,6 +624,8 @@ def test_fidelity_of_a_layer_that_does_not_run_is_an_error(two_channels):
 
 def test_fidelity_of_a_layer_that_runs_twice_is_an_error():
     class Twice(nn.Module):
+        card = {"multi_label": False}
+
         def __init__(self):
             super().__init__()
             self.features = nn.Identity()
