@@ -2,8 +2,9 @@
 
 What goes wrong with foreign networks is mostly one of a few things, and each has its sentence: another number of
 outputs than classes, probabilities in place of logits, another number of input channels, an input that is too small,
-a mean in grey levels of 255. One mistake raises no error: a normalisation that is not the one of the training only
-makes the network worse. `compare_normalisations` looks for it on labelled images, with
+a mean in grey levels of 255, dropout that stays on, a squeeze that takes away the axis of a single image. One mistake
+raises no error: a normalisation that is not the one of the training only makes the network worse.
+`compare_normalisations` looks for it on labelled images, with
 
     right(μ, σ) = Σ_n [ argmax f((x_n - μ) / σ) = y_n ],      log_p(μ, σ) = mean_n log softmax f((x_n - μ) / σ)_{y_n}
 
@@ -12,6 +13,8 @@ the finer one: EfficientNet-Lite0 names 18 of the 21 shipped photographs right a
 (mean log_p -0.60), and 18 as well with none at all (-0.82).
 """
 
+import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -23,9 +26,10 @@ from torch import nn
 
 from lib.networks.borrow import borrowed, device_of
 from lib.networks.foreign import load_foreign
+from lib.networks.places import attempted
 from lib.networks.read import predict
-from lib.networks.zoo import Network, create
-from lib.rng import generator
+from lib.networks.zoo import Network, assembled, with_default_layer
+from lib.rng import generator, seeded
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained with
@@ -35,6 +39,9 @@ USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained 
     "[0, 255]": (0.0, 1 / 255),
 }
 AHEAD = 2  # images that another normalisation must get right beyond the given one to make that look wrong
+REPEATS = 1e-4  # of the largest logit: how far two passes over the same images may differ
+ALONE = 1e-2  # likewise for an image alone and beside another, whose sums run in another order
+SHAPING = ("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "Slice", "ToCopy", "Cat", "Alias")
 GAIN = 0.1  # nats by which the labels must be likelier under another one to make the given one doubtful
 
 
@@ -57,10 +64,11 @@ def bring(
         source: what `zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
         classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors); None keeps the module's
             own (random for a name). mean, std: of the training, in pixel units, one number or one per channel.
-        cam_layers: names of the Grad-CAM layers, by default the last convolution.
-        multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax).
+        cam_layers: names of the Grad-CAM layers, by default the last one with places that everything passes through
+            (`lib.networks.places`).
+        multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax); stands in the card.
 
-    A factory is called with `classes`, `channels` and `size`.
+    A factory is called with `classes`, `channels` and `size`. A compiled network is taken as it was before.
 
     Raises ValueError in one sentence for everything listed above, FileNotFoundError for missing weights.
     """
@@ -68,14 +76,18 @@ def bring(
     mean, std = checked(mean, std, channels)
     options = {"classes": count, "channels": channels, "size": size}
     try:
-        network = create(source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed)
+        network = assembled(
+            source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed, multi_label=multi_label
+        )
     except TypeError as error:
         raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
+    check_kind(network)
     check_channels(network, channels)
     if weights is not None:
         load_foreign(network.body, Path(weights).expanduser())
-    network.card["multi_label"] = multi_label
     check_outputs(network, classes=count, size=size)
+    if not network.cam_layers:
+        with_default_layer(network)
     check_layer(network, size=size)
     return network.eval()
 
@@ -105,41 +117,117 @@ def check_channels(network: Network, channels: int) -> None:
         )
 
 
-@torch.no_grad()
+def check_kind(network: Network) -> None:
+    """The weights are float32, as images are, and no part is compiled: its layers would not call hooks."""
+    kind = type(network.body).__name__
+    for name, values in itertools.chain(network.body.named_parameters(), network.body.named_buffers()):
+        if values.is_floating_point() and values.dtype != torch.float32:
+            raise ValueError(
+                f"{kind} holds {values.dtype} numbers ({name}), expected torch.float32 as images are: convert it by "
+                ".float()"
+            )
+    for name, module in network.body.named_modules():
+        if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+            raise ValueError(
+                f"{kind} has a compiled part ({name or 'itself'}), whose layers cannot be watched, expected the "
+                "network before torch.compile"
+            )
+
+
 def check_outputs(network: Network, *, classes: int, size: int) -> None:
-    """One pass of two random images: logits 2×classes come out. Raises ValueError otherwise."""
+    """Passes of two random images, one of them alone, and two that are no images: logits N×classes come out, the same
+    each time. Raises ValueError otherwise.
+    """
     shape = (2, network.channels, size, size)
     images = torch.rand(shape, generator=generator(0)).to(device_of(network))
     kind = type(network.body).__name__
-    try:
-        with borrowed(network):
-            logits = network(images)
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+    with seeded(0), borrowed(network):
+        seen = images.clone().requires_grad_()
+        with torch.enable_grad():
+            found = attempted(network, seen)
+        if not isinstance(found, torch.Tensor) or found.dim() != 2:
+            described = f"shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+            raise ValueError(f"{kind} returns {described} for 2 images, expected a tensor of 2×{classes} logits")
+        if not found.requires_grad:
+            raise ValueError(f"{kind} gives logits without a gradient, expected no torch.no_grad and no detach inside")
+        logits = far = found.detach()
+        check_count(kind, logits.shape[1], classes)
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"{kind} gives NaN or infinite logits for images in [0, 1], expected finite numbers")
+        with torch.no_grad():
+            again = network(images.clone())
+            try:
+                alone = network(images[:1].clone())
+            except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+                raise ValueError(
+                    f"{kind} fails on a single image ({' '.join(str(error).split())[:120]}), expected any number"
+                ) from error
+            with contextlib.suppress(RuntimeError, ValueError, AssertionError):  # one that looks at its input's range
+                far = network(1e4 * (2 * images - 1))
+    scale = logits.abs().max().item()
+    if not torch.allclose(again, logits, rtol=0, atol=REPEATS * scale):
         raise ValueError(
-            f"{kind} fails on images of {network.channels}×{size}×{size} ({' '.join(str(error).split())[:120]}), "
-            "expected a network for this size"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
-        found = f"shape {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ValueError(f"{kind} returns {found} for 2 images, expected a tensor of 2×{classes} logits")
-    if classes < 2 or logits.shape[1] < 2:
+            f"{kind} answers differently each time (by up to {(again - logits).abs().max().item():.2g} for the same "
+            "images), expected dropout and other chance to be off in evaluation mode: F.dropout needs "
+            "training=self.training"
+        )
+    if alone.shape != (1, classes):
         raise ValueError(
-            f"{kind} gives {logits.shape[1]} output(s) for {classes} class(es), expected at least 2: give a yes/no "
+            f"{kind} returns shape {tuple(alone.shape)} for a single image, expected 1×{classes}: let it drop "
+            "named axes only, as in flatten(1) in the place of squeeze()"
+        )
+    if not torch.allclose(alone, logits[:1], rtol=0, atol=ALONE * scale):
+        raise ValueError(
+            f"{kind} answers differently for an image alone and beside another, expected no statistics over the batch "
+            "in evaluation mode"
+        )
+    check_logits(kind, logits, far, found.grad_fn, multi_label=network.card["multi_label"])
+
+
+def check_count(kind: str, outputs: int, classes: int) -> None:
+    """One output per class, at least two."""
+    if classes < 2 or outputs < 2:
+        raise ValueError(
+            f"{kind} gives {outputs} output(s) for {classes} class(es), expected at least 2: give a yes/no "
             "network a second logit of 0"
         )
-    if logits.shape[1] != classes:
-        raise ValueError(f"{kind} gives {logits.shape[1]} outputs, expected {classes} (one per class)")
-    if not bool(logits.isfinite().all()):
-        raise ValueError(f"{kind} gives NaN or infinite logits for images in [0, 1], expected finite numbers")
+    if outputs != classes:
+        raise ValueError(f"{kind} gives {outputs} outputs, expected {classes} (one per class)")
+
+
+def check_logits(kind: str, logits: torch.Tensor, far: torch.Tensor, last, *, multi_label: bool) -> None:
+    """Logits, not what a softmax or a sigmoid makes of them. A logarithm of a softmax is one of possible logits of
+    a softmax, so it is refused only where labels are independent.
+
+    `far`: the logits of two tensors far outside [0, 1], where a sigmoid is 0 or 1; `last`: the operation behind them.
+    """
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2).to(logits), atol=1e-4):
         raise ValueError(f"{kind} gives probabilities (they add up to 1), expected logits: take its softmax out")
+    both, ends = torch.cat([logits, far]), operation(last)
+    flat = bool(((far < 1e-6) | (far > 1 - 1e-6)).all())
+    if ends.startswith(("Sigmoid", "Hardsigmoid")) or (flat and bool(((both >= 0) & (both <= 1)).all())):
+        raise ValueError(f"{kind} gives probabilities (of a sigmoid), expected logits: take its sigmoid out")
+    if ends.startswith("LogSigmoid"):
+        raise ValueError(f"{kind} gives logarithms of a sigmoid, expected logits: take its logsigmoid out")
+    if multi_label and torch.allclose(logits.logsumexp(1), torch.zeros(2).to(logits), atol=1e-4):
+        raise ValueError(
+            f"{kind} gives logarithms of a softmax, expected independent logits: take its log_softmax out or set "
+            "multi_label=False"
+        )
+
+
+def operation(last) -> str:
+    """Name of the last operation of an autograd graph that is no change of shape, e.g. "SigmoidBackward0"."""
+    while last is not None and last.name().startswith(SHAPING):
+        last = last.next_functions[0][0]
+    return "" if last is None else last.name()
 
 
 @torch.no_grad()
 def check_layer(network: Network, *, size: int) -> None:
     """The Grad-CAM layer returns N×K×h×w. Warns where h = w = 1: such a map says nothing about places."""
     layer, shapes = network.cam_layer(), []
-    with borrowed(network):
+    with seeded(0), borrowed(network):
         layer.register_forward_hook(lambda module, given, features: shapes.append(getattr(features, "shape", ())))
         network(torch.zeros(1, network.channels, size, size, device=device_of(network)))
     if not shapes or len(shapes[0]) != 4:

@@ -39,8 +39,8 @@ def load(file: Path, *, device: str = "cpu", source=None) -> Network:
     network = create(
         source or facts["name"],
         **{key: facts[key] for key in ("classes", "channels", "size", "seed", "mean", "std", "cam_layers")},
+        multi_label=facts["multi_label"],
     )
-    network.card["multi_label"] = facts["multi_label"]
     try:
         network.load_state_dict(load_file(file))
     except RuntimeError as error:  # torch's own message lists every mismatch over many lines

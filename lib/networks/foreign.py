@@ -1,20 +1,27 @@
 """Weights of somebody else's training: a state dict by path, with the prefixes that wrappers leave on its names.
 
-Robust ImageNet networks are released as `torch.save`d dictionaries whose names carry "module." (DataParallel),
-"model." or "attacker.model." (the robustness package), and whose weights may lie one level down, under "state_dict" or
-"model". `load_foreign` strips what is common to all names and loads strictly: a checkpoint that does not fit names the
-first missing and unexpected entries instead of leaving layers at random.
+Networks are released as `torch.save`d dictionaries whose names carry "module." (DataParallel, AveragedModel),
+"_orig_mod." (torch.compile), "model." or "attacker.model." (the robustness package), and whose weights may lie one
+level down, under "state_dict", "model" or "state_dict_ema" (timm). `load_foreign` strips what is common to all names
+and loads strictly: a checkpoint that does not fit names the first missing and unexpected entries instead of leaving
+layers at random. Entries of auxiliary heads that the network was built without are left out.
 """
 
+import re
+import textwrap
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "ema")
+from lib.networks.borrow import plain
+
+CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema")
 PREFIXES = ("module.", "model.", "attacker.", "net.", "body.")
+WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # of torch, anywhere in a name
 IGNORED = ("normalize", "normalizer", "mean", "std", "attacker")  # normalisation kept as weights, a wrapper's copies
+IGNORED += ("n_averaged", "AuxLogits", "aux1", "aux2")  # a counter, heads that only training runs
 
 
 def load_foreign(body: nn.Module, file: Path) -> list[str]:
@@ -26,16 +33,14 @@ def load_foreign(body: nn.Module, file: Path) -> list[str]:
     file = Path(file)
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file, expected a state dict (.pt, .pth or .safetensors)")
-    if file.suffix == ".safetensors":
-        found = load_file(file)
-    else:
-        try:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # pickle, zip and torch errors alike
-            raise ValueError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:120]})") from error
+    try:
+        found = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+    except Exception as error:  # pickle, zip, torch and safetensors errors alike
+        raise ValueError(f"{file}: cannot be read as weights ({reason(error)})") from error
     found = unwrapped(found, file)
+    body = plain(body)
     wanted = body.state_dict()
-    named = best_prefix(found, set(wanted))
+    named = best_prefix(without_wrappers(found, set(wanted)), set(wanted))
     ignored = [name for name in named if name not in wanted and name.split(".")[0] in IGNORED]
     kept = {name: value for name, value in named.items() if name not in ignored}
     missing = [name for name in wanted if name not in kept and not name.endswith("num_batches_tracked")]
@@ -53,6 +58,23 @@ def load_foreign(body: nn.Module, file: Path) -> list[str]:
             raise ValueError(f"{file}: does not fit {type(body).__name__} ({name} is {shapes})")
     body.load_state_dict(kept, strict=False)
     return ignored
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in one printable line of at most 120 characters."""
+    pickled = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if pickled:
+        return f"it pickles {pickled[1][-60:]}: save the network's state_dict() and nothing else"
+    words = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()
+    return textwrap.shorten("".join(each for each in " ".join(words) if each.isprintable()), 120, placeholder=" ...")
+
+
+def without_wrappers(found: dict[str, torch.Tensor], wanted: set[str]) -> dict[str, torch.Tensor]:
+    """The entries without the parts of their names that torch's wrappers leave, unless the network has them too."""
+    return {
+        name if name in wanted else ".".join(part for part in name.split(".") if part not in WRAPPERS): value
+        for name, value in found.items()
+    }
 
 
 def unwrapped(found, file: Path) -> dict[str, torch.Tensor]:

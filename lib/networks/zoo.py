@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib.networks.borrow import plain
 from lib.networks.compact import FAMILIES, Staged, compact
+from lib.networks.places import last_place
 from lib.rng import seeded
 
 # name: (family as Chakraborty et al. group them, Grad-CAM layers from early to late)
@@ -25,6 +27,9 @@ FULL_SIZE = {
 }
 
 
+AUXILIARY = ("inception_v3", "googlenet")  # of torchvision: whose training has heads of its own
+
+
 class Network(nn.Module):
     """A classifier with its normalisation inside.
 
@@ -33,11 +38,14 @@ class Network(nn.Module):
         mean, std: per-channel (or scalar) normalisation in pixel units; 0 and 1 leave the image as it is.
         channels: channels of the body; a grey image is repeated to as many.
         cam_layers: names of the body's Grad-CAM layers, early to late.
-        card: what is needed to create it again (`lib.networks.checkpoint` writes it beside the weights).
+        card: what is needed to create it again (`lib.networks.checkpoint` writes it beside the weights), and
+            `multi_label`: whether an image can have several labels (sigmoids) or has exactly one (softmax).
     """
 
     def __init__(self, body: nn.Module, *, mean, std, channels: int, cam_layers: tuple[str, ...], card: dict) -> None:
         super().__init__()
+        if "multi_label" not in card:
+            raise ValueError("the card lacks multi_label, expected whether the outputs are sigmoids (or a softmax)")
         self.body, self.channels, self.cam_layers, self.card = body, channels, cam_layers, card
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1), persistent=False)
@@ -69,6 +77,7 @@ def create(
     std: float | list[float] = 0.25,
     cam_layers: list[str] | None = None,
     weights: str | None = None,
+    multi_label: bool = False,
 ) -> Network:
     """A network by name, factory or instance; its initial weights depend on `seed` only.
 
@@ -78,16 +87,26 @@ def create(
         classes: number of logits.
         channels, size: of the images. Full-size networks always have three channels inside; grey is repeated.
         mean, std: normalisation in pixel units, inside the network.
-        cam_layers: Grad-CAM layers; by default the known ones, else the last convolution.
+        cam_layers: Grad-CAM layers; by default the known ones, else the last one with places that everything passes
+            through (`lib.networks.places`).
         weights: name of pretrained torchvision or timm weights (downloaded by those libraries), None for random.
+        multi_label: whether an image can have several labels (sigmoids); stands in the card, which every reader asks.
 
-    Raises ValueError for an unknown name or library.
+    Raises ValueError for an unknown name or library, and where a network nobody described has no such layer.
     """
+    options = {"channels": channels, "size": size, "seed": seed, "mean": mean, "std": std, "cam_layers": cam_layers}
+    network = assembled(source, classes=classes, **options, weights=weights, multi_label=multi_label)
+    return network if network.cam_layers else with_default_layer(network)
+
+
+def assembled(source, *, classes, channels, size, seed, mean, std, cam_layers, multi_label, weights=None) -> Network:
+    """`create` without a search for the Grad-CAM layer: `cam_layers` is empty for a network that nobody described."""
+    source = plain(source)
     name = source if isinstance(source, str) else type(source).__name__
     with seeded(seed):
         body, inside = build(source, classes=classes, channels=channels, size=size, weights=weights)
     family = family_of(name)
-    layers = tuple(cam_layers or known_layers(name, body) or (last_convolution(body),))
+    layers = tuple(cam_layers or known_layers(name, body) or ())
     card = {
         "name": name,
         "family": family,
@@ -98,9 +117,17 @@ def create(
         "mean": mean,
         "std": std,
         "cam_layers": list(layers),
-        "multi_label": False,
+        "multi_label": multi_label,
     }
     return Network(body, mean=mean, std=std, channels=inside, cam_layers=layers, card=card)
+
+
+def with_default_layer(network: Network) -> Network:
+    """The network itself, with the layer that `lib.networks.places` finds as its Grad-CAM layer."""
+    facts = network.card
+    network.cam_layers = (last_place(network, channels=network.channels, size=facts["size"]),)
+    facts["cam_layers"] = list(network.cam_layers)
+    return network
 
 
 def build(source, *, classes: int, channels: int, size: int, weights: str | None) -> tuple[nn.Module, int]:
@@ -117,7 +144,8 @@ def build(source, *, classes: int, channels: int, size: int, weights: str | None
 
         if name not in torchvision.models.list_models():
             raise ValueError(f"network {source!r} is unknown to torchvision {torchvision.__version__}")
-        options = {"init_weights": True, "aux_logits": False} if name == "inception_v3" and not weights else {}
+        # auxiliary heads, which evaluation never runs
+        options = {"init_weights": True, "aux_logits": False} if name in AUXILIARY and not weights else {}
         body = torchvision.models.get_model(
             name, weights=weights, **({} if weights else {"num_classes": classes} | options)
         )
@@ -162,14 +190,6 @@ def known_layers(name: Any, body: nn.Module) -> tuple[str, ...] | None:
     if isinstance(body, Staged):
         return body.stages
     return FULL_SIZE[name][1] if name in FULL_SIZE else None
-
-
-def last_convolution(body: nn.Module) -> str:
-    """Name of the last Conv2d in definition order, the usual Grad-CAM layer of a network nobody described."""
-    names = [name for name, module in body.named_modules() if isinstance(module, nn.Conv2d)]
-    if not names:
-        raise ValueError(f"{type(body).__name__} has no convolution, so Grad-CAM has no layer: pass cam_layers=[...]")
-    return names[-1]
 
 
 def short(name: str) -> str:

@@ -128,9 +128,13 @@ def train_one(job: dict) -> pd.DataFrame:
     views = [Dataset.load(Path(data)) for data in job["data"]]
     first = views[0]
     network = zoo.create(
-        job["name"], classes=len(first.classes), channels=first.channels, size=first.size, seed=job["seed"]
+        job["name"],
+        classes=len(first.classes),
+        channels=first.channels,
+        size=first.size,
+        seed=job["seed"],
+        multi_label=first.multi_label,
     )
-    network.card["multi_label"] = first.multi_label
     identity = {"network": job["label"], "seed": job["seed"]}
     history = function(job["trainer"])(
         network,

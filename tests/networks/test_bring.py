@@ -3,6 +3,7 @@ import re
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from lib.data import photos
@@ -168,11 +169,196 @@ def test_a_layer_without_places_is_one_sentence():
 def test_a_layer_of_a_single_place_is_warned_of():
     body = nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten())
     with pytest.warns(UserWarning, match=r"layer '0' has a single place at 16 px: its maps are flat, expected an earl"):
-        bring(body, **PLAIN)
+        bring(body, **PLAIN, cam_layers=["0"])
 
 
-def test_a_network_without_convolutions_needs_a_named_layer():
-    assert "has no convolution, so Grad-CAM has no layer" in sentence(nn.Sequential(nn.Flatten(), nn.Linear(768, 4)))
+# the default layer
+
+
+@pytest.mark.parametrize("parts", [(nn.Flatten(), nn.Linear(768, 4)), (nn.Conv2d(3, 4, 16), nn.Flatten())])
+def test_a_network_without_places_needs_a_named_layer(parts):
+    expected = "Sequential has no late layer N×K×h×w at 16 px that everything passes through, so Grad-CAM has no layer"
+    assert sentence(nn.Sequential(*parts)) == expected + ": pass cam_layers=[...]"
+
+
+class Dense(nn.Module):
+    """Everything before it and what its last convolution adds are read side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 2, 3, padding=1)
+        self.joined, self.fc = nn.ReLU(), nn.Linear(8, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        early = self.first(images)
+        return self.fc(self.joined(torch.cat([early, self.second(early)], 1)).mean((2, 3)))
+
+
+class Gated(Dense):
+    """The last convolution only weighs channels; the classifier is a convolution too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.classifier = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 4, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        early = self.first(images)
+        weighed = early * self.gate(early.mean((2, 3), keepdim=True)).sigmoid()
+        return self.classifier(weighed.mean((2, 3), keepdim=True)).flatten(1)
+
+
+class Patches(nn.Module):
+    """A transformer in small: places only in the first layer, tokens in all that follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.blocks = nn.Sequential(*[nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 8), nn.GELU()) for _ in range(3)])
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.blocks(self.patches(images).flatten(2).mT).mean(1))
+
+
+@pytest.mark.parametrize(("body", "layer"), [(Tiny, "second"), (Dense, "joined"), (Gated, "first")])
+def test_the_default_layer_is_the_last_one_that_everything_passes_through(body, layer):
+    assert bring(body(), **PLAIN).card["cam_layers"] == [layer]
+
+
+def test_where_nothing_late_has_places_a_layer_is_asked_for():
+    assert sentence(Patches()).endswith("so Grad-CAM has no layer: pass cam_layers=[...]")
+
+
+def test_zeros_that_a_library_leaves_in_a_fresh_network_let_no_layer_pass():
+    body = Dense()
+    nn.init.zeros_(body.fc.weight)
+    assert bring(body, **PLAIN).cam_layers == ("joined",)
+    assert not body.fc.weight.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("torchvision/resnet18", ("layer4",)),
+        ("torchvision/densenet121", ("features",)),
+        ("timm/resnet10t", ("layer4",)),
+        ("torchvision/inception_v3", ("Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")),
+    ],
+)
+def test_networks_by_name_have_a_layer_before_the_pooling(name, layers):
+    assert bring(name, classes=4, size=96).cam_layers == layers
+
+
+def test_a_vision_transformer_by_name_needs_a_named_layer():
+    assert sentence("timm/vit_tiny_patch16_224", size=224).endswith("pass cam_layers=[...]")
+
+
+# networks that answer, but not as they should
+
+
+def test_a_network_that_squeezes_is_told_so():
+    class Squeezing(Tiny):
+        def forward(self, images):
+            return nn.functional.adaptive_avg_pool2d(self.second(self.first(images)), 1).squeeze()
+
+    expected = "Squeezing returns shape (4,) for a single image, expected 1×4: let it drop named axes only, as in "
+    assert sentence(Squeezing()) == expected + "flatten(1) in the place of squeeze()"
+
+
+def test_a_network_that_needs_several_images_is_told_so():
+    class Together(Tiny):
+        def forward(self, images):
+            return nn.functional.batch_norm(super().forward(images), None, None, training=True)
+
+    found = sentence(Together())
+    assert found.startswith("Together fails on a single image (")
+    assert found.endswith("), expected any number")
+
+
+def test_statistics_over_the_batch_are_told_of():
+    expected = "Answers answers differently for an image alone and beside another, expected no statistics over the "
+    assert sentence(Answers(lambda z: z + len(z))) == expected + "batch in evaluation mode"
+
+
+@pytest.mark.parametrize("change", [lambda z: nn.functional.dropout(z, 0.5), lambda z: z + torch.rand_like(z)])
+def test_a_network_that_answers_differently_each_time_is_told_so(change):
+    found = sentence(Answers(change))
+    assert found.startswith("Answers answers differently each time (by up to ")
+    assert found.endswith("chance to be off in evaluation mode: F.dropout needs training=self.training")
+
+
+def test_looking_for_chance_leaves_torchs_own_generator_alone():
+    body = Answers(lambda z: nn.functional.dropout(z, 0.5))
+    before = torch.get_rng_state()
+    sentence(body)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize(
+    "change", [torch.sigmoid, lambda z: (20 * z).sigmoid(), lambda z: 1 / (1 + (-z).exp()), lambda z: z.sigmoid()[:, :]]
+)
+def test_a_sigmoid_at_the_end_is_one_sentence(change, multi_label):
+    expected = "Answers gives probabilities (of a sigmoid), expected logits: take its sigmoid out"
+    assert sentence(Answers(change), multi_label=multi_label) == expected
+
+
+def test_logarithms_of_probabilities_are_logits_of_a_softmax_only():
+    network = bring(Answers(lambda z: z.log_softmax(1)), **PLAIN)
+    logits = network(torch.rand(2, 3, 16, 16))
+    torch.testing.assert_close(logits.softmax(1), logits.exp())
+    expected = "Answers gives logarithms of a softmax, expected independent logits: take its log_softmax out or set "
+    assert sentence(Answers(lambda z: z.log_softmax(1)), multi_label=True) == expected + "multi_label=False"
+    assert "logarithms of a sigmoid" in sentence(Answers(nn.functional.logsigmoid), multi_label=True)
+
+
+@pytest.mark.parametrize("change", [lambda z: 0.01 * z + 0.5, lambda z: -z.exp(), torch.tanh, lambda z: z.relu() + 1])
+def test_logits_that_happen_to_lie_between_zero_and_one_or_below_are_accepted(change):
+    bring(Answers(change), **PLAIN)
+
+
+def test_a_network_without_gradients_is_one_sentence():
+    expected = "Answers gives logits without a gradient, expected no torch.no_grad and no detach inside"
+    assert sentence(Answers(lambda z: z.detach())) == expected
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_another_precision_is_named(kind):
+    expected = f"Tiny holds {kind} numbers (first.weight), expected torch.float32 as images are: convert it by .float()"
+    assert sentence(Tiny().to(kind)) == expected
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_compiled_network_is_taken_as_it_was_before(grad):
+    body, images = Tiny().eval().requires_grad_(False), torch.rand(2, 3, 16, 16)
+    compiled = torch.compile(body, backend="eager")
+    with torch.set_grad_enabled(grad):
+        compiled(images)
+    network = bring(compiled, **PLAIN)
+    assert network.body is body
+    assert (network.card["name"], network.cam_layers) == ("Tiny", ("second",))
+
+
+def test_a_part_that_is_compiled_is_named():
+    body = Tiny()
+    body.first = torch.compile(body.first, backend="eager")
+    expected = "Tiny has a compiled part (first), whose layers cannot be watched, expected the network before"
+    assert sentence(body).startswith(expected)
+    body = Tiny()
+    body.compile(backend="eager")
+    assert sentence(body).startswith("Tiny has a compiled part (itself)")
+
+
+@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+def test_official_weights_with_the_heads_of_the_training_are_taken(tmp_path, name):
+    options = {"num_classes": 4, "aux_logits": True, "init_weights": False}
+    trained = torchvision.models.get_model(name, weights=None, **options).eval()
+    torch.save(trained.state_dict(), tmp_path / "official.pt")
+    network = bring(f"torchvision/{name}", classes=4, weights=tmp_path / "official.pt", size=96, mean=0.5, std=0.5)
+    images = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(network(images), trained((images - 0.5) / 0.5))
+    assert network.cam_layers[-1] in ("Mixed_7c", "inception5b")
 
 
 # the normalisation

@@ -1,7 +1,9 @@
+import argparse
 import os
 import re
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -19,6 +21,7 @@ STATE = {
     "norm.num_batches_tracked": torch.tensor(7),
 }
 PREFIXES = ["", "module.", "model.", "attacker.model.", "module.model.", "module.attacker.model.", "net.", "body."]
+PREFIXES += ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model._orig_mod."]
 
 
 @pytest.fixture
@@ -74,9 +77,40 @@ def test_the_loaded_body_gives_the_logits_on_paper(body, stored):
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("container", ["state_dict", "model", "model_state_dict", "net", "ema"])
+@pytest.mark.parametrize(
+    "container", ["state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema"]
+)
 def test_the_weights_may_lie_one_level_down_beside_other_things(body, stored, container, prefix):
     assert load_foreign(body, stored({"epoch": 3, container: prefixed(prefix), "arch": "resnet50"})) == []
+    assert holds(body)
+
+
+def test_an_averaged_network_is_read_without_its_counter(body, stored):
+    averaged = torch.optim.swa_utils.AveragedModel(body)
+    averaged.module.load_state_dict(STATE)
+    assert load_foreign(body, stored(averaged.state_dict())) == ["n_averaged"]
+    assert holds(body)
+
+
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_wrappers_inside_names_are_taken_out_unless_the_network_has_them(stored, wrapper):
+    inner = nn.Sequential(OrderedDict(fc=nn.Linear(2, 2)))
+    state = {f"fc.{wrapper}.weight": STATE["fc.weight"], f"fc.{wrapper}.bias": STATE["fc.bias"]}
+    load_foreign(inner, stored(state))
+    assert torch.equal(inner.fc.weight, STATE["fc.weight"])
+    wrapped = nn.Sequential(OrderedDict(fc=nn.ModuleDict({wrapper: nn.Linear(2, 2)})))
+    load_foreign(wrapped, stored(state))
+    assert holds(wrapped, state)
+
+
+def test_weights_go_into_a_compiled_network_too(body, stored):
+    load_foreign(torch.compile(body, backend="eager"), stored(prefixed("_orig_mod.")))
+    assert holds(body)
+
+
+@pytest.mark.parametrize("head", ["AuxLogits.conv0.conv.weight", "aux1.fc1.weight"])
+def test_heads_that_only_training_runs_are_ignored_and_named(body, stored, head):
+    assert load_foreign(body, stored(prefixed("module.", STATE | {head: torch.zeros(1)}))) == [head]
     assert holds(body)
 
 
@@ -147,8 +181,8 @@ def test_the_first_entry_of_another_shape_is_named_with_both(body, stored):
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {"state_dict": {"epoch": 3}}, {"other": dict(STATE)}, 5])
 def test_what_is_no_state_dict_is_an_error(body, stored, content):
-    expected = "expected names and tensors (or these under state_dict, model, model_state_dict, net, ema)"
-    refused(body, stored(content), f"holds no state dict, {expected}")
+    expected = "state_dict, model, model_state_dict, net, ema, state_dict_ema, model_ema"
+    refused(body, stored(content), f"holds no state dict, expected names and tensors (or these under {expected})")
 
 
 class Harmful:
@@ -174,6 +208,28 @@ def test_a_whole_network_and_bytes_of_another_kind_are_refused(body, stored, tmp
         with pytest.raises(ValueError, match=rf"^{re.escape(str(file))}: cannot be read as weights \(.{{1,120}}\)$"):
             load_foreign(body, file)
         file.write_bytes(b"no weights")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+        ({"model": STATE, "args": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
+        ({"model": STATE, "best": np.float64(0.9)}, "numpy._core.multiarray.scalar"),
+    ],
+)
+def test_python_objects_are_named_with_what_to_save(body, stored, content, kind):
+    reason = f"it pickles {kind}: save the network's state_dict() and nothing else"
+    refused(body, stored(content), f"cannot be read as weights ({reason})")
+
+
+@pytest.mark.parametrize("name", ["bytes.pt", "bytes.safetensors"])
+def test_what_torch_says_of_other_bytes_is_one_printable_line(body, tmp_path, name):
+    file = tmp_path / name
+    file.write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"cannot be read as weights \(.{1,120}\)$") as caught:
+        load_foreign(body, file)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors"])

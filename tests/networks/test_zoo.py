@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 
 from lib.networks import zoo
-from lib.networks.zoo import FULL_SIZE, create
+from lib.networks.zoo import FULL_SIZE, Network, create
 
 
 class Tiny(nn.Module):
@@ -160,10 +160,10 @@ def test_an_instance_is_taken_as_it_is():
     assert network.card["name"] == "Tiny"
 
 
-def test_the_default_layer_is_the_last_convolution():
+def test_the_default_layer_is_the_last_one_that_everything_passes_through():
     network = create(Tiny(), classes=4, channels=1)
-    assert network.cam_layers == ("second.1",)
-    assert network.cam_layer() is network.body.second[1]
+    assert network.cam_layers == ("second",)
+    assert network.cam_layer() is network.body.second
 
 
 def test_the_layers_can_be_chosen():
@@ -172,11 +172,21 @@ def test_the_layers_can_be_chosen():
     assert network.cam_layer("first") is network.body.first
 
 
-def test_a_body_without_convolution_needs_layers():
+def test_a_body_without_places_needs_layers():
     body = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
-    with pytest.raises(ValueError, match=r"Sequential has no convolution.*cam_layers"):
-        create(body, classes=4, channels=1)
+    with pytest.raises(ValueError, match=r"Sequential has no late layer N×K×h×w at 8 px.*cam_layers"):
+        create(body, classes=4, channels=1, size=8)
     assert create(body, classes=4, channels=1, cam_layers=["0"]).cam_layers == ("0",)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_card_says_whether_an_image_can_have_several_labels(several):
+    assert create("compact/vgg", classes=4, channels=1, multi_label=several).card["multi_label"] is several
+
+
+def test_a_network_whose_card_does_not_say_is_refused():
+    with pytest.raises(ValueError, match="^the card lacks multi_label, expected whether the outputs are sigmoids"):
+        Network(Tiny(), mean=0.5, std=0.5, channels=1, cam_layers=("second",), card={"name": "tiny"})
 
 
 def test_an_unknown_layer_is_refused():
