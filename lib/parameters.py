@@ -107,6 +107,7 @@ Fill = Literal["mean", "ring", "black", "white", "blur", "inpaint"]
 Fills = different(Fill)
 Modes = different(Literal["own_pred", "clean_pred", "true_label"])
 Families = different(Literal["googlenet", "resnet"], least=0)  # beside VGG
+FamilyNetworks = dict[Literal["vgg", "googlenet", "resnet"], str]  # "package.module:factory" of each
 
 TOP_LEVEL = {"threads": Positive, "device": Device, "precision": Literal["float32", "bfloat16"]}  # of params.yaml
 PROFILE = {"extends": str, "download": bool}  # of a profile: what it lies over; whether to fetch data that are missing

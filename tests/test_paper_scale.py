@@ -35,7 +35,7 @@ STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 MASKS = {"side": 16, "steps": 1}
 GRID = ["2/255", "8/255"]
 RESAMPLES = {"resamples": 100}
-REDUCTION = {  # laid over paper.yaml; sizes are the least that the networks accept, 200 px: see lib.networks.pooled
+REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (lib.networks.full_size: 64 px)
     "threads": 2,
     "device": "cpu",
     "precision": "float32",

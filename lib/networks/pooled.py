@@ -8,7 +8,7 @@ epochs on VOC-like scenes the mean average precision was .97; `compact/residual`
 
 `vgg`: plain 3×3 convolutions (VGG-BN). `googlenet`: inception blocks. `resnet`: basic residual blocks. The families are
 those of Kim et al., IEEE TIP 2022, who fine-tune VGG-16-BN, GoogLeNet and ResNet-50; these are trained from scratch.
-From FULL pixels on each name gives the paper's own network, with its own head (`lib.networks.full_size`).
+The papers' own are `lib.networks.full_size:vgg16_bn`, `googlenet` and `resnet50`.
 Create one with `zoo.create("lib.networks.pooled:vgg", ...)`. Inputs N×C×H×W, normalised; outputs N×classes logits.
 """
 
@@ -17,10 +17,7 @@ import math
 import torch
 from torch import nn
 
-from lib.networks import full_size
 from lib.networks.compact import Basic, InceptionBlock, Staged, conv
-
-FULL = 200  # side in pixels
 
 
 class LogMeanExp(nn.Module):
@@ -48,8 +45,6 @@ class Pooled(Staged):
 
 def vgg(*, classes: int, channels: int, size: int) -> Staged:
     """Plain 3×3 convolutions with batch normalisation, max pooling before the third stage."""
-    if size >= FULL:
-        return full_size.vgg16_bn(classes=classes, channels=channels, size=size)
     return Pooled(
         [conv(16, 32), conv(32, 48), nn.Sequential(nn.MaxPool2d(2), conv(48, 80)), conv(80, 80)], 80, classes, channels
     )
@@ -57,14 +52,10 @@ def vgg(*, classes: int, channels: int, size: int) -> Staged:
 
 def googlenet(*, classes: int, channels: int, size: int) -> Staged:
     """Inception blocks, max pooling before the third stage."""
-    if size >= FULL:
-        return full_size.googlenet(classes=classes, channels=channels, size=size)
     third = nn.Sequential(nn.MaxPool2d(2), InceptionBlock(64, 128))
     return Pooled([conv(16, 32), InceptionBlock(32, 64), third, InceptionBlock(128, 128)], 128, classes, channels)
 
 
 def resnet(*, classes: int, channels: int, size: int) -> Staged:
     """Basic residual blocks; the third stage has stride 2."""
-    if size >= FULL:
-        return full_size.resnet50(classes=classes, channels=channels, size=size)
     return Pooled([Basic(16, 16), Basic(16, 32), Basic(32, 64, 2), Basic(64, 64)], 64, classes, channels)

@@ -83,7 +83,7 @@ def pixel_effects(values, sets):
 
 
 def mask_tuning(values, sets):
-    own, data, name = values["mask_tuning"], sets["voc"], "lib.networks.pooled:vgg"
+    own, data, name = values["mask_tuning"], sets["voc"], values["scenes_train"]["networks"]["vgg"]
     settings, steps = 2 * len(own["areas"]) * len(own["variations"]), own["pairs"] * own["steps"]
     rows = 3 * settings * steps + 3 * own["pairs"] * own["published_steps"]
     passes = [Passes(name, data, rows + data.validation, rows, batch=64)]
@@ -91,7 +91,7 @@ def mask_tuning(values, sets):
 
 
 def mask_steps(values, sets):
-    own, data, name = values["mask_steps"], sets["voc"], "lib.networks.pooled:vgg"
+    own, data, name = values["mask_steps"], sets["voc"], values["scenes_train"]["networks"]["vgg"]
     made_masks = masks(name, data, own["pairs"], rows=7 + 5, steps=own["steps"])
     others = 2 * (own["rise_masks"] + 2) + own["plane_points"] ** 2 + own["pairs"] * (10 * own["steps"] + 40)
     return Work([made_masks, Passes(name, data, others + data.test, 4)], own["pairs"] + data.test)
@@ -112,14 +112,14 @@ def mask_maps(values, sets):
     own = values["mask_maps"]
     options, passes, images, maps = {"steps": own["steps"], "rise_masks": own["rise_masks"]}, [], 0, 0.0
     for domain, family, count in mask_networks(values, "mask_maps"):
-        name, data, pairs = f"lib.networks.pooled:{family}", sets[domain], mask_pairs(values, family)
+        name, data, pairs = values["scenes_train"]["networks"][family], sets[domain], mask_pairs(values, family)
         methods = mask_methods(domain, family)
         passes += explained(name, data, pairs, methods, **options) * count
         passes.append(Passes(name, data, count * data.test))
         images += pairs
         maps += count * pairs * len(methods) * 4 * data.size**2
     data, few = sets["voc"], min(own["other_pairs"], own["pairs"])
-    passes.append(masks("lib.networks.pooled:vgg", data, few, rows=OTHER_ROWS, steps=own["steps"]))
+    passes.append(masks(values["scenes_train"]["networks"]["vgg"], data, few, rows=OTHER_ROWS, steps=own["steps"]))
     maps += few * OTHERS * 4 * data.size**2
     return Work(passes, images, held=2 * maps, disk=maps)
 
@@ -252,10 +252,10 @@ def mask_games(values, sets):
     own, passes, images = values["mask_maps"], [], 0
     for domain, family, count in mask_networks(values, "mask_maps"):
         pairs, methods = mask_pairs(values, family), 1 + len(mask_methods(domain, family))
-        passes.append(scored(f"lib.networks.pooled:{family}", sets[domain], count * pairs * methods))
+        passes.append(scored(values["scenes_train"]["networks"][family], sets[domain], count * pairs * methods))
         images += pairs
     few = min(own["other_pairs"], own["pairs"])
-    passes.append(scored("lib.networks.pooled:vgg", sets["voc"], few * OTHERS))
+    passes.append(scored(values["scenes_train"]["networks"]["vgg"], sets["voc"], few * OTHERS))
     return Work(passes, images, held=mask_maps(values, sets).disk)
 
 
@@ -275,7 +275,7 @@ def released_loss(values, sets):
 
 
 def mask_randomization(values, sets):
-    own, data, name = values["mask_randomization"], sets["voc"], "lib.networks.pooled:vgg"
+    own, data, name = values["mask_randomization"], sets["voc"], values["scenes_train"]["networks"]["vgg"]
     options, layers = pick(own, "steps", "rise_masks"), layers_of(name, data)
     networks, seeds = 1 + 3 * layers, len(own["seeds"])
     passes = explained(name, data, seeds * own["pairs"] * networks, METHODS, **options)

@@ -111,7 +111,7 @@ def scenes_train(values, sets):
     own = values["scenes_train"]
     passes, saved = [], []
     for domain, family, count in [*mask_networks(values, "scenes_train"), ("voc", "vgg", 1)]:  # the last: for tuning
-        name, data = f"lib.networks.pooled:{family}", sets[domain]
+        name, data = own["networks"][family], sets[domain]
         epochs = own["chest_epochs"] if domain == "chest" else own["epochs"]
         passes += [training(name, data, epochs=epochs, batch=own["batch"]), Passes(name, data, data.test)] * count
         saved.append((name, data, count))
