@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.networks.borrow import borrowed, device_of
+from lib.networks.borrow import borrowed, device_of, plain
 
 
 def test_the_model_is_in_evaluation_mode_and_frozen_inside(convolutional):
@@ -83,3 +83,8 @@ def test_device_of_takes_the_first_parameter_then_a_buffer_then_the_cpu():
     assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
     assert device_of(buffered).type == "meta"
     assert device_of(nn.ReLU()).type == "cpu"
+
+
+def test_a_compiled_network_is_what_it_was_made_of_and_any_other_itself(convolutional):
+    assert plain(torch.compile(convolutional, backend="eager")) is convolutional
+    assert plain(convolutional) is convolutional
