@@ -79,8 +79,8 @@ def test_every_published_mask_method_has_a_rescaled_one_of_the_same_loss():
 # ---- one call for all
 
 
-def test_the_six_methods_are_those_of_the_paper():
-    assert list(METHODS) == ["BP", "Grad-CAM", "RISE", "MP", "EP", "RP"]
+def test_the_first_six_methods_are_those_of_the_paper():
+    assert list(METHODS)[:6] == ["BP", "Grad-CAM", "RISE", "MP", "EP", "RP"]
 
 
 @pytest.mark.parametrize("name", [*METHODS, "T", "L_M"])

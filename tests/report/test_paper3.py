@@ -12,10 +12,14 @@ OPTIONS = {"resamples": 20, "seed": 0}
 CLAIMS = [claim for claim in claims.register() if claim["paper"] == 3]
 REGISTER = displays.register()
 DATA = {"voc": 1, "coco": 0.8, "chest": 0.6}  # with the factors of the hand-made scores
-DELETION = {
-    "random": 0.5, "BP": 0.2, "Grad-CAM": 0.25, "RISE": 0.16, "MP": 0.2, "EP": 0.4, "RP": 0.1, "MP (start 1)": 0.4,
-}  # fmt: skip
-DISTORTION = {"BP": 3, "Grad-CAM": 3.5, "RISE": 4, "MP": 4.5, "EP": 2, "RP": 7, "MP (start 1)": 1}
+# the means of the hand-made scores, and what a method has that they do not name
+DELETION = dict.fromkeys(["random", *METHODS], 0.3)
+DELETION |= {"random": 0.5, "BP": 0.2, "Grad-CAM": 0.25, "RISE": 0.16, "MP": 0.2, "EP": 0.4, "RP": 0.1}
+DELETION |= {"MP (start 1)": 0.4}
+INSERTION = dict.fromkeys(METHODS, 0.5)
+INSERTION |= {"BP": 0.55, "Grad-CAM": 0.6, "RISE": 0.65, "MP": 0.5, "EP": 0.6, "RP": 0.8}
+DISTORTION = dict.fromkeys(METHODS, 3)
+DISTORTION |= {"BP": 3, "Grad-CAM": 3.5, "RISE": 4, "MP": 4.5, "EP": 2, "RP": 7, "MP (start 1)": 1}
 
 
 @pytest.fixture
@@ -127,7 +131,7 @@ def test_the_paper_reports_these_deletion_aucs():
 def test_the_deletion_table_has_a_row_per_data_set_and_method(deletion):
     columns = [*spread("deletion", "RP minus it"), "stuck", "ties", "reported"]
     assert list(deletion.columns) == ["data", "method", *columns]
-    assert list(deletion.index) == list(range(24))
+    assert list(deletion.index) == list(range(3 * len(DELETION)))
     assert deletion["data"].tolist() == [n for n in ("VOC-like", "COCO-like", "chest phantoms") for _ in DELETION]
     assert deletion["method"].tolist() == list(DELETION) * 3
     assert list(DELETION) == ["random", *METHODS, *STARTS]
@@ -211,9 +215,9 @@ def test_each_family_of_networks_has_means_of_its_own_pairs(quick, scores):
     parts = [("VOC-like", "vgg"), ("VOC-like", "resnet"), ("COCO-like", "vgg"), ("chest phantoms", "vgg")]
     rows = list(table[["data", "network", "method"]].itertuples(index=False, name=None))
     assert rows == [(*part, method) for part in parts for method in METHODS]
-    assert list(table.index) == list(range(24))
-    means = (0.55, 0.6, 0.65, 0.5, 0.6, 0.8)
-    assert table["insertion"].tolist() == pytest.approx([f * mean for f in (1, 0.5, 0.8, 0.6) for mean in means])
+    assert list(table.index) == list(range(4 * len(METHODS)))
+    means = [f * mean for f in (1, 0.5, 0.8, 0.6) for mean in INSERTION.values()]
+    assert table["insertion"].tolist() == pytest.approx(means)
 
 
 def test_each_family_is_compared_in_the_methods_that_are_asked_for(scores):
@@ -300,14 +304,17 @@ def test_the_starts_are_compared_on_the_first_training_seed(quick, scores):
 
 CDS, REVERSE = "CDS, VOC-like", "p(class) in the reverse image, VOC-like"
 STUCK = "stuck masks, VOC-like"
+SHOWN = ["RISE", "Grad-CAM", "MP (start 1)", "MP", "EP", "RP"]
 
 
 def test_in_short_there_is_a_row_per_method_with_its_intervals_as_text(deletion, distortion):
     table = paper3.in_short(deletion, distortion)
     sets = [f"deletion AUC, {name}" for name in paper3.FOR_READERS.values()]
     assert list(table.columns) == ["method", *sets, CDS, REVERSE, STUCK]
-    assert table["method"].tolist() == ["RISE", "Grad-CAM", "MP (start 1)", "MP", "EP", "RP"]
-    assert table[STUCK].tolist() == ["", "", "75%", "0%", "0%", "0%"]
+    methods = table["method"].tolist()
+    assert sorted(methods) == sorted({*METHODS, *STARTS} - {"BP"})
+    assert [name for name in methods if name in SHOWN] == SHOWN
+    assert [share for share in table[STUCK] if share] == ["75%", "0%", "0%", "0%"]
     for row in table.to_dict("records"):
         for name in paper3.FOR_READERS.values():
             own = deletion[(deletion["data"] == name) & (deletion["method"] == row["method"])].iloc[0]

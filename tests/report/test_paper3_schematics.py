@@ -105,7 +105,8 @@ def test_terms_of_the_slide_s_example(history):
 def test_the_terms_add_up_to_the_loss_that_is_optimised(scene):
     image, reference = scene
     model, plain = pixel_sums(), Settings("robust", side=None, steps=1, area=0, variation=0, noise=0, start=0.3)
-    loss = optimise(model, image[None], torch.tensor([0]), reference[None], plain).losses[0, 0].item()
+    found = optimise(model, image[None], 0, reference[None], plain, multi_label=True)
+    loss = found.losses[0, 0].item()
     (case,) = drawn.cases(model, image, reference, torch.full((1, 1, 16, 16), 0.3), 0, CLASSES)
     assert sum(drawn.terms(case).values()) == pytest.approx(loss, abs=1e-5)
 
