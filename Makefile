@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?=
 DEVICE ?= cpu
+DEVICES ?= 1
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
@@ -41,7 +42,7 @@ else
 endif
 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
-	@python -m lib.plan $(PROFILE) --device $(DEVICE)
+	@python -m lib.plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
 
 test: data  ## unit tests, the tutorial-size pipeline, and every notebook against its stored output
 	python -m pytest

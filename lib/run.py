@@ -24,7 +24,7 @@ import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
-from lib import conditions, parameters
+from lib import conditions, parameters, passes
 from lib.data import sources
 from lib.notebooks import clean, injected, locate, strip
 from lib.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
@@ -67,7 +67,8 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         environment["COMPANION_PRECISION"] = params["precision"]  # read by lib.train.ensemble
     if not overrides:
         environment[STAGE_VARIABLE] = name
-    with locked(name, place), variables(environment):
+    counted = passes.recorded(place / "passes" / f"{name}.json")
+    with locked(name, place), variables(environment), counted:
         remove(saved)
         nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
         try:

@@ -19,6 +19,7 @@ import sys
 print(word, count, os.environ.get("COMPANION_STAGE"), os.environ["OMP_NUM_THREADS"], os.getcwd())
 print("a progress bar", file=sys.stderr)
 """
+WRITTEN = ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny", "passes/tiny.json")
 FAIL = '\n\nassert count != 13, "thirteen"\nprint("not reached")'
 
 
@@ -152,7 +153,7 @@ def test_a_notebook_without_a_device_gets_none(make, executions):
 
 def test_a_stage_leaves_its_executed_copy_and_nothing_half_done(history):
     assert history["stage"] == history["root"] / "build" / "executed" / "tiny.ipynb"
-    written = {"build/executed/tiny.ipynb", "build/stripped/tiny.ipynb", "build/locks/tiny"}
+    written = {f"build/{each}" for each in WRITTEN}
     assert history["after_stage"] == written | {"notebooks/1_a/tiny.ipynb", "params.yaml"}
 
 
@@ -193,7 +194,7 @@ def test_a_run_by_hand_is_no_stage_and_lays_its_values_over_the_section(history)
 def test_a_run_by_hand_writes_only_below_by_hand(history):
     assert history["by_hand"] == history["root"] / "build" / "by_hand" / "executed" / "tiny.ipynb"
     new = files(history["root"]) - history["after_stage"]
-    assert new == {f"build/by_hand/{name}" for name in ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny")}
+    assert new == {f"build/by_hand/{each}" for each in WRITTEN}
     assert history["stage"].read_bytes() == history["runs"][1]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lib import passes
 from lib.networks.borrow import plain
 from lib.networks.compact import FAMILIES, Staged, compact
 from lib.networks.places import last_place
@@ -51,11 +52,15 @@ class Network(nn.Module):
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        given = images
         if images.shape[1] != self.channels:
             if images.shape[1] != 1:
                 raise ValueError(f"images have {images.shape[1]} channels, expected {self.channels} (or 1, grey)")
             images = images.expand(-1, self.channels, -1, -1)
-        return self.body((images - self.mean) / self.std)
+        logits = self.body((images - self.mean) / self.std)
+        if passes.counter is not None:  # while a stage runs
+            passes.counter.see(self, given, logits)
+        return logits
 
     def cam_layer(self, name: str | None = None) -> nn.Module:
         """The Grad-CAM layer `name`, by default the last one. Raises ValueError for a name the body lacks."""
