@@ -17,13 +17,12 @@ from lib.rng import generator, seeded
 from lib.train.causal_autoencoder import CausalAutoencoder, cut
 
 # the networks here have no card
-block_effects, concept_effects, latent_effects, predict_probabilities, region_effects, released_effects = (
+block_effects, concept_effects, latent_effects, region_effects, released_effects = (
     functools.partial(getattr(causal_effect, name), multi_label=False)
     for name in (
         "block_effects",
         "concept_effects",
         "latent_effects",
-        "predict_probabilities",
         "region_effects",
         "released_effects",
     )

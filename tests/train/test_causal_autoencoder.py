@@ -485,6 +485,7 @@ def test_a_layer_of_a_network_is_also_found_inside_its_body():
 
 
 def test_without_a_card_the_outputs_form_must_be_told(two_channels, many):
+    del two_channels.card
     told = "has no card that says whether its outputs are sigmoids or a softmax"
     with pytest.raises(ValueError, match=told):
         causal_autoencoder.fit_autoencoder(two_channels, many, layer="features")
