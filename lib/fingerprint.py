@@ -11,7 +11,7 @@
 
 A hash of syntax leaves out docstrings, comments and layout. So prose and formatting make no stage stale, and where code
 changed the file says which module it was; the same is printed when it is written. For a notebook that reaches no
-drawing module (DRAWING) it leaves out `colour` and `marker` in the tables of methods, too.
+drawing module (DRAWING) it leaves out colours, lines and markers in the tables of methods, too.
 """
 
 import ast
@@ -38,7 +38,7 @@ PINS = ROOT / "requirements.txt"
 NAMED = re.compile(r"^(lib(?:\.\w+)+):\w+$")  # "package.module:function"
 SAVED = re.compile(r"""(?:figures|tables)\.save\(\s*["']([A-Z][\w.]*)["']""")
 DRAWING = "lib.report.figures"  # what every module that draws imports
-LOOKS = ("colour", "marker")  # arguments that only drawing reads
+LOOKS = ("colour", "line", "marker")  # arguments that only drawing reads
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
@@ -258,7 +258,7 @@ def write(folder: Path = CODE) -> dict[str, list[str]]:
 def main() -> None:
     try:
         for name, stages in write().items():
-            several = f"{len(stages)} stages ({', '.join(stages)})" if len(stages) > 3 else ", ".join(stages)
+            several = f"{', '.join(stages[:3])} and {len(stages) - 3} more" if len(stages) > 3 else ", ".join(stages)
             print(f"{name} changed: stale is what it makes in {several}")
     except (ValueError, SyntaxError) as error:
         sys.exit(f"lib.fingerprint: {error}")

@@ -74,13 +74,13 @@ class Kind:
 
 
 KINDS = {
-    "none": Kind("#000000", "-"),
-    "baseline": Kind("#0072B2", "--"),  # on the grey network
-    "retrained": Kind("#56B4E9", ":"),
-    "halftone": Kind("#D55E00", "-"),
-    "control": Kind("#009E73", "-."),
-    "inverse": Kind("#CC79A7", "-", compared=False),
-    "dither": Kind("#E69F00", "--", compared=False),
+    "none": Kind(colour="#000000", line="-"),
+    "baseline": Kind(colour="#0072B2", line="--"),  # on the grey network
+    "retrained": Kind(colour="#56B4E9", line=":"),
+    "halftone": Kind(colour="#D55E00", line="-"),
+    "control": Kind(colour="#009E73", line="-."),
+    "inverse": Kind(colour="#CC79A7", line="-", compared=False),
+    "dither": Kind(colour="#E69F00", line="--", compared=False),
 }
 
 

@@ -128,19 +128,21 @@ def settings_of(name: str, options: Options) -> Settings:
 
 def mask_method(name: str, colour: str, marker: str) -> Method:
     """The row of a mask method."""
-    return Method(name, optimised_mask(name), mask_passes(name), "mask", colour, marker)
+    return Method(name, optimised_mask(name), mask_passes(name), "mask", colour=colour, marker=marker)
 
 
 # Colours and markers are words here: figures look them up, and what computes maps draws nothing.
 METHODS: dict[str, Method] = {
     row.name: row
     for row in (
-        Method("BP", back_propagation, lambda options: (1, 1), "gradient", "#56B4E9", "P"),
-        Method("Grad-CAM", enlarged_gradcam, lambda options: (1, 1), "gradient", "#D55E00", "v"),
-        Method("RISE", random_masks, lambda options: (options.rise_masks, 0), "perturbation", "#CC79A7", "D"),
-        mask_method("MP", "#E69F00", "s"),
-        mask_method("EP", "#009E73", "^"),
-        mask_method("RP", "#0072B2", "o"),
+        Method("BP", back_propagation, lambda options: (1, 1), "gradient", colour="#56B4E9", marker="P"),
+        Method("Grad-CAM", enlarged_gradcam, lambda options: (1, 1), "gradient", colour="#D55E00", marker="v"),
+        Method(
+            "RISE", random_masks, lambda options: (options.rise_masks, 0), "perturbation", colour="#CC79A7", marker="D"
+        ),
+        mask_method("MP", colour="#E69F00", marker="s"),
+        mask_method("EP", colour="#009E73", marker="^"),
+        mask_method("RP", colour="#0072B2", marker="o"),
     )
 }
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from lib.attack.gradient import gradient_signs
 from lib.networks.borrow import borrowed, device_of, plain
 
 
@@ -88,3 +89,13 @@ def test_device_of_takes_the_first_parameter_then_a_buffer_then_the_cpu():
 def test_a_compiled_network_is_what_it_was_made_of_and_any_other_itself(convolutional):
     assert plain(torch.compile(convolutional, backend="eager")) is convolutional
     assert plain(convolutional) is convolutional
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_attacks_on_a_compiled_network_are_those_on_the_network(convolutional, images, labels, grad):
+    convolutional.requires_grad_(False)
+    compiled = torch.compile(convolutional, backend="eager")
+    with torch.set_grad_enabled(grad):
+        compiled(images)
+    expected = gradient_signs(convolutional, images, labels)
+    assert torch.equal(gradient_signs(compiled, images, labels), expected)
