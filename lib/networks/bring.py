@@ -135,7 +135,7 @@ def check_kind(network: Network) -> None:
 
 
 def check_outputs(network: Network, *, classes: int, size: int) -> None:
-    """Passes of two random images, one of them alone, and two that are no images: logits N×classes come out, the same
+    """Passes of two random images, one of them alone, and of what are no images: logits N×classes come out, the same
     each time. Raises ValueError otherwise.
     """
     shape = (2, network.channels, size, size)
@@ -163,7 +163,7 @@ def check_outputs(network: Network, *, classes: int, size: int) -> None:
                     f"{kind} fails on a single image ({' '.join(str(error).split())[:120]}), expected any number"
                 ) from error
             with contextlib.suppress(RuntimeError, ValueError, AssertionError):  # one that looks at its input's range
-                far = network(1e4 * (2 * images - 1))
+                far = network(torch.cat([1e8 * (2 * images - 1), 1e8 * (1 - 2 * images)]))
     scale = logits.abs().max().item()
     if not torch.allclose(again, logits, rtol=0, atol=REPEATS * scale):
         raise ValueError(
@@ -199,7 +199,7 @@ def check_logits(kind: str, logits: torch.Tensor, far: torch.Tensor, last, *, mu
     """Logits, not what a softmax or a sigmoid makes of them. A logarithm of a softmax is one of possible logits of
     a softmax, so it is refused only where labels are independent.
 
-    `far`: the logits of two tensors far outside [0, 1], where a sigmoid is 0 or 1; `last`: the operation behind them.
+    `far`: the logits of tensors far outside [0, 1], where a sigmoid is 0 or 1; `last`: the operation behind them.
     """
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2).to(logits), atol=1e-4):
         raise ValueError(f"{kind} gives probabilities (they add up to 1), expected logits: take its softmax out")
