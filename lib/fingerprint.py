@@ -36,7 +36,7 @@ from lib.report import displays
 CODE = BUILD / "code"
 PINS = ROOT / "requirements.txt"
 NAMED = re.compile(r"^(lib(?:\.\w+)+):\w+$")  # "package.module:function"
-SAVED = re.compile(r"""(?:figures|tables)\.save\(\s*["']([A-Z][\w.]*)["']""")
+SAVED = re.compile(r"""(?:figures|tables|displays)\.save\(\s*["']([A-Z][\w.]*)["']""")
 DRAWING = "lib.report.figures"  # what every module that draws imports
 LOOKS = ("colour", "line", "marker")  # arguments that only drawing reads
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}

@@ -33,7 +33,8 @@ def notebook(*, run: int):
 def folder(tmp_path, monkeypatch):
     """A project with the notebooks 1_a/first, 2_b/second and a checkpoint."""
     monkeypatch.setattr(notebooks, "SOURCES", tmp_path / "notebooks")
-    monkeypatch.setattr(notebooks, "STRIPPED", tmp_path / "build" / "notebooks")
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "PAGES", tmp_path / "build" / "pages")
     for place in ("2_b/second.ipynb", "1_a/first.ipynb", "1_a/.ipynb_checkpoints/first-checkpoint.ipynb"):
         file = tmp_path / "notebooks" / place
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -121,14 +122,68 @@ def test_an_unknown_notebook_is_an_error_that_lists_the_notebooks(folder, name):
         notebooks.locate(name)
 
 
-def test_the_strip_stage_writes_a_stripped_copy_of_every_notebook_and_of_nothing_else(folder):
-    stale = folder / "build" / "notebooks" / "1_a" / "renamed.ipynb"
-    stale.parent.mkdir(parents=True)
-    stale.touch()
+# ---- pages
+
+
+@pytest.fixture
+def executed(folder):
+    """The folder of executed copies: the third run of both notebooks, one with injected parameters."""
+    place = folder / "build" / "executed"
+    place.mkdir(parents=True)
+    for name in ("first", "second"):
+        copied = notebooks.clean(notebook(run=3))
+        if name == "second":
+            injected = v4.new_code_cell("a = 2", metadata={"tags": ["injected-parameters"]}, execution_count=9)
+            copied.cells.insert(2, injected)
+        nbformat.write(copied, place / f"{name}.ipynb")
+    return place
+
+
+def reworded(file):
+    """The notebook of a file with other prose and another layout of its code."""
+    changed = nbformat.read(file, as_version=4)
+    changed.cells[0].source = "# Another title"
+    changed.cells[2].source = "(\n    a\n    + 2  # a sum\n)"
+    nbformat.write(changed, file)
+
+
+@pytest.mark.parametrize("name", ["1_a/first", "2_b/second"])
+def test_a_page_has_todays_prose_and_the_outputs_of_the_run(folder, executed, name):
+    source = folder / "notebooks" / f"{name}.ipynb"
+    reworded(source)
+    page = notebooks.page(source, executed)
+    assert page.cells[0].source == "# Another title"
+    assert page.cells[2].source.startswith("(")
+    assert len(page.cells) == 3
+    assert [output.get("text", "") for output in page.cells[2].outputs][0] == "result of run 3\n"
+    assert page.cells[2].execution_count == 4
+
+
+def test_a_page_of_other_code_than_was_executed_is_refused(folder, executed):
+    source = folder / "notebooks" / "1_a" / "first.ipynb"
+    changed = nbformat.read(source, as_version=4)
+    changed.cells[2].source = "a + 3"
+    nbformat.write(changed, source)
+    expected = r"^build/executed/first\.ipynb is not of today's code: run the stage first again$"
+    with pytest.raises(ValueError, match=expected):
+        notebooks.page(source, executed)
+
+
+def test_a_page_without_a_run_is_refused(folder):
+    expected = r"^build/executed/first\.ipynb is missing: run the stage first$"
+    with pytest.raises(FileNotFoundError, match=expected):
+        notebooks.page(folder / "notebooks" / "1_a" / "first.ipynb", folder / "build" / "executed")
+
+
+def test_the_command_writes_every_page_and_leaves_the_sources(folder, executed, monkeypatch):
     before = {path: path.read_bytes() for path in notebooks.sources()}
+    monkeypatch.setattr(notebooks.page, "__defaults__", (executed,))
     notebooks.main()
-    written = {str(path.relative_to(notebooks.STRIPPED)) for path in notebooks.STRIPPED.rglob("*.ipynb")}
-    assert written == {"1_a/first.ipynb", "2_b/second.ipynb"}
-    copied = nbformat.read(notebooks.STRIPPED / "1_a" / "first.ipynb", as_version=4)
-    assert copied == notebooks.strip(notebook(run=1))
+    assert sorted(path.name for path in (folder / "build" / "pages").iterdir()) == ["first.ipynb", "second.ipynb"]
     assert {path: path.read_bytes() for path in notebooks.sources()} == before
+
+
+def test_the_command_ends_with_its_sentence(folder, monkeypatch):
+    monkeypatch.setattr(notebooks.page, "__defaults__", (folder / "build" / "executed",))
+    with pytest.raises(SystemExit, match=r"^lib\.notebooks: build/executed/first\.ipynb is missing"):
+        notebooks.main()

@@ -166,7 +166,20 @@ def test_a_missing_file_is_an_error_that_names_it_and_the_stage_that_writes_it(n
         paths.find(name)
 
 
-@pytest.mark.parametrize("name", ["faces/database", "claims.csv", "faces"])
+def test_a_missing_folder_that_several_stages_write_into_names_them_all():
+    with pytest.raises(
+        FileNotFoundError, match=r"^build/faces is missing: run the stages faces_data, mod_vid first \("
+    ):
+        paths.find("faces")
+
+
+def test_what_was_saved_is_noted_where_the_runner_asks_for_it(tree, monkeypatch):
+    monkeypatch.setenv(paths.SAVED_VARIABLE, str(tree / "note"))
+    saved = [paths.save(name, lambda path: path.write_text("x")) for name in ("a.txt", "b/c.txt")]
+    assert (tree / "note").read_text().splitlines() == [str(path) for path in saved]
+
+
+@pytest.mark.parametrize("name", ["faces/database", "claims.csv", "face"])
 def test_a_missing_file_that_no_stage_writes_is_an_error_that_says_so(name):
     with pytest.raises(FileNotFoundError, match=f"^build/{name} is missing: no stage writes it$"):
         paths.find(name)
@@ -184,7 +197,8 @@ def test_every_output_of_the_real_pipeline_has_its_stage_as_writer(monkeypatch):
     }
     assert outs["build/faces/data"] == "faces_data"
     for out, name in outs.items():
-        assert paths.writer_of(f"{out.removeprefix('build/')}/any/file") == name
+        assert paths.writers_of(f"{out.removeprefix('build/')}/any/file") == [name]
+    assert {"latent_effects", "pixel_effects"} < set(paths.writers_of("causal"))
 
 
 # ---- raw data and removal

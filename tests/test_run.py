@@ -2,6 +2,7 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -19,7 +20,7 @@ import sys
 print(word, count, os.environ.get("COMPANION_STAGE"), os.environ["OMP_NUM_THREADS"], os.getcwd())
 print("a progress bar", file=sys.stderr)
 """
-WRITTEN = ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny", "passes/tiny.json")
+WRITTEN = ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny", "locks/tiny.pid", "passes/tiny.json")
 FAIL = '\n\nassert count != 13, "thirteen"\nprint("not reached")'
 
 
@@ -39,9 +40,8 @@ def make(tmp_path_factory):
             (root / "params.yaml").write_text(yaml.safe_dump({"threads": threads, "tiny": section}))
             for name, value in {"ROOT": root, "BUILD": build, "BY_HAND": build / "by_hand"}.items():
                 patch.setattr(run, name, value)
-            for module in (run, notebooks):
-                patch.setattr(module, "SOURCES", root / "notebooks")
-                patch.setattr(module, "STRIPPED", build / "notebooks")
+            patch.setattr(notebooks, "SOURCES", root / "notebooks")
+            (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"tiny": {"deps": ["build/code/tiny.json"]}}}))
             patch.setattr(parameters, "ROOT", root)
             patch.delenv(run.STAGE_VARIABLE, raising=False)
             return root
@@ -154,7 +154,7 @@ def test_a_notebook_without_a_device_gets_none(make, executions):
 def test_a_stage_leaves_its_executed_copy_and_nothing_half_done(history):
     assert history["stage"] == history["root"] / "build" / "executed" / "tiny.ipynb"
     written = {f"build/{each}" for each in WRITTEN}
-    assert history["after_stage"] == written | {"notebooks/1_a/tiny.ipynb", "params.yaml"}
+    assert history["after_stage"] == written | {"notebooks/1_a/tiny.ipynb", "params.yaml", "dvc.yaml"}
 
 
 def test_two_runs_write_the_same_bytes(history):
@@ -169,11 +169,25 @@ def test_the_environment_is_put_back(history):
     assert after == before
 
 
-def test_a_stage_executes_the_copy_that_it_depends_on(make, executions):
-    root = make({})
-    notebooks.main()
-    run.run("tiny")
-    assert executions[0][0] == root / "build" / "notebooks" / "1_a" / "tiny.ipynb"
+def test_a_stage_compares_the_raw_files_that_it_declares(make, no_execution, monkeypatch):
+    root, asked = make({}), []
+    stages = {"tiny": {"deps": ["build/code/tiny.json", "data/photos", "build/data", "data/weights/a.pth"]}}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+
+    def check(*, below):
+        asked.append(below)
+        raise ValueError("data/photos/cat.png has changed")
+
+    monkeypatch.setattr(run.sources, "check", check)
+    with pytest.raises(ValueError, match="^data/photos/cat.png has changed$"):
+        run.run("tiny")
+    assert asked == [["photos", "weights/a.pth"]]
+
+
+def test_a_run_by_hand_compares_no_raw_files(make, executions, monkeypatch):
+    make({})
+    monkeypatch.setattr(run.sources, "check", lambda **_: pytest.fail("compared"))
+    run.run("tiny", {"count": 2})
 
 
 def test_an_empty_section_injects_nothing(make, executions):
@@ -200,7 +214,6 @@ def test_a_run_by_hand_writes_only_below_by_hand(history):
 
 def test_a_run_by_hand_executes_the_notebook_as_it_is_now_and_not_the_copy_of_the_pipeline(make, executions):
     root = make({})
-    notebooks.main()
     run.run("tiny", {"count": 2})
     assert executions[0][0] == root / "build" / "by_hand" / "stripped" / "tiny.ipynb"
 
@@ -325,32 +338,37 @@ def test_the_lock_is_free_again_after_a_run_also_one_that_failed(make, execution
 
 
 @pytest.mark.parametrize(
-    ("argument", "expected"),
+    ("kind", "text", "expected"),
     [
-        ("eps=0.01", ("eps", 0.01)),
-        ("seeds=[1, 2]", ("seeds", [1, 2])),
-        ("root=~/faces", ("root", "~/faces")),
-        ("root=null", ("root", None)),
-        ("images=", ("images", None)),
-        ("name='3'", ("name", "3")),
-        ("name=a=b", ("name", "a=b")),
-        ("on=true", ("on", True)),
+        ("Fraction", "0.01", 0.01),
+        ("Seeds", "[1, 2]", [1, 2]),
+        ("Optional[Positive]", "null", None),
+        ("Optional[Positive]", "", None),
+        ("Name", "001", "001"),
+        ("Name", "1e5", "1e5"),
+        ("Name", "on", "on"),
+        ("Optional[Name]", "2020", "2020"),
+        ("Optional[Name]", "null", None),
+        ("Names", "[1: a", "[1: a"),  # refused later, by its type
+        ("Folder", "null", None),
+        ("Folder", "/a/b c", "/a/b c"),
+        ("Folder", "2020", "HERE/2020"),
+        ("Folder", ".", "HERE"),
+        ("File", "~/w.pt", "HOME/w.pt"),
     ],
 )
-def test_a_value_on_the_command_line_is_read_as_yaml(argument, expected):
-    assert run.parse(argument) == expected
+def test_a_value_on_the_command_line_is_read_as_its_type_has_it(tmp_path, monkeypatch, kind, text, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    if isinstance(expected, str):
+        expected = expected.replace("HERE", str(tmp_path)).replace("HOME", "/home/me")
+    assert run.typed(text, parameters.Parameter(eval(kind, vars(parameters)), None)) == expected
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("eps", "^'eps' is not of the form name=value$"),
-        ("seeds=[1,", r"^the value of 'seeds=\[1,' is not valid YAML$"),
-    ],
-)
-def test_an_argument_that_is_no_name_with_a_value_is_refused(argument, message):
-    with pytest.raises(argparse.ArgumentTypeError, match=message):
-        run.parse(argument)
+def test_an_argument_that_is_no_name_with_a_value_is_refused():
+    assert run.parse("name=a=b") == ("name", "a=b")
+    with pytest.raises(argparse.ArgumentTypeError, match="^'eps' is not of the form name=value$"):
+        run.parse("eps")
 
 
 def test_the_command_line_hands_all_values_to_the_run(make, executions, monkeypatch):
@@ -358,6 +376,26 @@ def test_the_command_line_hands_all_values_to_the_run(make, executions, monkeypa
     monkeypatch.setattr(sys, "argv", ["lib.run", "tiny", "-p", "count=2", "-p", "word=other"])
     run.main()
     assert executions[0][2] == {"word": "other", "count": 2}
+
+
+def test_a_run_by_hand_ends_with_what_it_wrote_and_a_stage_says_nothing(make, monkeypatch, capsys):
+    root = make({})
+
+    def execute(source, target, values, **options):
+        target.write_bytes(source.read_bytes())
+        for name in ("own/page.png", "own/a.csv", "own/page.png"):
+            with Path(os.environ["COMPANION_SAVED"]).open("a") as note:
+                note.write(f"{root}/build/by_hand/{name}\n")
+
+    monkeypatch.setattr(run.papermill, "execute_notebook", execute)
+    monkeypatch.setattr(sys, "argv", ["lib.run", "tiny", "-p", "count=2"])
+    for _ in range(2):  # the second run lists its own files only
+        run.main()
+        names = ["own/page.png", "own/a.csv", "executed/tiny.ipynb"]
+        assert capsys.readouterr().out == "".join(f"wrote build/by_hand/{name}\n" for name in names)
+    monkeypatch.setattr(sys, "argv", ["lib.run", "tiny"])
+    run.main()
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
