@@ -1,4 +1,4 @@
-"""Figures and table of the randomisation check of paper 3: do the six maps answer to what the network has learned?"""
+"""Figures of the randomisation check of paper 3: do the six maps answer to what the network has learned?"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,16 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lib.explain.methods import METHODS
 from lib.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
+from lib.report.paper3_randomization import MEASURES, UNDEFINED, methods_of
 from lib.sanity.map_randomization import OTHER, RECALIBRATED, WAYS, Stages, constant, scaled
 
-MEASURES = {"spearman": "rank correlation", "ssim": "SSIM", "hog": "HOG correlation"}
-UNDEFINED = {"undefined": "share of constant maps"}
 BEYOND = (1.09, 1.21)  # where on the axis of depths, which ends at 1, the yardstick is drawn
 
 
 def short(layer: str) -> str:
     """A layer's name without the container and the trailing positions: "body.stage3.1.0" is "stage3"."""
     return re.sub(r"(\.\d+)+$", "", layer.removeprefix("body."))
-
-
-def methods_of(names: Sequence[str]) -> list[str]:
-    """In the order of `METHODS`, others last."""
-    given = list(dict.fromkeys(names))
-    return [name for name in METHODS if name in given] + [name for name in given if name not in METHODS]
-
-
-def telling_pair(similarity: pd.DataFrame, method: str = "RP") -> int:
-    """Position of the pair that has something to show: whose map of `method` is constant least often."""
-    return int(similarity[similarity["method"] == method].groupby("position")["undefined"].mean().idxmin())
 
 
 def cascade_grid(
@@ -103,24 +90,3 @@ def curves(similarity: pd.DataFrame) -> Figure:
         panel.set_ylim(-0.04, 1.04)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", title="method")
     return figure
-
-
-def summary(similarity: pd.DataFrame) -> pd.DataFrame:
-    """X3.5: per method the mean similarity and the share of undefined rows after the top layer alone, after all layers
-    (also recalibrated, where that was studied), and between different images.
-    """
-    rows = []
-    for method in methods_of(similarity["method"]):
-        group = similarity[similarity["method"] == method]
-        cascade, again, other = (group[group["way"] == way] for way in (WAYS[0], RECALIBRATED, OTHER))
-        chosen = {
-            "top layer": cascade[cascade["depth"] == cascade["depth"].min()],
-            "all layers": cascade[cascade["depth"] == cascade["depth"].max()],
-            "all layers, recalibrated": again[again["depth"] == again["depth"].max()],
-            "none, other image": other,
-        }
-        for what, part in chosen.items():
-            if len(part):
-                facts = {"method": method, "re-initialised": what, "pairs": len(part)}
-                rows.append(facts | {name: part[name].mean() for name in (*MEASURES, *UNDEFINED)})
-    return pd.DataFrame(rows)

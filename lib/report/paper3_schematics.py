@@ -1,10 +1,9 @@
 """The explanatory figures of Kim et al., IEEE TIP 2022, drawn from a network and its masks instead of by hand.
 
-A `Case` is one pair (image, class) under one mask: x, x_r, m, what follows from them, and what the network says of the
-clean, the masked and the reverse image. T: the explained class (blue), NT: all others (orange).
+Every figure takes cases (`lib.studies.cases`): x, x_r, m, and what a network said of the clean, the masked and the
+reverse image. T: the explained class (blue), NT: all others (orange).
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,13 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
-from torch import nn
 
 from lib.explain.logit_slice import Slice
-from lib.explain.mask import DIVERGENCES, bounded_log_l1
-from lib.networks.read import probabilities
 from lib.report.figures import COLOURS, channels_last, picture
 from lib.report.paper1_schematics import INK, PLAIN, arrow, box, canvas, middle_of, say
+from lib.studies.cases import Case, terms
 
 T, NT = COLOURS[0], COLOURS[1]
 NT_TEXT = "#8A5A00"  # NT, dark enough to be read
@@ -36,77 +33,6 @@ PARTS = {
 }
 NEAR = 1.0  # pixel distance from the plane up to which a step is drawn in it
 MOVED = 0.1  # a change of a probability that is printed in bold
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """image, reference: C×H×W; mask: 1×H×W, 1 = keep; p: 3×K of clean, masked and reverse image; target: class index;
-    classes: K names.
-    """
-
-    image: torch.Tensor
-    reference: torch.Tensor
-    mask: torch.Tensor
-    p: torch.Tensor
-    target: int
-    classes: Sequence[str]
-
-    @property
-    def masked(self) -> torch.Tensor:
-        """x_pt."""
-        return self.reference + self.mask * (self.image - self.reference)
-
-    @property
-    def reverse(self) -> torch.Tensor:
-        """x_rpt."""
-        return self.image + self.reference - self.masked
-
-    @property
-    def others(self) -> list[int]:
-        """The non-targets."""
-        return [c for c in range(len(self.classes)) if c != self.target]
-
-    @property
-    def area(self) -> float:
-        """Share of the image that the mask replaces."""
-        return (1 - self.mask).mean().item()
-
-    @property
-    def distorted(self) -> int:
-        """The non-target whose probability differs most between clean and masked image."""
-        return max(self.others, key=lambda c: (self.p[1, c] - self.p[0, c]).abs().item())
-
-    def name(self, label: int) -> str:
-        """A class as readers see it."""
-        return f"“{self.classes[label]}”"
-
-
-def cases(
-    model: nn.Module,
-    image: torch.Tensor,
-    reference: torch.Tensor,
-    masks: torch.Tensor,
-    target: int,
-    classes: Sequence[str],
-) -> list[Case]:
-    """One image under S masks S×1×H×W, for instance those of the steps of one optimisation; 2·S + 1 forward passes."""
-    masked = reference + masks * (image - reference)
-    p = probabilities(model, torch.cat([image[None], masked, image + reference - masked]))
-    after, reverse = p[1:].chunk(2)
-    read = torch.stack([p[:1].expand_as(after), after, reverse], dim=1)
-    return [Case(image, reference, mask, each, int(target), classes) for mask, each in zip(masks, read, strict=True)]
-
-
-def terms(case: Case) -> dict[str, float]:
-    """The four terms of RP's loss with the signs that they have in it."""
-    clean, masked, reverse = case.p
-    own, others = case.target, case.others
-    return {
-        "masked target": -bounded_log_l1(clean[own], masked[own]).item(),
-        "masked others": bounded_log_l1(clean[others], masked[others]).mean().item(),
-        "reverse target": bounded_log_l1(clean[own], reverse[own]).item(),
-        "reverse level": torch.log2(1 + reverse[others]).mean().item(),
-    }
 
 
 # F3.2 and the walk through the methods
@@ -168,25 +94,6 @@ def pictures(axes: Sequence[Axes], case: Case, names: Sequence[str]) -> None:
     """Parts of a case on as many axes."""
     for panel, name in zip(axes, names, strict=True):
         framed(panel, getattr(case, name), PARTS[name])
-
-
-def divergence_curves() -> Figure:
-    """Both divergences and how hard they pull on the network's logit, for a clean probability near 1 and near 0."""
-    figure, axes = plt.subplots(1, 2, figsize=(11.25, 3.2))
-    logits = torch.linspace(-8, 8, 401, requires_grad=True)
-    styles = {"log_l1": ("-", "$\\log_2(1+|p-q|)$"), "kl": ("--", "KL of two coins")}
-    for clean, colour in ((0.99, T), (0.01, NT)):
-        for name, (line, label) in styles.items():
-            values = DIVERGENCES[name](torch.tensor(clean), logits.sigmoid())
-            pull = torch.autograd.grad(values.sum(), logits)[0].abs()
-            axes[0].plot(
-                logits.detach().sigmoid(), values.detach(), color=colour, ls=line, label=f"{label}, p = {clean}"
-            )
-            axes[1].plot(logits.detach(), pull, color=colour, ls=line)
-    axes[0].set(xlabel="q", ylabel="D(p‖q)", ylim=(0, 4), title="value")
-    axes[1].set(xlabel="logit of q", ylabel="|dD / d logit|", title="pull on the logit")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=10)
-    return figure
 
 
 # F3.3

@@ -7,9 +7,10 @@ A folder of maps has, for every network KEY = (data, family, training seed), an 
     strength       of the blurred reference, which the games must share with the masks
 
 and, for every (data, family), the pairs of its networks, `DATA_FAMILY_pairs.npz` (see `lib.data.regions`). Some methods
-explain the first pairs only, so n may differ between methods.
+explain the first pairs only, so n may differ between methods. `settings.json` has the settings that all masks share.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lib.explain.methods import Explained
 from lib.studies.masks import score
 
 Key = tuple[str, str, int]
-PAIRS = "pairs"
+PAIRS, SETTINGS = "pairs", "settings.json"
 FAMILIES = ("vgg", "googlenet", "resnet")  # the order in which results are shown
 FIELDS = ("maps", "mask", "stuck")  # of Explained
 
@@ -59,9 +60,11 @@ def save(
     pairs: Mapping[tuple[str, str], Regions],
     *,
     strength: float,
+    settings: Mapping[str, float],
 ) -> None:
     """Make `folder` and write the files described above."""
     folder.mkdir()
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
     for (data, family, seed), methods in found.items():
         arrays = {f"map:{name}": each.maps.numpy() for name, each in methods.items()}
         arrays |= {f"stuck:{name}": each.stuck.numpy() for name, each in methods.items() if each.mask is not None}
@@ -69,6 +72,11 @@ def save(
         np.savez(folder / f"{data}_{family}_{seed}.npz", **arrays)
     for (data, family), part in pairs.items():
         part.save(folder / f"{data}_{family}_{PAIRS}.npz")
+
+
+def shared_settings(folder: Path) -> dict[str, float]:
+    """The settings that all masks of `folder` share, by name."""
+    return json.loads((folder / SETTINGS).read_text())
 
 
 def keys(folder: Path, data: Sequence[str]) -> list[Key]:
