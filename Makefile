@@ -7,6 +7,9 @@ ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CON
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.companion-set-up
+TUTORIAL := $(CURDIR)/build/profiles/tutorial
+NBVAL := --nbval-lax --nbval-current-env -p no:randomly
+LIGHT := notebooks/00_start_here.ipynb notebooks/1_data/digits_data.ipynb notebooks/5_evaluate/counterfactual_tables.ipynb
 
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 2
@@ -14,7 +17,7 @@ export OMP_WAIT_POLICY ?= passive
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro plan test paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro plan test nbval paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,11 +47,14 @@ endif
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
 	@python -m lib.plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
 
-test: data  ## unit tests, the tutorial-size pipeline, and every notebook against its stored output
-	python -m pytest
+test: data  ## unit tests, the tutorial-size pipeline, and what its notebooks print against their stored outputs
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
 	python -m lib.profile tutorial
-	cd build/profiles/tutorial && PYTHONPATH=$(CURDIR)/build/profiles/tutorial \
-		python -m pytest --nbval-lax --nbval-current-env -p no:randomly notebooks
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest tests/test_stored_outputs.py
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest $(NBVAL) $(LIGHT)
+
+nbval: data  ## every notebook executed once more by nbval, after `make test` (CI does three of them)
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest $(NBVAL) notebooks
 
 paper-scale: data  ## every stage of profiles/paper.yaml on a handful of images, full-size networks (an hour and more)
 	PAPER_SCALE=1 python -m pytest tests/test_paper_scale.py -s
