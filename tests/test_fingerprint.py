@@ -214,3 +214,24 @@ def test_dvc_sees_a_changed_method_and_no_changed_prose(tree):
     finally:
         file.write_text(text)
         restore(root, tree[1])
+
+
+# ---- drawing
+
+MASKS = ["mask_tuning", "mask_maps", "mask_steps", "photo_masks", "mask_randomization"]
+COSTLY = [*(name for name in NOTEBOOK_STAGES if name.endswith("_train")), "chest_autoencoder", *MASKS]
+
+
+@pytest.mark.parametrize("stage", COSTLY)
+def test_what_trains_and_what_makes_masks_reaches_no_module_that_draws(stage, tree):
+    assert fingerprint.DRAWING not in tree[1][stage]["modules"]
+
+
+def test_another_colour_makes_exactly_the_stages_stale_that_draw(edited, tree):
+    stale, said = edited(
+        "lib/report/figures.py", lambda text: text.replace('"#009E73", "#D55E00"', '"#009E74", "#D55E00"')
+    )
+    assert stale == {stage for stage, facts in tree[1].items() if fingerprint.DRAWING in facts["modules"]}
+    assert {"mask_gallery", "photo_gallery"} <= stale
+    assert not stale & set(COSTLY)
+    assert said.startswith("lib.report.figures changed: stale is what it makes in ")

@@ -1,6 +1,5 @@
 import dataclasses
 import itertools
-import math
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,11 +12,11 @@ from PIL import Image
 from torch import nn
 
 from lib.explain.logit_slice import logit_plane
-from lib.explain.mask import Settings, optimise
 from lib.report import figures
 from lib.report import paper3_schematics as drawn
 from lib.report.paper1_schematics import PLAIN
 from lib.rng import generator
+from lib.studies.cases import cases, terms
 
 CLASSES = ["a", "b", "c"]
 SLIDE = torch.tensor([[0.9711, 0.0111], [0.0003, 0.0022], [0.9096, 0.6469]])  # sheep, dog: x, x_pt, x_rpt
@@ -55,7 +54,7 @@ def history(scene):
     half = torch.ones(1, 16, 16)
     half[:, :, :8] = 0
     masks = torch.stack([share * half for share in torch.linspace(0, 1, 5)])
-    return drawn.cases(pixel_sums(), *scene, masks, 0, CLASSES)
+    return cases(pixel_sums(), *scene, masks, 0, CLASSES)
 
 
 def texts(figure) -> list[Text]:
@@ -71,53 +70,12 @@ def words(figure) -> str:
     return "\n".join(text.get_text() for text in texts(figure))
 
 
-# a case
-
-
-def test_a_case_is_what_the_network_says_of_the_three_images(scene, history):
-    model, (image, reference) = pixel_sums(), scene
-    for case in history:
-        masked = case.mask * image + (1 - case.mask) * reference
-        reverse = (1 - case.mask) * image + case.mask * reference
-        assert torch.allclose(case.masked, masked, atol=1e-6)
-        assert torch.allclose(case.reverse, reverse, atol=1e-6)
-        expected = model(torch.stack([image, masked, reverse])).sigmoid()
-        assert torch.allclose(case.p, expected, atol=1e-5)
-
-
-def test_properties_of_a_case(history):
-    assert [case.area for case in history] == pytest.approx([1, 0.875, 0.75, 0.625, 0.5])
-    assert history[0].others == [1, 2]
-    assert history[0].name(1) == "“b”"
-    p = torch.tensor([[0.9, 0.5, 0.1], [0.1, 0.7, 0.5], [0.9, 0.0, 0.0]])
-    assert dataclasses.replace(history[0], p=p).distorted == 2
-    assert dataclasses.replace(history[0], p=p, target=2).distorted == 0
-
-
-def test_terms_of_the_slide_s_example(history):
-    """The paper's sheep and dog, by hand."""
-    found = drawn.terms(dataclasses.replace(history[0], p=SLIDE, target=0, classes=["sheep", "dog"]))
-    assert found == pytest.approx(
-        {"masked target": -0.979, "masked others": 0.0128, "reverse target": 0.086, "reverse level": math.log2(1.6469)},
-        abs=1e-3,
-    )
-
-
-def test_the_terms_add_up_to_the_loss_that_is_optimised(scene):
-    image, reference = scene
-    model, plain = pixel_sums(), Settings("robust", side=None, steps=1, area=0, variation=0, noise=0, start=0.3)
-    found = optimise(model, image[None], 0, reference[None], plain, multi_label=True)
-    loss = found.losses[0, 0].item()
-    (case,) = drawn.cases(model, image, reference, torch.full((1, 1, 16, 16), 0.3), 0, CLASSES)
-    assert sum(drawn.terms(case).values()) == pytest.approx(loss, abs=1e-5)
-
-
 # every figure
 
 
 def plane_figure(history):
     two = {"MP": history[-1], "RP": dataclasses.replace(history[-1], mask=history[-1].mask.flip(2) * 0.5)}
-    two["RP"] = drawn.cases(pixel_sums(), history[0].image, history[0].reference, two["RP"].mask[None], 0, CLASSES)[0]
+    two["RP"] = cases(pixel_sums(), history[0].image, history[0].reference, two["RP"].mask[None], 0, CLASSES)[0]
     plane = logit_plane(pixel_sums(), history[0].image, two["MP"].masked, two["RP"].masked, steps=20)
     ways = {name: torch.stack([case.masked for case in history]) for name in two}
     return drawn.boundaries(plane, two, ways, 1)
@@ -126,7 +84,6 @@ def plane_figure(history):
 FIGURES = {
     "falling_score": lambda h: drawn.falling_score({"from m = 0": h, "from m = 1": h[::-1]}, range(5)),
     "strip": lambda h: drawn.strip(h[-1], "RP"),
-    "divergence_curves": lambda h: drawn.divergence_curves(),
     "class_distortion": lambda h: drawn.class_distortion({"MP": h[-1], "EP": h[2], "RP": h[1]}),
     "boundaries": plane_figure,
     "framework": lambda h: drawn.framework(h[-1]),
@@ -206,7 +163,7 @@ def test_a_class_that_is_nowhere_decided_yes_has_no_boundary(history):
     nn.init.constant_(model[2].bias, -40)
     image, reference = history[0].image, history[0].reference
     masks = torch.stack([history[-1].mask, history[-1].mask.flip(2) * 0.5])
-    one, two = drawn.cases(model, image, reference, masks, 0, CLASSES)
+    one, two = cases(model, image, reference, masks, 0, CLASSES)
     plane = logit_plane(model, image, one.masked, two.masked, steps=5)
     ways = dict.fromkeys(("MP", "RP"), one.masked[None])
     figure = drawn.boundaries(plane, {"MP": one, "RP": two}, ways, 1)
@@ -215,7 +172,7 @@ def test_a_class_that_is_nowhere_decided_yes_has_no_boundary(history):
 
 def test_the_framework_writes_every_term_at_the_end_of_an_arrow(history):
     figure = drawn.framework(history[-1])
-    values = drawn.terms(history[-1])
+    values = terms(history[-1])
     said = words(figure)
     for value in [*values.values(), sum(values.values())]:
         assert f"{value:.3f}".replace("-", "−") in said

@@ -8,7 +8,7 @@ from torch import nn
 
 from lib.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
 from lib.networks.zoo import create
-from lib.report import paper3, paper3_figures, paper3_sanity
+from lib.report import paper3, paper3_figures, paper3_randomization, paper3_sanity
 from lib.rng import generator, seeded
 from lib.sanity.map_randomization import OTHER, WAYS, study
 
@@ -63,7 +63,7 @@ def test_the_sanity_check_randomises_it_and_shows_it(toy):
     rows = study(network(), images, torch.tensor([0, 2, 1]), images * 0, settings=settings, rise_masks=8, workers=1)
     assert list(rows["method"].unique()) == [*FIRST, "toy"]
     assert set(rows.loc[rows["method"] == "toy", "way"]) == {*WAYS, OTHER}
-    assert paper3_sanity.summary(rows)["method"].unique().tolist() == [*FIRST, "toy"]
+    assert paper3_randomization.summary(rows)["method"].unique().tolist() == [*FIRST, "toy"]
     figure = paper3_sanity.curves(rows)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*FIRST, "toy"]
 

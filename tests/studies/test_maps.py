@@ -43,15 +43,17 @@ def same(one: Explained, other: Explained) -> bool:
 
 
 def test_what_is_saved_is_loaded(tmp_path, found, pairs):
-    maps.save(tmp_path / "maps", {KEY: found}, {KEY[:2]: pairs}, strength=0.125)
+    maps.save(tmp_path / "maps", {KEY: found}, {KEY[:2]: pairs}, strength=0.125, settings={"side": 16})
     part, read, strength = maps.load(tmp_path / "maps", KEY)
     assert list(read) == ["RP", "Grad-CAM", "T"]
     assert all(same(read[name], found[name]) for name in found)
     assert (part.image.tolist(), part.label.tolist(), strength) == ([4, 4, 7], [0, 1, 0], 0.125)
+    assert maps.shared_settings(tmp_path / "maps") == {"side": 16}
+    assert maps.keys(tmp_path / "maps", ["voc"]) == [KEY]
 
 
 def test_the_arrays_of_a_file_stand_in_a_fixed_order_and_are_not_compressed(tmp_path, found, pairs):
-    maps.save(tmp_path / "maps", {KEY: found}, {KEY[:2]: pairs}, strength=0.125)
+    maps.save(tmp_path / "maps", {KEY: found}, {KEY[:2]: pairs}, strength=0.125, settings={"side": 16})
     by_hand = {f"map:{name}": each.maps.numpy() for name, each in found.items()}
     by_hand |= {f"stuck:{name}": found[name].stuck.numpy() for name in ("RP", "T")} | {"strength": np.array(0.125)}
     np.savez(tmp_path / "by_hand.npz", **by_hand)
