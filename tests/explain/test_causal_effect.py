@@ -256,6 +256,7 @@ def test_latent_effects_read_several_labels_from_the_card(two_channels, identity
 
 
 def test_without_a_card_and_without_being_told_there_is_no_effect(two_channels, identity):
+    del two_channels.card
     images, told = constant([0.0, 0.0]), "has no card that says whether its outputs are sigmoids or a softmax"
     for call in (
         lambda: causal_effect.latent_effects(two_channels, images, layer="features", autoencoder=identity),

@@ -83,6 +83,7 @@ def test_chunks_are_joined_to_what_they_were_cut_from(found):
 
 def test_every_method_of_a_chunk_is_scored_with_the_area_of_rps_masks(found, pairs):
     model = nn.Sequential(nn.Flatten(), nn.Linear(256, 2))
+    model.card = {"multi_label": False}
     images, target = drawn(3, 4), torch.from_numpy(pairs.label)
     given = (model, images, target, torch.zeros_like(images), pairs.box_masks())
     methods = {name: found[name] for name in ("RP", "Grad-CAM")}
