@@ -69,12 +69,9 @@ def test_a_display_and_its_card_are_saved_side_by_side(tree):
 def test_the_card_says_where_the_display_comes_from():
     saved = displays.save("T5.3", ".csv", write, **CARD, note="Three readings.", parameters={"window": 7})
     card = json.loads(saved.with_suffix(".json").read_text())
-    entry = displays.entry("T5.3")
     assert card == {
         "id": "T5.3",
-        "title": entry["title"],
         "notebook": "mod_vid",
-        "original": entry["original"],
         "caption": "Three readings. Data: faces; n = 240; training seeds 1, 2.",
         "source": "faces",
         "n": 240,

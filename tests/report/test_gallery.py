@@ -178,6 +178,8 @@ def test_every_display_is_published_with_its_card(tree):
     ]
     published = json.loads((tree / "results" / "figures" / "F5.9_curve.json").read_text())
     assert cards[1] == published | {"file": "figures/F5.9_curve.png"}
+    assert list(published)[:4] == ["id", "title", "notebook", "original"]
+    assert (published["title"], published["original"]) == ("A curve", "Fig. 9.")  # as the register words them now
 
 
 def test_a_display_that_is_no_longer_registered_disappears_from_the_results(tree):
