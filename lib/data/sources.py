@@ -107,11 +107,12 @@ def inside(path: str, below: Sequence[str] | None) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m lib.data.sources", description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=DATA, metavar="FOLDER", help="the folder to fill, by default data/")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the folder to fill, by default data/")
     arguments = parser.parse_args()
+    folder = [arguments.to] if arguments.to else []
     try:
-        fill(arguments.to)
-        check(arguments.to)
+        fill(*folder)
+        check(*folder)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"lib.data.sources: {error}")
 

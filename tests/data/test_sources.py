@@ -154,18 +154,44 @@ def command(tmp_path, monkeypatch):
     return run
 
 
-def test_the_command_fills_and_with_the_option_only_checks(tmp_path, write_manifest, command):
+def test_the_command_fills_data_or_the_folder_that_it_is_given(tmp_path, write_manifest, command):
     write_manifest()
+    command("--to", str(tmp_path / "raw"))
+    assert set(files(tmp_path / "raw")) == set(FILES)
+    assert not (tmp_path / "data").exists()
     command()
     assert set(files(tmp_path / "data")) == set(FILES)
-    change_one_byte(tmp_path / "data" / FIRST)
+
+
+def test_the_command_restores_a_changed_file_and_refuses_an_unknown_one(data, command):
+    change_one_byte(data / FIRST)
+    command()
+    assert (data / FIRST).read_bytes() == installed(FIRST).read_bytes()
+    (data / "photos" / "mine.jpg").touch()
     with pytest.raises(SystemExit) as caught:
-        command("--check")
+        command()
     message = caught.value.code  # a text as exit code: printed on stderr, and the process ends with 1
-    assert (
-        message
-        == f"lib.data.sources: data/{FIRST} has changed since it was shipped with foolbox: `make data` restores it"
-    )
+    assert message == "lib.data.sources: data/photos/mine.jpg is not in lib/data/manifest.yaml: move it out of data/"
+
+
+@pytest.mark.parametrize(
+    ("below", "error"),
+    [
+        (None, "has changed"),
+        (["photos"], "has changed"),
+        (["photos/a.jpg"], "has changed"),
+        (["photos/deep"], None),
+        (["photo"], None),
+        ([], None),
+    ],
+)
+def test_only_the_files_and_folders_that_are_named_are_compared(data, below, error):
+    change_one_byte(data / FIRST)
+    if error is None:
+        sources.check(data, below=below)
+        return
+    with pytest.raises(ValueError, match=error):
+        sources.check(data, below=below)
 
 
 def test_the_command_ends_with_one_sentence_when_it_cannot_fill(write_manifest, command):

@@ -509,7 +509,9 @@ def test_the_claims_of_the_paper_are_numbered_without_gaps():
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
 def test_a_claim_names_a_display_and_the_notebook_that_makes_it_and_an_estimator_of_the_paper(claim, paper3_tables):
-    assert claim["command"] == f"dvc repro {REGISTER[claim['display']]['notebook']}"
+    computed = {"mask_gallery": "mask_randomization"}  # a gallery draws, its numbers are computed by another stage
+    notebook = REGISTER[claim["display"]]["notebook"]
+    assert claim["command"] == f"dvc repro {computed.get(notebook, notebook)}"
     estimator = getattr(paper3, claim["estimate"])
     assert estimator.__module__ == paper3.__name__
     first, *others = inspect.signature(estimator).parameters
