@@ -48,7 +48,7 @@ plan: setup  ## print what the pipeline would cost, per stage, without running i
 	@python -m lib.plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
 
 test: data  ## unit tests, the tutorial-size pipeline, and what its notebooks print against their stored outputs
-	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 	python -m lib.profile tutorial
 	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest tests/test_stored_outputs.py
 	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest $(NBVAL) $(LIGHT)

@@ -63,8 +63,9 @@ def data(tmp_path_factory):
         channels=1,
         size=48,
     )
-    dataset.save(tmp_path_factory.mktemp("squares"))
-    return tmp_path_factory.getbasetemp() / "squares0"
+    folder = tmp_path_factory.mktemp("squares")
+    dataset.save(folder)
+    return folder
 
 
 def build_in(folder: Path, monkeypatch) -> None:
