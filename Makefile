@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= passive
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro plan test nbval paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro status plan test nbval paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ ifeq ($(PROFILE),)
 else
 	python -m lib.profile $(PROFILE)
 endif
+
+status: setup  ## say which modules changed since the last run, and what is stale, without running it
+	@dvc repro --quiet code
+	@dvc status
 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
 	@python -m lib.plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
