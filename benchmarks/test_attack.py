@@ -2,11 +2,11 @@
 
 import foolbox
 import torch
+from benchmarks.collect import interleave
 from torch.nn import functional as F
 
-from benchmarks.collect import interleave
-from lib.attack.gradient import fgsm
-from lib.networks.zoo import create
+from aecompanion.attack.gradient import fgsm
+from aecompanion.networks.zoo import create
 
 EPS = 8 / 255
 

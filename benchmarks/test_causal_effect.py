@@ -5,11 +5,11 @@ replacing a pixel. The size divides by ten, so that captum's sliding window make
 """
 
 import torch
+from benchmarks.collect import interleave
 from captum.attr import Occlusion
 
-from benchmarks.collect import interleave
-from lib.explain.causal_effect import block_effects
-from lib.networks.zoo import create
+from aecompanion.explain.causal_effect import block_effects
+from aecompanion.networks.zoo import create
 
 BATCH = 200
 

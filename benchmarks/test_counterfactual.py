@@ -11,18 +11,18 @@ Compact networks have one thread, as each of the pipeline's jobs: with two they 
 import numpy as np
 import pytest
 import torch
+from benchmarks.collect import interleave
 from scipy.optimize import brentq
 
-from benchmarks.collect import interleave
-from lib.attack.lp_ball import lmo
-from lib.attack.objective import log_confidence, value, value_and_gradient
-from lib.explain.frank_wolfe import auto_frank_wolfe
-from lib.networks.borrow import borrowed
-from lib.networks.zoo import create
+from aecompanion.attack.lp_ball import lmo
+from aecompanion.attack.objective import log_confidence, value, value_and_gradient
+from aecompanion.explain.frank_wolfe import auto_frank_wolfe
+from aecompanion.networks.borrow import borrowed
+from aecompanion.networks.zoo import create
 
 P = 1.5
 CASES = {
-    "AFW-75, compact network, batch 64": ("lib.networks.preact:preact", 32, 64, 75, 4.0, 1.333, 5, 1),
+    "AFW-75, compact network, batch 64": ("aecompanion.networks.preact:preact", 32, 64, 75, 4.0, 1.333, 5, 1),
     "AFW, one step, ResNet-50 at 224 px, batch 16": ("torchvision/resnet50", 224, 16, 1, 50.0, 1.111, 3, 2),
 }
 

@@ -6,14 +6,14 @@ The limits are the same without the halftone: the bare forward pass, and PGD on 
 import functools
 
 import torch
-
 from benchmarks.collect import interleave
-from lib.attack.adaptive import bpda
-from lib.attack.gradient import pgd
-from lib.defend.halftone import halftone
-from lib.defend.transforms import jpeg
-from lib.networks.read import predict
-from lib.networks.zoo import create
+
+from aecompanion.attack.adaptive import bpda
+from aecompanion.attack.gradient import pgd
+from aecompanion.defend.halftone import halftone
+from aecompanion.defend.transforms import jpeg
+from aecompanion.networks.read import predict
+from aecompanion.networks.zoo import create
 
 STEPS = 5
 

@@ -7,21 +7,21 @@ One thread, as each of the pipeline's jobs has: with two the compact networks ar
 """
 
 import torch
+from benchmarks.collect import interleave
 from torchcam.methods import GradCAM
 from torchcam.metrics import ClassificationMetric
 
-from benchmarks.collect import interleave
-from lib.evaluate.games import play, random_maps
-from lib.explain.rise import CHUNK, random_masks, rise
-from lib.networks.zoo import create
-from lib.rng import generator
+from aecompanion.evaluate.games import play, random_maps
+from aecompanion.explain.rise import CHUNK, random_masks, rise
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
 
 COUNT, MASKS, SCORES, BATCH = 8, 256, 101, 128
 
 
 def task():
     """Network, images and classes."""
-    model = create("lib.networks.pooled:vgg", classes=10, channels=3, size=64).eval().requires_grad_(False)
+    model = create("aecompanion.networks.pooled:vgg", classes=10, channels=3, size=64).eval().requires_grad_(False)
     model = model.to(memory_format=torch.channels_last)
     gen = torch.Generator().manual_seed(0)
     return model, torch.rand(COUNT, 3, 64, 64, generator=gen), torch.randint(10, (COUNT,), generator=gen)

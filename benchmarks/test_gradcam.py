@@ -4,11 +4,11 @@ The limit keeps no graph below the layer: a plain forward pass, then the gradien
 """
 
 import torch
+from benchmarks.collect import interleave
 from captum.attr import LayerGradCam
 
-from benchmarks.collect import interleave
-from lib.explain.gradcam import gradcam
-from lib.networks.zoo import create
+from aecompanion.explain.gradcam import gradcam
+from aecompanion.networks.zoo import create
 
 
 def test_gradcam_costs_no_more_than_captum_alone(benchmark):

@@ -7,10 +7,10 @@ images compared with a threshold.
 
 import pytest
 import torch
+from benchmarks.collect import interleave
 from PIL import Image
 
-from benchmarks.collect import interleave
-from lib.defend.halftone import KERNELS, halftone, reference
+from aecompanion.defend.halftone import KERNELS, halftone, reference
 
 
 def pictures(count: int, side: int) -> torch.Tensor:

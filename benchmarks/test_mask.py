@@ -7,11 +7,11 @@ One thread, as each of the pipeline's jobs has, and two; the comparison with one
 
 import pytest
 import torch
-
 from benchmarks.collect import interleave
-from lib.explain.mask import Settings, optimise
-from lib.networks.borrow import borrowed
-from lib.networks.zoo import create
+
+from aecompanion.explain.mask import Settings, optimise
+from aecompanion.networks.borrow import borrowed
+from aecompanion.networks.zoo import create
 
 STEPS, COUNT = 10, 32
 
@@ -19,7 +19,9 @@ STEPS, COUNT = 10, 32
 def task():
     """Network, images, classes, references, settings."""
     model = (
-        create("lib.networks.pooled:vgg", classes=10, channels=3, size=64).eval().to(memory_format=torch.channels_last)
+        create("aecompanion.networks.pooled:vgg", classes=10, channels=3, size=64)
+        .eval()
+        .to(memory_format=torch.channels_last)
     )
     gen = torch.Generator().manual_seed(0)
     images, references = torch.rand(2, COUNT, 3, 64, 64, generator=gen)

@@ -6,11 +6,11 @@ limit is the formula with the window means left out, so that a window of any siz
 """
 
 import torch
+from benchmarks.collect import interleave
 from skimage.metrics import structural_similarity
 from torch.nn import functional as F
 
-from benchmarks.collect import interleave
-from lib.evaluate.dissimilarity import ssim
+from aecompanion.evaluate.dissimilarity import ssim
 
 WINDOW, C1, C2 = 7, 0.01**2, 0.03**2
 

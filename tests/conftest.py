@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.rng import generator, seeded
+from aecompanion.pipeline.rng import generator, seeded
 
 CLASSES = 3
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.paths import ROOT
+from aecompanion.pipeline.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/[!.]*.ipynb"))
 WIDTH, LONG = 100, 20

@@ -5,17 +5,17 @@ import math
 import pytest
 import torch
 
-from lib.attack.apgd import ascend
-from lib.attack.gradient import fgsm, pgd
-from lib.attack.lp_ball import lmo, norm, project
-from lib.defend.halftone import halftone
-from lib.evaluate.dissimilarity import nissim
-from lib.evaluate.games import hottest_removed, play
-from lib.explain.frank_wolfe import auto_frank_wolfe
-from lib.explain.mask import Settings, optimise
-from lib.explain.rise import rise
-from lib.networks.folding import folded
-from lib.networks.zoo import create
+from aecompanion.attack.apgd import ascend
+from aecompanion.attack.gradient import fgsm, pgd
+from aecompanion.attack.lp_ball import lmo, norm, project
+from aecompanion.defend.halftone import halftone
+from aecompanion.evaluate.dissimilarity import nissim
+from aecompanion.evaluate.games import hottest_removed, play
+from aecompanion.explain.frank_wolfe import auto_frank_wolfe
+from aecompanion.explain.mask import Settings, optimise
+from aecompanion.explain.rise import rise
+from aecompanion.networks.folding import folded
+from aecompanion.networks.zoo import create
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -20,8 +20,8 @@ import torchvision
 import yaml
 from PIL import Image
 
-from lib import conditions, parameters, profile
-from lib.paths import ROOT
+from aecompanion.pipeline import conditions, parameters, profile
+from aecompanion.pipeline.paths import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,7 +35,7 @@ STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 MASKS = {"side": 16, "steps": 1}
 GRID = ["2/255", "8/255"]
 RESAMPLES = {"resamples": 100}
-REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (lib.networks.full_size: 64 px)
+REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompanion.networks.full_size: 64 px)
     "threads": 2,
     "device": "cpu",
     "precision": "float32",
@@ -188,23 +188,23 @@ def side(tmp_path_factory):
     coco(public / "coco")
     robust_weights(public / "weights" / "l2_improved_3_ep.pt")
     (tree / "data").symlink_to((ROOT / "data").resolve())
-    reader = tree / "lib" / "data" / "pixels.py"
+    reader = tree / "lib" / "aecompanion" / "data" / "pixels.py"
     text = reader.read_text()
     assert "PACK_LIMIT = 256 * 2**20" in text
     reader.write_text(text.replace("PACK_LIMIT = 256 * 2**20", "PACK_LIMIT = 0"))  # read lazily, as large sets are
-    run(tree, "lib.notebooks")
+    run(tree, "aecompanion.pipeline.notebooks")
     return tree
 
 
 def run(tree, module, *arguments):
     """Run a module in the side tree."""
     command = [sys.executable, "-m", module, *arguments]
-    environment = os.environ | {"PYTHONPATH": str(tree)}
+    environment = os.environ | {"PYTHONPATH": str(tree / "lib")}
     return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_of_the_paper_runs(side, stage):
-    found = run(side, "lib.run", stage)
+    found = run(side, "aecompanion.pipeline.run", stage)
     sentence = found.stderr.strip().splitlines()[-1:] or [""]
     assert found.returncode == 0, sentence[0]

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from importlinter.cli import lint_imports
 
-from lib import parameters
-from lib.fingerprint import SAVED
-from lib.notebooks import sources
-from lib.paths import ROOT
-from lib.report import displays, gallery
+from aecompanion.pipeline import parameters
+from aecompanion.pipeline.fingerprint import SAVED
+from aecompanion.pipeline.notebooks import sources
+from aecompanion.pipeline.paths import ROOT
+from aecompanion.report import displays, gallery
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
@@ -41,7 +41,7 @@ def test_a_notebook_that_loads_or_trains_a_network_takes_a_device(name):
 
 def test_the_device_of_every_notebooks_own_values_is_the_cpu():
     devices = {known["device"].value for known in SECTIONS.values() if "device" in known}
-    assert devices == {"cpu"}  # lib.run relies on it
+    assert devices == {"cpu"}  # aecompanion.pipeline.run relies on it
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -65,7 +65,7 @@ def test_a_stage_declares_every_file_its_notebook_saves(name):
 
 def test_a_stage_runs_its_notebook_and_nothing_else():
     for name in NOTEBOOKS:
-        assert STAGES[name]["cmd"] == f"python -m lib.run {name}"
+        assert STAGES[name]["cmd"] == f"aecompanion run {name}"
 
 
 def test_the_raw_data_are_what_the_first_stage_copies_from_packages():

@@ -7,13 +7,13 @@ import torch
 from matplotlib import pyplot as plt
 from torch import nn
 
-from lib.attack import crafted
-from lib.attack.attacks import ATTACKS, Attack, crafted_names
-from lib.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, transforms
-from lib.evaluate.bootstrap import interval
-from lib.evaluate.defence import by_transform, defended
-from lib.report import paper1_figures, paper4, paper4_figures
-from lib.rng import generator, seeded
+from aecompanion.attack import crafted
+from aecompanion.attack.attacks import ATTACKS, Attack, crafted_names
+from aecompanion.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, transforms
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.defence import by_transform, defended
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.report import paper1_figures, paper4, paper4_figures
 
 OPTIONS = {"resamples": 100, "seed": 0}
 SIDE, CLASSES, COUNT, LEVELS = 20, 8, 6, (2, 8)

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from lib.paths import ROOT
-from lib.report import gallery
+from aecompanion.pipeline.paths import ROOT
+from aecompanion.report import gallery
 
 MISSING = {"deleted", "not in cache"}  # build/ and the cache are not in git
 SIDE_TREE = ROOT.parent.name == "profiles"
@@ -22,7 +22,7 @@ def lock():
 
 @pytest.mark.skipif(SIDE_TREE, reason="a side tree has a lock of its own size")
 def test_nothing_changed_since_the_published_run():
-    subprocess.run([sys.executable, "-m", "lib.fingerprint"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "aecompanion", "code"], cwd=ROOT, check=True, capture_output=True)
     with Repo(str(ROOT)) as repo:
         status = repo.status()
     changed = []
@@ -57,6 +57,6 @@ def test_every_dependency_is_the_output_it_was_made_from(lock):
 
 
 def test_the_raw_data_of_the_lock_are_those_of_the_manifest():
-    from lib.data import sources
+    from aecompanion.data import sources
 
     sources.check()

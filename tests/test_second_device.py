@@ -16,34 +16,34 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from lib.attack import adaptive, carlini_wagner, crafted, gradient
-from lib.attack.apgd import ascend
-from lib.defend import defences
-from lib.defend.halftone import halftone
-from lib.defend.transforms import jpeg, total_variation
-from lib.evaluate import defence, detection, robustness
-from lib.evaluate.frechet import features
-from lib.evaluate.games import play
-from lib.explain import causal_effect, methods
-from lib.explain.activations import activations
-from lib.explain.counterfactual import counterfactual, matched_radius, min_norm
-from lib.explain.frank_wolfe import SCHEDULES
-from lib.explain.gradcam import explain_classes, gradcam
-from lib.explain.logit_slice import logit_plane
-from lib.explain.mask import optimise
-from lib.explain.rise import rise
-from lib.networks import bring as own
-from lib.networks.borrow import device_of
-from lib.networks.folding import folded
-from lib.networks.read import predict
-from lib.networks.zoo import create
-from lib.sanity import map_randomization, randomization, released_loss
-from lib.studies import counterfactuals as counterfactual_study
-from lib.studies import masks as mask_study
-from lib.studies import regions as region_study
-from lib.studies import shortcut
-from lib.studies.all_five import Options, examine
-from lib.train import causal_autoencoder
+from aecompanion.attack import adaptive, carlini_wagner, crafted, gradient
+from aecompanion.attack.apgd import ascend
+from aecompanion.defend import defences
+from aecompanion.defend.halftone import halftone
+from aecompanion.defend.transforms import jpeg, total_variation
+from aecompanion.evaluate import defence, detection, robustness
+from aecompanion.evaluate.frechet import features
+from aecompanion.evaluate.games import play
+from aecompanion.explain import causal_effect, methods
+from aecompanion.explain.activations import activations
+from aecompanion.explain.counterfactual import counterfactual, matched_radius, min_norm
+from aecompanion.explain.frank_wolfe import SCHEDULES
+from aecompanion.explain.gradcam import explain_classes, gradcam
+from aecompanion.explain.logit_slice import logit_plane
+from aecompanion.explain.mask import optimise
+from aecompanion.explain.rise import rise
+from aecompanion.networks import bring as own
+from aecompanion.networks.borrow import device_of
+from aecompanion.networks.folding import folded
+from aecompanion.networks.read import predict
+from aecompanion.networks.zoo import create
+from aecompanion.sanity import map_randomization, randomization, released_loss
+from aecompanion.studies import counterfactuals as counterfactual_study
+from aecompanion.studies import masks as mask_study
+from aecompanion.studies import regions as region_study
+from aecompanion.studies import shortcut
+from aecompanion.studies.all_five import Options, examine
+from aecompanion.train import causal_autoencoder
 
 # ---- the device
 
@@ -137,7 +137,7 @@ def compute(function, args, kwargs):
 @pytest.fixture(autouse=True)
 def pretended(monkeypatch):
     """The device, in this thread; jobs run one after another since others know nothing of it."""
-    monkeypatch.setattr("lib.parallel.over", one_by_one)
+    monkeypatch.setattr("aecompanion.pipeline.parallel.over", one_by_one)
     with Pretended(), Made():
         yield
 

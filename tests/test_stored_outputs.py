@@ -7,8 +7,8 @@ executed a second time. As with nbval in its lax mode, cells that hold NBVAL_CHE
 import nbformat
 import pytest
 
-from lib.notebooks import EXECUTED, page, sources
-from lib.paths import ROOT
+from aecompanion.pipeline.notebooks import EXECUTED, page, sources
+from aecompanion.pipeline.paths import ROOT
 
 MARK = "NBVAL_CHECK_OUTPUT"
 NOTEBOOKS = [source for source in sources() if any(MARK in cell.source for cell in nbformat.read(source, 4).cells)]

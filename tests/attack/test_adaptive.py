@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.adaptive import Defended, Expected, bpda, eot, identity, self_check
-from lib.attack.gradient import gradient_attack, input_gradient, pgd, quantise
-from lib.attack.objective import cross_entropy
-from lib.defend.halftone import halftone, random_threshold
-from lib.defend.inverse import InverseHalftone, low_pass
-from lib.defend.transforms import median
+from aecompanion.attack.adaptive import Defended, Expected, bpda, eot, identity, self_check
+from aecompanion.attack.gradient import gradient_attack, input_gradient, pgd, quantise
+from aecompanion.attack.objective import cross_entropy
+from aecompanion.defend.halftone import halftone, random_threshold
+from aecompanion.defend.inverse import InverseHalftone, low_pass
+from aecompanion.defend.transforms import median
 
 EPS, FAR = 0.1, 0.2
 ULP = 2**-23

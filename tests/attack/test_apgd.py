@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.attack.apgd import NORMS, ascend, random_point, sparse_unit, unit
-from lib.attack.lp_ball import lmo, project
-from lib.attack.objective import cross_entropy, margin, value
-from lib.rng import generator, seeded
+from aecompanion.attack.apgd import NORMS, ascend, random_point, sparse_unit, unit
+from aecompanion.attack.lp_ball import lmo, project
+from aecompanion.attack.objective import cross_entropy, margin, value
+from aecompanion.pipeline.rng import generator, seeded
 
 ULP = 2**-23
 EPS = {"linf": 0.05, "l2": 0.5, "l1": 3.0}

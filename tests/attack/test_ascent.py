@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lib.attack.ascent import Ascent, Progress, checkpoints, join
+from aecompanion.attack.ascent import Ascent, Progress, checkpoints, join
 
 
 def pixels(*values):

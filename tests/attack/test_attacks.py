@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack import adaptive, attacks
-from lib.attack.apgd import ascend
-from lib.attack.attacks import ATTACKS, crafted_names
-from lib.attack.gradient import gradient_signs, perturb
-from lib.explain.frank_wolfe import auto_frank_wolfe
+from aecompanion.attack import adaptive, attacks
+from aecompanion.attack.apgd import ascend
+from aecompanion.attack.attacks import ATTACKS, crafted_names
+from aecompanion.attack.gradient import gradient_signs, perturb
+from aecompanion.explain.frank_wolfe import auto_frank_wolfe
 
 EPS = 0.05
 SHORT = {"ifgsm": {"steps": 3}, "pgd": {"steps": 3}, "apgd": {"steps": 4}, "cw": {"steps": 5, "searches": 2}}

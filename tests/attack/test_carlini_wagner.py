@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.carlini_wagner import Decision, search
-from lib.rng import generator, seeded
+from aecompanion.attack.carlini_wagner import Decision, search
+from aecompanion.pipeline.rng import generator, seeded
 
 PATIENT = {"steps": 200, "searches": 6}
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.attacks import crafted_names
-from lib.attack.crafted import craft, level_of, load, save
-from lib.attack.gradient import fgsm, gradient_signs, ifgsm, perturb, pgd, quantise, random_start
-from lib.attack.objective import binary_cross_entropy
-from lib.rng import generator, seeded
+from aecompanion.attack.attacks import crafted_names
+from aecompanion.attack.crafted import craft, level_of, load, save
+from aecompanion.attack.gradient import fgsm, gradient_signs, ifgsm, perturb, pgd, quantise, random_start
+from aecompanion.attack.objective import binary_cross_entropy
+from aecompanion.pipeline.rng import generator, seeded
 
 ATTACKS = crafted_names()
 every_attack = pytest.mark.parametrize("attack", ATTACKS)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.attack.gradient import (
+from aecompanion.attack.gradient import (
     direction,
     fgsm,
     gradient_attack,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.optimize import linprog, minimize
 
-from lib.attack import lp_ball
-from lib.attack.lp_ball import clipped_power, lmo, norm, project, sorted_power
-from lib.rng import generator
+from aecompanion.attack import lp_ball
+from aecompanion.attack.lp_ball import clipped_power, lmo, norm, project, sorted_power
+from aecompanion.pipeline.rng import generator
 
 INF = math.inf
 ULP = 2**-23  # float32 spacing just above 1

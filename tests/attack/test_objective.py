@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.attack.objective import (
+from aecompanion.attack.objective import (
     best_other,
     binary_cross_entropy,
     cross_entropy,
@@ -17,7 +17,7 @@ from lib.attack.objective import (
     value,
     value_and_gradient,
 )
-from lib.rng import generator
+from aecompanion.pipeline.rng import generator
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(3.0), 0.0]], dtype=torch.float64)  # probabilities 1/4 and 3/4
 ONE = torch.tensor([1, 1])

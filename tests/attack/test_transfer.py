@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.gradient import fgsm, gradient_signs, perturb
-from lib.attack.transfer import all_signs, attack_all, load_signs, psnr, save_signs, source_in, source_of
-from lib.networks.read import predict
-from lib.rng import generator, seeded
+from aecompanion.attack.gradient import fgsm, gradient_signs, perturb
+from aecompanion.attack.transfer import all_signs, attack_all, load_signs, psnr, save_signs, source_in, source_of
+from aecompanion.networks.read import predict
+from aecompanion.pipeline.rng import generator, seeded
 
 EPS = [0.05, 0.3]
 KEYS = [("resnet", 1), ("resnet", 2), ("vgg_deep", 1), ("vgg_deep", 2)]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from lib.data.boxes import Annotated, Object, prepared_mask, prepared_masks, regions, shares
-from lib.data.pixels import read_image
-from lib.data.regions import Regions, bounding_box
+from aecompanion.data.boxes import Annotated, Object, prepared_mask, prepared_masks, regions, shares
+from aecompanion.data.pixels import read_image
+from aecompanion.data.regions import Regions, bounding_box
 
 
 def filled(top, left, bottom, right, shape=(32, 32)):

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from lib.data import sources
-from lib.data.chest import (
+from aecompanion.data import sources
+from aecompanion.data.chest import (
     FINDINGS,
     OUTLINE,
     Body,
@@ -23,9 +23,9 @@ from lib.data.chest import (
     phantom_set,
     read_tables,
 )
-from lib.data.dataset import Dataset
-from lib.data.regions import bounding_box
-from lib.rng import derive
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import bounding_box
+from aecompanion.pipeline.rng import derive
 
 
 def hand_made() -> Tables:
@@ -173,7 +173,7 @@ def test_the_masks_are_those_of_the_labels_in_their_order():
 
 
 def test_a_finding_too_faint_to_be_seen_keeps_its_label_and_has_an_empty_mask(monkeypatch):
-    monkeypatch.setattr("lib.data.chest.CONTRAST", dict.fromkeys(FINDINGS, (1e-4, 2e-4)))
+    monkeypatch.setattr("aecompanion.data.chest.CONTRAST", dict.fromkeys(FINDINGS, (1e-4, 2e-4)))
     series = phantoms(healthy=0, marker_with=None)
     for index in range(10):
         image, masks = series.render(index)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data import chest_xray14 as module
-from lib.data.chest_xray14 import chest_xray14, prepared_box, split_by_patient
-from lib.data.pixels import read_image
-from lib.paths import ROOT
+from aecompanion.data import chest_xray14 as module
+from aecompanion.data.chest_xray14 import chest_xray14, prepared_box, split_by_patient
+from aecompanion.data.pixels import read_image
+from aecompanion.pipeline.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project
 ENTRY, BOXES = "Data_Entry_2017_v2020.csv", "BBox_List_2017.csv"

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from lib.data.clusters import other_in_cluster, wordnet_clusters
-from lib.data.objects import CLUSTERS
+from aecompanion.data.clusters import other_in_cluster, wordnet_clusters
+from aecompanion.data.objects import CLUSTERS
 
 EDGES = [
     "all animal",

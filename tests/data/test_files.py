@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.data.chest_xray14 import radiographs
-from lib.data.files import image_files, visible_files
-from lib.data.image_folder import image_folder
-from lib.data.own import own_images
-from lib.data.public import check
+from aecompanion.data.chest_xray14 import radiographs
+from aecompanion.data.files import image_files, visible_files
+from aecompanion.data.image_folder import image_folder
+from aecompanion.data.own import own_images
+from aecompanion.data.public import check
 
 LEFT_BEHIND = [".ipynb_checkpoints/0-checkpoint.png", ".Trash/0.png", "._0.png", ".DS_Store"]
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data import image_folder as module
-from lib.data.dataset import Dataset, split_by_sample
-from lib.data.image_folder import image_folder
-from lib.data.pixels import read_image
-from lib.paths import ROOT
+from aecompanion.data import image_folder as module
+from aecompanion.data.dataset import Dataset, split_by_sample
+from aecompanion.data.image_folder import image_folder
+from aecompanion.data.pixels import read_image
+from aecompanion.pipeline.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project
 

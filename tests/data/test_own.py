@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data.own import OwnImages, class_indices, own_images, read_own
-from lib.data.pixels import read_image
+from aecompanion.data.own import OwnImages, class_indices, own_images, read_own
+from aecompanion.data.pixels import read_image
 
 HEADER = "file,left,top,right,bottom\n"
 

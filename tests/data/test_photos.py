@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from lib import paths
-from lib.data import photos, sources
-from lib.rng import generator
+from aecompanion.data import photos, sources
+from aecompanion.pipeline import paths
+from aecompanion.pipeline.rng import generator
 
 STILL = photos.Variation(rotation=0, flip=False, light=0, contrast=0, noise=0)
 LARGE = dataclasses.replace(STILL, rotation=45, flip=True, smallest=0.4, largest=1.0)  # reaches every border

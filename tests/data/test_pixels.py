@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data.pixels import eight_bits, even_spread, read_image, readable
+from aecompanion.data.pixels import eight_bits, even_spread, read_image, readable
 
 # what one file becomes
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.data import public
+from aecompanion.data import public
 
 
 def fill(folder, number=2):
@@ -83,6 +83,6 @@ def test_cifar_becomes_an_image_folder(tmp_path, monkeypatch):
 
 
 def test_the_command_ends_in_one_sentence_for_an_unknown_profile():
-    ended = subprocess.run([sys.executable, "-m", "lib.data.public", "none"], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, "-m", "aecompanion", "public", "none"], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("lib.data.public: profiles/none.yaml is missing, expected one of: ")
+    assert ended.stderr.startswith("aecompanion public: profiles/none.yaml is missing, expected one of: ")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data.regions import Regions, bounding_box, boxes_to_masks
+from aecompanion.data.regions import Regions, bounding_box, boxes_to_masks
 
 BOXES = np.array([[0, 0, 2, 3], [1, 2, 4, 5], [3, 4, 4, 5]])  # in images of 4 rows and 5 columns
 

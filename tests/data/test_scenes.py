@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data.dataset import SPLITS, Dataset
-from lib.data.digits import digits
-from lib.data.regions import Regions, bounding_box
-from lib.data.scenes import (
+from aecompanion.data.dataset import SPLITS, Dataset
+from aecompanion.data.digits import digits
+from aecompanion.data.regions import Regions, bounding_box
+from aecompanion.data.scenes import (
     COCO_LIKE,
     KINDS,
     VOC_LIKE,

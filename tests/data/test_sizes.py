@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.data import chest, sizes
+from aecompanion.data import chest, sizes
 
 
 def test_a_folder_that_is_not_there_has_its_published_size():

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.data import sources
-from lib.paths import ROOT
+from aecompanion.data import sources
+from aecompanion.pipeline.paths import ROOT
 
 PACKAGE = sources.metadata.version("foolbox")
 # an installed package's own files; the hashes are computed when the manifest is written
@@ -113,7 +113,7 @@ def test_a_missing_file_is_one_sentence_that_names_file_and_package(data):
 def test_a_file_that_the_manifest_does_not_list_is_one_sentence_that_names_it(data):
     (data / "photos" / "mine.jpg").touch()
     with pytest.raises(
-        ValueError, match=r"^data/photos/mine\.jpg is not in lib/data/manifest\.yaml: move it out of data/$"
+        ValueError, match=r"^data/photos/mine\.jpg is not in lib/aecompanion/data/manifest\.yaml: move it out of data/$"
     ):
         sources.check(data)
 
@@ -148,7 +148,7 @@ def command(tmp_path, monkeypatch):
     def run(*arguments):
         for function in (sources.fill, sources.check):
             monkeypatch.setattr(function, "__defaults__", (tmp_path / "data",))
-        monkeypatch.setattr(sys, "argv", ["lib.data.sources", *arguments])
+        monkeypatch.setattr(sys, "argv", ["aecompanion.data.sources", *arguments])
         sources.main()
 
     return run
@@ -171,7 +171,10 @@ def test_the_command_restores_a_changed_file_and_refuses_an_unknown_one(data, co
     with pytest.raises(SystemExit) as caught:
         command()
     message = caught.value.code  # a text as exit code: printed on stderr, and the process ends with 1
-    assert message == "lib.data.sources: data/photos/mine.jpg is not in lib/data/manifest.yaml: move it out of data/"
+    assert (
+        message
+        == "aecompanion data: data/photos/mine.jpg is not in lib/aecompanion/data/manifest.yaml: move it out of data/"
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,7 @@ def test_the_command_ends_with_one_sentence_when_it_cannot_fill(write_manifest, 
     write_manifest(package="no-such-package", version="1.2.3")
     with pytest.raises(SystemExit) as caught:
         command()
-    assert caught.value.code == "lib.data.sources: package no-such-package==1.2.3 is not installed: `make setup`"
+    assert caught.value.code == "aecompanion data: package no-such-package==1.2.3 is not installed: `make setup`"
 
 
 # ---- the project's own manifest

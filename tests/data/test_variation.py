@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lib.data.variation import illuminate, symmetric
+from aecompanion.data.variation import illuminate, symmetric
 
 
 def given(*values):

@@ -3,9 +3,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lib.data import boxes as module
-from lib.data.pixels import read_image
-from lib.data.voc import CLASSES, halved, voc2007
+from aecompanion.data import boxes as module
+from aecompanion.data.pixels import read_image
+from aecompanion.data.voc import CLASSES, halved, voc2007
 
 DOG, CAR, PERSON = (CLASSES.index(name) for name in ("dog", "car", "person"))
 # id: H×W, objects (class, xmin, ymin, xmax, ymax, difficult), as VOC writes them: from 1, last pixel included

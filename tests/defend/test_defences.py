@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.defend.defences import KINDS, Defence, LowPassed, Restored, catalogue, transforms, unchanged
-from lib.defend.halftone import METHODS, halftone
-from lib.defend.inverse import InverseHalftone, low_pass
-from lib.defend.transforms import bit_depth, jpeg, median, total_variation
-from lib.report import claims, paper4
-from lib.rng import generator, seeded
+from aecompanion.defend.defences import KINDS, Defence, LowPassed, Restored, catalogue, transforms, unchanged
+from aecompanion.defend.halftone import METHODS, halftone
+from aecompanion.defend.inverse import InverseHalftone, low_pass
+from aecompanion.defend.transforms import bit_depth, jpeg, median, total_variation
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.report import claims, paper4
 
 NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "jpeg", "tv"}
 CNN = "CNN inverse, grey network"

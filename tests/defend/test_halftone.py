@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from lib.defend.halftone import (
+from aecompanion.defend.halftone import (
     KERNELS,
     METHODS,
     bayer,
@@ -19,7 +19,7 @@ from lib.defend.halftone import (
     random_threshold,
     reference,
 )
-from lib.rng import generator
+from aecompanion.pipeline.rng import generator
 
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "moon", "rocket")
 diffusion = pytest.mark.parametrize("method", KERNELS)

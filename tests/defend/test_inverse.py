@@ -3,8 +3,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
-from lib.defend.inverse import InverseHalftone, low_pass
-from lib.rng import generator, seeded
+from aecompanion.defend.inverse import InverseHalftone, low_pass
+from aecompanion.pipeline.rng import generator, seeded
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from PIL import Image
 from scipy.ndimage import median_filter
 from skimage.restoration import denoise_tv_chambolle
 
-from lib.defend.transforms import bit_depth, jpeg, median, total_variation
-from lib.rng import generator
+from aecompanion.defend.transforms import bit_depth, jpeg, median, total_variation
+from aecompanion.pipeline.rng import generator
 
 TRANSFORMS = (jpeg, bit_depth, total_variation, median)
 every_transform = pytest.mark.parametrize("transform", TRANSFORMS)

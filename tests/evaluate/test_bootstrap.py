@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lib.evaluate.bootstrap import Interval, interval
+from aecompanion.evaluate.bootstrap import Interval, interval
 
 
 @pytest.fixture

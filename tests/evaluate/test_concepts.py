@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate.concepts import concept_rows, decide, fit_head
-from lib.rng import seeded
+from aecompanion.evaluate.concepts import concept_rows, decide, fit_head
+from aecompanion.pipeline.rng import seeded
 
 COLUMNS = ["concept", "image", "value", "present", "decision", "effect", "right", "right_do"]
 WEIGHTS, BIAS = np.array([2.0, -1.0, 0.0, 0.5]), -0.25

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.defend.defences import Defence, catalogue, transforms, unchanged
-from lib.evaluate.defence import area, by_transform, defended, outcomes
+from aecompanion.defend.defences import Defence, catalogue, transforms, unchanged
+from aecompanion.evaluate.defence import area, by_transform, defended, outcomes
 
 COLUMNS = ["label", "prediction", "top1", "top5"]
 

@@ -4,8 +4,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from lib.defend.transforms import median
-from lib.evaluate.detection import (
+from aecompanion.defend.transforms import median
+from aecompanion.evaluate.detection import (
     SCORES,
     auroc,
     channel_effect,
@@ -14,14 +14,14 @@ from lib.evaluate.detection import (
     score_rows,
     uncertainty,
 )
-from lib.evaluate.dissimilarity import nissim
-from lib.explain.cam import cam
-from lib.explain.causal_effect import LatentEffects
-from lib.explain.gradcam import heatmap
-from lib.networks.read import squashed
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.train.causal_autoencoder import CausalAutoencoder, cut
+from aecompanion.evaluate.dissimilarity import nissim
+from aecompanion.explain.cam import cam
+from aecompanion.explain.causal_effect import LatentEffects
+from aecompanion.explain.gradcam import heatmap
+from aecompanion.networks.read import squashed
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut
 
 COLUMNS = {"p", "signed_effect", "confidence", "bottleneck", "heatmap"}
 

@@ -5,9 +5,9 @@ from matplotlib import colormaps
 from skimage.metrics import structural_similarity
 from torch.nn import functional as F
 
-from lib.evaluate import dissimilarity
-from lib.evaluate.dissimilarity import mod, nissim, ssim, vid
-from lib.rng import generator
+from aecompanion.evaluate import dissimilarity
+from aecompanion.evaluate.dissimilarity import mod, nissim, ssim, vid
+from aecompanion.pipeline.rng import generator
 
 WANG = {"window": 11, "gaussian": 1.5}
 SETTINGS = [{}, {"window": 3}, WANG, {"jet": True}]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lib.evaluate.distortion import DEFINITIONS, distortion_score, log_odds, nontarget_change, nontarget_level
-from lib.explain.mask import bounded_log_l1
-from lib.rng import generator
+from aecompanion.evaluate.distortion import DEFINITIONS, distortion_score, log_odds, nontarget_change, nontarget_level
+from aecompanion.explain.mask import bounded_log_l1
+from aecompanion.pipeline.rng import generator
 
 every_definition = pytest.mark.parametrize("definition", DEFINITIONS)
 

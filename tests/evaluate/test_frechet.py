@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
-from lib.evaluate.frechet import features, frechet, square_root
+from aecompanion.evaluate.frechet import features, frechet, square_root
 
 BY_BATCHES = pytest.mark.parametrize("batch", [1, 2, 3, 5, 64])
 

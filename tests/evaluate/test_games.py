@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate import games
-from lib.evaluate.games import energy, hottest_removed, random_maps, ranks, schedule
-from lib.rng import generator
+from aecompanion.evaluate import games
+from aecompanion.evaluate.games import energy, hottest_removed, random_maps, ranks, schedule
+from aecompanion.pipeline.rng import generator
 
 
 def pixel_weights(*weights):

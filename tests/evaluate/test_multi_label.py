@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lib.evaluate.multi_label import exact_match, per_class
-from lib.rng import generator
+from aecompanion.evaluate.multi_label import exact_match, per_class
+from aecompanion.pipeline.rng import generator
 
 
 def column(*values):

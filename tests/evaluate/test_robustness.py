@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate.robustness import calibration_error, fitted_temperature, robust
-from lib.rng import generator
+from aecompanion.evaluate.robustness import calibration_error, fitted_temperature, robust
+from aecompanion.pipeline.rng import generator
 
 DUAL = {"linf": 1, "l2": 2, "l1": math.inf}  # the exponents of the norms that are dual to them
 every_norm = pytest.mark.parametrize("norm", DUAL)

@@ -2,10 +2,10 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.evaluate.dissimilarity import nissim, ssim
-from lib.evaluate.shift import compare, join_predictions
-from lib.explain.gradcam import heatmap
-from lib.rng import generator
+from aecompanion.evaluate.dissimilarity import nissim, ssim
+from aecompanion.evaluate.shift import compare, join_predictions
+from aecompanion.explain.gradcam import heatmap
+from aecompanion.pipeline.rng import generator
 
 SIZE = 16
 COLUMNS = ["arm", "mode", "eps", "position", "ssim", "nissim", "zero0", "zero", "peak0", "peak"]

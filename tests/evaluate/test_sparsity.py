@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.evaluate.sparsity import gini, sparsity
-from lib.rng import generator
+from aecompanion.evaluate.sparsity import gini, sparsity
+from aecompanion.pipeline.rng import generator
 
 COLUMNS = ["background", "outside", "changed", "gini", "largest", "l1", "l15", "l2"]
 

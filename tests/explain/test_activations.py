@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.activations import activations, correlation
-from lib.rng import generator
+from aecompanion.explain.activations import activations, correlation
+from aecompanion.pipeline.rng import generator
 
 
 @pytest.fixture

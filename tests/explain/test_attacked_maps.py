@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.gradient import perturb
-from lib.explain import attacked_maps
-from lib.explain.attacked_maps import key, load, save, stage_maps
-from lib.explain.gradcam import gradcam
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
+from aecompanion.attack.gradient import perturb
+from aecompanion.explain import attacked_maps
+from aecompanion.explain.attacked_maps import key, load, save, stage_maps
+from aecompanion.explain.gradcam import gradcam
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
 
 EPS = [0.05, 0.1]
 CLASSES = {  # what the network is said to predict: arm, level → class of each of the four images

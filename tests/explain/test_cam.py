@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.cam import cam, hottest
-from lib.explain.gradcam import gradcam
-from lib.networks.zoo import create
-from lib.rng import generator
+from aecompanion.explain.cam import cam, hottest
+from aecompanion.explain.gradcam import gradcam
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
 
 
 @pytest.fixture

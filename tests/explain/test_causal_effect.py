@@ -10,11 +10,11 @@ from scipy.ndimage import gaussian_filter
 from skimage.restoration import inpaint_biharmonic
 from torch import nn
 
-from lib.explain import causal_effect
-from lib.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, replace
-from lib.networks.read import probabilities, squashed
-from lib.rng import generator, seeded
-from lib.train.causal_autoencoder import CausalAutoencoder, cut
+from aecompanion.explain import causal_effect
+from aecompanion.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, replace
+from aecompanion.networks.read import probabilities, squashed
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut
 
 # the networks here have no card
 block_effects, concept_effects, latent_effects, region_effects, released_effects = (

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate.dissimilarity import nissim
-from lib.evaluate.games import play
-from lib.explain.activations import activations
-from lib.explain.cam import cam, hottest
-from lib.explain.causal_effect import block_effects, concept_effects, latent_effects, region_effects
-from lib.explain.gradcam import gradcam, heatmap, is_zero
-from lib.explain.mask import Settings, optimise
-from lib.explain.methods import METHODS, Options, explain, named
-from lib.explain.rise import rise
-from lib.explain.saliency import saliency
-from lib.rng import generator, seeded
-from lib.train.causal_autoencoder import CausalAutoencoder
+from aecompanion.evaluate.dissimilarity import nissim
+from aecompanion.evaluate.games import play
+from aecompanion.explain.activations import activations
+from aecompanion.explain.cam import cam, hottest
+from aecompanion.explain.causal_effect import block_effects, concept_effects, latent_effects, region_effects
+from aecompanion.explain.gradcam import gradcam, heatmap, is_zero
+from aecompanion.explain.mask import Settings, optimise
+from aecompanion.explain.methods import METHODS, Options, explain, named
+from aecompanion.explain.rise import rise
+from aecompanion.explain.saliency import saliency
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train.causal_autoencoder import CausalAutoencoder
 
 LABELS = torch.tensor([0, 2, 1])
 SETTINGS = {

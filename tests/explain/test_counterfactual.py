@@ -6,12 +6,12 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
-from lib.attack.apgd import ascend
-from lib.attack.lp_ball import lmo, norm
-from lib.attack.objective import log_confidence, towards
-from lib.explain import counterfactual as module
-from lib.explain.counterfactual import METHODS, counterfactual, matched_radius, min_norm
-from lib.explain.frank_wolfe import SCHEDULES, auto_frank_wolfe
+from aecompanion.attack.apgd import ascend
+from aecompanion.attack.lp_ball import lmo, norm
+from aecompanion.attack.objective import log_confidence, towards
+from aecompanion.explain import counterfactual as module
+from aecompanion.explain.counterfactual import METHODS, counterfactual, matched_radius, min_norm
+from aecompanion.explain.frank_wolfe import SCHEDULES, auto_frank_wolfe
 
 ULP = 2**-23
 WEIGHTS = torch.tensor([30.0, -20.0, 10.0, -40.0])

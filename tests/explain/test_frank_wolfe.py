@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack import ascent
-from lib.attack.ascent import Progress
-from lib.attack.lp_ball import norm
-from lib.attack.objective import log_confidence
-from lib.explain import frank_wolfe
-from lib.explain.frank_wolfe import (
+from aecompanion.attack import ascent
+from aecompanion.attack.ascent import Progress
+from aecompanion.attack.lp_ball import norm
+from aecompanion.attack.objective import log_confidence
+from aecompanion.explain import frank_wolfe
+from aecompanion.explain.frank_wolfe import (
     CLASSIC,
     CONSTANT,
     MOMENTUM,
@@ -22,7 +22,7 @@ from lib.explain.frank_wolfe import (
     auto_frank_wolfe,
     gaussian,
 )
-from lib.rng import generator
+from aecompanion.pipeline.rng import generator
 
 RADII = {1: 3.0, 1.1: 2.5, 1.5: 1.0, 2: 0.5, 4: 0.2, math.inf: 0.1}  # of balls of about the same effect
 HALF = dataclasses.replace(CONSTANT, size=0.5)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.gradcam import MODES, class_to_explain, explain_classes, gradcam, heatmap, is_zero
+from aecompanion.explain.gradcam import MODES, class_to_explain, explain_classes, gradcam, heatmap, is_zero
 
 
 @pytest.fixture

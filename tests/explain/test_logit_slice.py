@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.logit_slice import logit_plane
-from lib.rng import generator
+from aecompanion.explain.logit_slice import logit_plane
+from aecompanion.pipeline.rng import generator
 
 
 @pytest.fixture

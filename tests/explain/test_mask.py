@@ -9,8 +9,8 @@ from scipy.special import rel_entr
 from torch import nn
 from torch.nn import functional as F
 
-from lib.explain import mask as module
-from lib.explain.mask import (
+from aecompanion.explain import mask as module
+from aecompanion.explain.mask import (
     DIVERGENCES,
     LOSSES,
     PUBLISHED,
@@ -23,7 +23,7 @@ from lib.explain.mask import (
     total_variation,
     upsample,
 )
-from lib.rng import generator
+from aecompanion.pipeline.rng import generator
 
 QUIET = {"side": None, "noise": 0.0, "variation": 0.0}  # the image's own resolution, nothing random, nothing smoothed
 optimise = functools.partial(module.optimise, multi_label=True)  # the networks here have no card

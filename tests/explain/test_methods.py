@@ -5,13 +5,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.explain.gradcam import gradcam
-from lib.explain.mask import PUBLISHED, Settings, optimise
-from lib.explain.methods import LOSS, METHODS, explain, rescaled
-from lib.explain.rise import rise
-from lib.explain.saliency import saliency
-from lib.networks.zoo import create
-from lib.rng import generator
+from aecompanion.explain.gradcam import gradcam
+from aecompanion.explain.mask import PUBLISHED, Settings, optimise
+from aecompanion.explain.methods import LOSS, METHODS, explain, rescaled
+from aecompanion.explain.rise import rise
+from aecompanion.explain.saliency import saliency
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
 
 SHARED = {"side": 8, "steps": 3, "area": 0.5, "variation": 0.0625}
 MASKED = ("MP", "EP", "RP")
@@ -19,7 +19,7 @@ MASKED = ("MP", "EP", "RP")
 
 @pytest.fixture(scope="module")
 def network():
-    return create("lib.networks.pooled:vgg", classes=3, channels=3, size=32, seed=2).eval()
+    return create("aecompanion.networks.pooled:vgg", classes=3, channels=3, size=32, seed=2).eval()
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import torch
 from scipy import ndimage
 from skimage.morphology import disk
 
-from lib.explain.references import KINDS, median, reference
-from lib.rng import generator
+from aecompanion.explain.references import KINDS, median, reference
+from aecompanion.pipeline.rng import generator
 
 
 @pytest.fixture

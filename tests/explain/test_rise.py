@@ -6,9 +6,9 @@ import torch
 from skimage.transform import resize
 from torch import nn
 
-from lib.explain import rise as module
-from lib.explain.rise import CHUNK, random_masks
-from lib.rng import generator
+from aecompanion.explain import rise as module
+from aecompanion.explain.rise import CHUNK, random_masks
+from aecompanion.pipeline.rng import generator
 
 CLASSES = torch.tensor([0, 1, 2, 0, 1])
 rise = functools.partial(module.rise, multi_label=True)  # the networks here have no card

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.saliency import saliency
-from lib.rng import generator
+from aecompanion.explain.saliency import saliency
+from aecompanion.pipeline.rng import generator
 
 CLASSES = torch.tensor([0, 1, 2, 0, 1])
 

@@ -1,16 +1,16 @@
 import pytest
 import torch
 
-from lib.evaluate.games import play
-from lib.explain.cam import cam
-from lib.explain.causal_effect import block_effects
-from lib.explain.gradcam import explain_classes, gradcam
-from lib.explain.mask import Settings, optimise
-from lib.explain.methods import LOSS, METHODS, explain
-from lib.explain.rise import rise
-from lib.explain.saliency import saliency
-from lib.explain.target import targets_of
-from lib.networks.zoo import create
+from aecompanion.evaluate.games import play
+from aecompanion.explain.cam import cam
+from aecompanion.explain.causal_effect import block_effects
+from aecompanion.explain.gradcam import explain_classes, gradcam
+from aecompanion.explain.mask import Settings, optimise
+from aecompanion.explain.methods import LOSS, METHODS, explain
+from aecompanion.explain.rise import rise
+from aecompanion.explain.saliency import saliency
+from aecompanion.explain.target import targets_of
+from aecompanion.networks.zoo import create
 
 CLASSES = 5
 SETTINGS = {name: Settings(loss, steps=1) for name, loss in LOSS.items()}

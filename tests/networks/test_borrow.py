@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.gradient import gradient_signs
-from lib.networks.borrow import borrowed, device_of, plain
+from aecompanion.attack.gradient import gradient_signs
+from aecompanion.networks.borrow import borrowed, device_of, plain
 
 
 def test_the_model_is_in_evaluation_mode_and_frozen_inside(convolutional):

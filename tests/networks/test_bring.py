@@ -6,12 +6,12 @@ import torch
 import torchvision
 from torch import nn
 
-from lib.data import photos
-from lib.networks.bring import USUAL, advice, bring, compare_normalisations, with_normalisation
-from lib.networks.efficientnet_lite import EfficientNetLite0
-from lib.networks.zoo import Network
-from lib.paths import DATA, raw
-from lib.rng import generator, seeded
+from aecompanion.data import photos
+from aecompanion.networks.bring import USUAL, advice, bring, compare_normalisations, with_normalisation
+from aecompanion.networks.efficientnet_lite import EfficientNetLite0
+from aecompanion.networks.zoo import Network
+from aecompanion.pipeline.paths import DATA, raw
+from aecompanion.pipeline.rng import generator, seeded
 
 PLAIN = {"classes": 4, "size": 16, "mean": 0.5, "std": 0.25}
 
@@ -128,9 +128,9 @@ def test_anything_but_logits_is_one_sentence(change, expected):
 
 
 def test_a_factory_that_takes_other_arguments_is_one_sentence():
-    found = sentence("lib.networks.efficientnet_lite:EfficientNetLite0")
+    found = sentence("aecompanion.networks.efficientnet_lite:EfficientNetLite0")
     assert found.startswith(
-        "'lib.networks.efficientnet_lite:EfficientNetLite0' cannot be called with classes, channels, "
+        "'aecompanion.networks.efficientnet_lite:EfficientNetLite0' cannot be called with classes, channels, "
     )
 
 

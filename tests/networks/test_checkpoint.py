@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lib.networks import checkpoint
-from lib.networks.zoo import create
+from aecompanion.networks import checkpoint
+from aecompanion.networks.zoo import create
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib.networks.compact import FAMILIES, Basic, Bottleneck, InceptionBlock, XceptionBlock, compact
-from lib.networks.zoo import create
+from aecompanion.networks.compact import FAMILIES, Basic, Bottleneck, InceptionBlock, XceptionBlock, compact
+from aecompanion.networks.zoo import create
 
 every_family = pytest.mark.parametrize("name", FAMILIES)
 for_64_px = pytest.mark.parametrize("name", [name for name in FAMILIES if name != "digits"])

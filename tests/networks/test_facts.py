@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lib.networks import zoo
-from lib.networks.facts import Facts, measured, network_facts
+from aecompanion.networks import zoo
+from aecompanion.networks.facts import Facts, measured, network_facts
 
 
 def test_the_facts_of_a_network_are_those_of_a_real_forward_pass():

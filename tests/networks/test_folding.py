@@ -1,4 +1,4 @@
-"""lib.networks.folding."""
+"""aecompanion.networks.folding."""
 
 import copy
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.networks import zoo
-from lib.networks.folding import folded
+from aecompanion.networks import zoo
+from aecompanion.networks.folding import folded
 
 
 def statistics(network: nn.Module) -> nn.Module:
@@ -52,7 +52,7 @@ def test_a_compact_network_says_the_same_with_the_same_gradient(name):
 
 
 def test_a_normalisation_before_its_activation_stays():
-    network = statistics(zoo.create("lib.networks.preact:preact", classes=5, channels=3, size=32, seed=1))
+    network = statistics(zoo.create("aecompanion.networks.preact:preact", classes=5, channels=3, size=32, seed=1))
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     found = folded(network)
     assert 0 < norms(found) < norms(network)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lib.networks.foreign import load_foreign
+from aecompanion.networks.foreign import load_foreign
 
 STATE = {
     "fc.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),

@@ -3,9 +3,9 @@ import torch
 import torchvision
 import yaml
 
-from lib.networks import full_size, pooled, zoo
-from lib.paths import ROOT
-from lib.rng import generator
+from aecompanion.networks import full_size, pooled, zoo
+from aecompanion.pipeline.paths import ROOT
+from aecompanion.pipeline.rng import generator
 
 NAMES = ("densenet121", "vgg16_bn", "googlenet", "resnet18", "resnet50")
 
@@ -55,7 +55,7 @@ def test_the_maps_of_the_stages_at_224_px(name, shapes):
 
 
 def test_the_zoo_makes_one_with_its_stages_as_grad_cam_layers(images):
-    network = zoo.create("lib.networks.full_size:resnet18", classes=5, channels=1, size=64, seed=3).eval()
+    network = zoo.create("aecompanion.networks.full_size:resnet18", classes=5, channels=1, size=64, seed=3).eval()
     assert network.cam_layers == ("stage1", "stage2", "stage3", "stage4")
     with torch.no_grad():
         assert network(images[:, :1]).shape == (2, 5)
@@ -72,7 +72,7 @@ def test_a_pooled_network_is_the_same_at_every_size(family):
 def test_the_papers_profile_names_the_papers_networks():
     profile = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text())
     assert profile["scenes_train"]["networks"] == {
-        "vgg": "lib.networks.full_size:vgg16_bn",
-        "googlenet": "lib.networks.full_size:googlenet",
-        "resnet": "lib.networks.full_size:resnet50",
+        "vgg": "aecompanion.networks.full_size:vgg16_bn",
+        "googlenet": "aecompanion.networks.full_size:googlenet",
+        "resnet": "aecompanion.networks.full_size:resnet50",
     }

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.activations import activations
-from lib.explain.cam import cam
-from lib.explain.gradcam import explain_classes, gradcam
-from lib.networks.borrow import plain
-from lib.networks.layers import layer_of
-from lib.networks.zoo import create
-from lib.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity
+from aecompanion.explain.activations import activations
+from aecompanion.explain.cam import cam
+from aecompanion.explain.gradcam import explain_classes, gradcam
+from aecompanion.networks.borrow import plain
+from aecompanion.networks.layers import layer_of
+from aecompanion.networks.zoo import create
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lib.networks.zoo import create
+from aecompanion.networks.zoo import create
 
 
 class Last(nn.Module):

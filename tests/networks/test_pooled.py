@@ -5,18 +5,20 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.networks import checkpoint
-from lib.networks.compact import Basic, InceptionBlock
-from lib.networks.pooled import LogMeanExp, Pooled, googlenet, resnet, vgg
-from lib.networks.zoo import create
-from lib.rng import generator
+from aecompanion.networks import checkpoint
+from aecompanion.networks.compact import Basic, InceptionBlock
+from aecompanion.networks.pooled import LogMeanExp, Pooled, googlenet, resnet, vgg
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
 
 FAMILIES = {"vgg": vgg, "googlenet": googlenet, "resnet": resnet}
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
 def network(name, *, classes=7, channels=3, size=64, seed=0):
-    return create(f"lib.networks.pooled:{name}", classes=classes, channels=channels, size=size, seed=seed).eval()
+    return create(
+        f"aecompanion.networks.pooled:{name}", classes=classes, channels=channels, size=size, seed=seed
+    ).eval()
 
 
 def head(channels, classes):
@@ -195,16 +197,16 @@ def test_a_checkpoint_gives_the_same_logits_and_card(name, tmp_path, images):
     loaded = checkpoint.load(tmp_path / "a.safetensors")
     assert torch.equal(loaded(images), net(images))
     assert loaded.card == net.card
-    assert loaded.card["name"] == f"lib.networks.pooled:{name}"
+    assert loaded.card["name"] == f"aecompanion.networks.pooled:{name}"
     assert loaded.cam_layer() is loaded.body.stage4
 
 
 def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     checkpoint.save(network("vgg"), tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"a\.safetensors: weights do not fit lib\.networks\.pooled:vgg"):
-        checkpoint.load(tmp_path / "a.safetensors", source="lib.networks.pooled:resnet")
+        checkpoint.load(tmp_path / "a.safetensors", source="aecompanion.networks.pooled:resnet")
 
 
 def test_an_unknown_family_is_refused():
-    with pytest.raises(ValueError, match="network 'lib.networks.pooled:alexnet' cannot be imported"):
+    with pytest.raises(ValueError, match="network 'aecompanion.networks.pooled:alexnet' cannot be imported"):
         network("alexnet")

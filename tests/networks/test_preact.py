@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lib.networks import checkpoint
-from lib.networks.preact import PreActivation, plain, preact
-from lib.networks.zoo import create
-from lib.rng import generator
+from aecompanion.networks import checkpoint
+from aecompanion.networks.preact import PreActivation, plain, preact
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
 
 FACTORIES = {"preact": preact, "plain": plain}
 every_network = pytest.mark.parametrize("name", FACTORIES)
@@ -13,7 +13,9 @@ every_form = pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 28), (1
 
 
 def network(name, *, classes=7, channels=3, size=32, seed=0):
-    return create(f"lib.networks.preact:{name}", classes=classes, channels=channels, size=size, seed=seed).eval()
+    return create(
+        f"aecompanion.networks.preact:{name}", classes=classes, channels=channels, size=size, seed=seed
+    ).eval()
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_the_pre_activation_network_takes_any_size():
 @every_network
 def test_the_family_is_none_of_the_papers(name):
     card = network(name).card
-    assert (card["name"], card["family"]) == (f"lib.networks.preact:{name}", "other")
+    assert (card["name"], card["family"]) == (f"aecompanion.networks.preact:{name}", "other")
 
 
 # the block
@@ -208,4 +210,4 @@ def test_a_checkpoint_gives_the_same_logits_and_card(name, tmp_path, images):
 def test_a_checkpoint_of_the_other_network_is_refused(tmp_path):
     checkpoint.save(network("plain"), tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match=r"^a\.safetensors: weights do not fit lib\.networks\.preact:plain \("):
-        checkpoint.load(tmp_path / "a.safetensors", source="lib.networks.preact:preact")
+        checkpoint.load(tmp_path / "a.safetensors", source="aecompanion.networks.preact:preact")

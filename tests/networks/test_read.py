@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from lib.data.dataset import Dataset
-from lib.networks.read import answers, features, predict, probabilities, several_labels, squashed
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.train import fit
+from aecompanion.data.dataset import Dataset
+from aecompanion.networks.read import answers, features, predict, probabilities, several_labels, squashed
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train import fit
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 

@@ -3,8 +3,8 @@ import torch
 import torchvision
 from torch import nn
 
-from lib.networks import zoo
-from lib.networks.zoo import FULL_SIZE, Network, create
+from aecompanion.networks import zoo
+from aecompanion.networks.zoo import FULL_SIZE, Network, create
 
 
 class Tiny(nn.Module):
@@ -203,7 +203,7 @@ def test_an_unknown_layer_is_refused():
         ("resnet50", "'resnet50' is unknown, expected compact/NAME, torchvision/NAME, timm/NAME or package.module"),
         ("keras/vgg", "'keras/vgg' is unknown, expected compact/NAME"),
         ("no.such.module:factory", "'no.such.module:factory' cannot be imported"),
-        ("lib.networks.zoo:nothing", "'lib.networks.zoo:nothing' cannot be imported"),
+        ("aecompanion.networks.zoo:nothing", "'aecompanion.networks.zoo:nothing' cannot be imported"),
     ],
 )
 def test_an_unknown_network_is_refused_in_one_line(name, sentence):

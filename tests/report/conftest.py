@@ -3,9 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.attack.attacks import crafted_names
-from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS
-from lib.report import figures
+from aecompanion.attack.attacks import crafted_names
+from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS
+from aecompanion.report import figures
 
 
 @pytest.fixture(autouse=True)

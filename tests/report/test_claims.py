@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib.evaluate.bootstrap import Interval
-from lib.report import claims, displays, paper1, paper4, paper5
-from lib.report.paper5 import COUNTERPART, LEVELS
+from aecompanion.evaluate.bootstrap import Interval
+from aecompanion.report import claims, displays, paper1, paper4, paper5
+from aecompanion.report.paper5 import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
 VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
@@ -92,7 +92,7 @@ def test_a_registered_claim_is_complete(claim):
 
 @pytest.mark.parametrize("claim", REGISTER, ids=lambda claim: claim["id"])
 def test_the_estimator_of_a_claim_is_one_of_its_papers_and_takes_its_tables_and_arguments(claim):
-    module = importlib.import_module(f"lib.report.paper{claim['paper']}")
+    module = importlib.import_module(f"aecompanion.report.paper{claim['paper']}")
     estimator = getattr(module, claim["estimate"])
     assert estimator.__module__ == module.__name__  # none that the module merely imports
     wanted = inspect.signature(estimator).parameters

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.evaluate.bootstrap import interval
-from lib.report import paper4
-from lib.report.cubes import cube, mean_row, untestable
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.report import paper4
+from aecompanion.report.cubes import cube, mean_row, untestable
 
 OPTIONS = {"resamples": 20, "seed": 0}
 A, B = {"region": "a", "fill": 0}, {"region": "b", "fill": 0}

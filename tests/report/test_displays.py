@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from lib import paths
-from lib.report import displays, gallery
+from aecompanion.pipeline import paths
+from aecompanion.report import displays, gallery
 
 CARD = {"source": "faces", "n": 240, "seeds": [1, 2]}
 
@@ -51,7 +51,7 @@ def test_the_companion_experiments_and_our_displays_of_paper_1_are_complete():
 
 @pytest.mark.parametrize("function", [displays.entry, displays.stem, lambda name: displays.place(name, ".png")])
 def test_an_unknown_id_is_an_error_that_names_it_and_the_register(function):
-    with pytest.raises(ValueError, match=r"^display 'F5\.40' is not in lib/report/paper5_displays\.yaml$"):
+    with pytest.raises(ValueError, match=r"^display 'F5\.40' is not in lib/aecompanion/report/paper5_displays\.yaml$"):
         function("F5.40")
 
 

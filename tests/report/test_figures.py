@@ -6,16 +6,16 @@ import torch
 from matplotlib.colors import to_hex
 from torch import nn
 
-from lib import paths
-from lib.explain.gradcam import gradcam, heatmap
-from lib.networks.compact import FAMILIES
-from lib.networks.read import predict
-from lib.networks.zoo import FULL_SIZE, create, short
-from lib.report import figures, paper5_figures, sanity_figures
-from lib.report.figures import RIGHT, WRONG
-from lib.report.paper5 import LEVELS
-from lib.rng import generator, seeded
-from lib.sanity.randomization import randomized, study
+from aecompanion.explain.gradcam import gradcam, heatmap
+from aecompanion.networks.compact import FAMILIES
+from aecompanion.networks.read import predict
+from aecompanion.networks.zoo import FULL_SIZE, create, short
+from aecompanion.pipeline import paths
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.report import figures, paper5_figures, sanity_figures
+from aecompanion.report.figures import RIGHT, WRONG
+from aecompanion.report.paper5 import LEVELS
+from aecompanion.sanity.randomization import randomized, study
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}
 NETWORKS = ("vgg", "resnet")

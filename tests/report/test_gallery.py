@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib import paths
-from lib.report import claims, displays, gallery, paper4
+from aecompanion.pipeline import paths
+from aecompanion.report import claims, displays, gallery, paper4
 
 STAGES = {"mod_vid": {"outs": ["build/displays/mod_vid"]}, "shift_gallery": {"outs": ["build/displays/shift_gallery"]}}
 ENTRIES = {

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib.networks.zoo import create
-from lib.report import one_page
-from lib.rng import generator
-from lib.studies.all_five import Options, examine
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import one_page
+from aecompanion.studies.all_five import Options, examine
 
 CLASSES = ["one", "two", "a name that is longer than a panel is wide"]
 

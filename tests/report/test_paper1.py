@@ -4,11 +4,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from lib.evaluate.bootstrap import interval
-from lib.evaluate.detection import SCORES
-from lib.report import paper1
-from lib.report.paper1 import TRUTH
-from lib.studies import regions as region_study
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.detection import SCORES
+from aecompanion.report import paper1
+from aecompanion.report.paper1 import TRUTH
+from aecompanion.studies import regions as region_study
 
 OPTIONS = {"resamples": 10, "seed": 0}
 FLOAT = {"abs": 1e-12}

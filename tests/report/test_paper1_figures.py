@@ -6,14 +6,14 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 
-from lib.attack.attacks import ATTACKS
-from lib.data.dataset import Dataset
-from lib.data.regions import Regions
-from lib.evaluate.detection import SCORES
-from lib.report import paper1, paper1_figures
-from lib.report.figures import COLOURS
-from lib.report.paper1 import REGIONS
-from lib.rng import generator
+from aecompanion.attack.attacks import ATTACKS
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions
+from aecompanion.evaluate.detection import SCORES
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import paper1, paper1_figures
+from aecompanion.report.figures import COLOURS
+from aecompanion.report.paper1 import REGIONS
 
 OPTIONS = {"resamples": 10, "seed": 0}
 FILLS = ["counterfactual", "mean", "ring", "black", "white", "blur", "inpaint"]

@@ -8,8 +8,8 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from lib.report import figures
-from lib.report.paper1_schematics import UNITS, WRONG, causal_graph, framework, released_numbers
+from aecompanion.report import figures
+from aecompanion.report.paper1_schematics import UNITS, WRONG, causal_graph, framework, released_numbers
 
 DRAWN = [causal_graph, framework]
 

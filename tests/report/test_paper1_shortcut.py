@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report import paper1_shortcut
-from lib.report.figures import COLOURS
+from aecompanion.report import paper1_shortcut
+from aecompanion.report.figures import COLOURS
 
 OPTIONS = {"resamples": 20, "seed": 0}
 LUNGS = ["lung, left (10%)", "lung, right (10%)"]

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.evaluate import sparsity
-from lib.evaluate.bootstrap import interval
-from lib.report import claims, paper2
-from lib.studies import counterfactuals as counterfactual_study
+from aecompanion.evaluate import sparsity
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.report import claims, paper2
+from aecompanion.studies import counterfactuals as counterfactual_study
 
 OPTIONS = {"resamples": 20, "seed": 0}
 CLAIMS = [claim for claim in claims.register() if claim["paper"] == 2]

@@ -3,10 +3,10 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from lib.attack.lp_ball import lmo
-from lib.report import paper2, paper2_figures
-from lib.report.figures import COLOURS, MARKERS
-from lib.rng import generator
+from aecompanion.attack.lp_ball import lmo
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import paper2, paper2_figures
+from aecompanion.report.figures import COLOURS, MARKERS
 
 OPTIONS = {"resamples": 20, "seed": 0}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.evaluate.bootstrap import Interval, interval
-from lib.explain.methods import ABLATION, METHODS, OTHERS, STARTS
-from lib.report import claims, displays, paper3
+from aecompanion.evaluate.bootstrap import Interval, interval
+from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS
+from aecompanion.report import claims, displays, paper3
 
 OPTIONS = {"resamples": 20, "seed": 0}
 CLAIMS = [claim for claim in claims.register() if claim["paper"] == 3]

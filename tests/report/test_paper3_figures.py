@@ -7,14 +7,14 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from lib.data.dataset import Dataset
-from lib.data.regions import Regions
-from lib.evaluate.bootstrap import interval
-from lib.explain.methods import METHODS, STARTS
-from lib.report import paper3, paper3_figures
-from lib.report.figures import COLOURS
-from lib.report.paper3_figures import BOX, looks
-from lib.rng import generator
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.explain.methods import METHODS, STARTS
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import paper3, paper3_figures
+from aecompanion.report.figures import COLOURS
+from aecompanion.report.paper3_figures import BOX, looks
 
 OPTIONS = {"resamples": 20, "seed": 0}
 SIZE = 16

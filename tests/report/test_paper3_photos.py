@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.methods import Explained
-from lib.report import paper3_photos
-from lib.studies.photographs import readings
+from aecompanion.explain.methods import Explained
+from aecompanion.report import paper3_photos
+from aecompanion.studies.photographs import readings
 
 CLASSES = ["red", "green", "blue", "nothing"]
 NAMES = ["first", "second"]

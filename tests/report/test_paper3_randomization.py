@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from lib.explain.methods import METHODS
-from lib.report import paper3_randomization
-from lib.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
+from aecompanion.explain.methods import METHODS
+from aecompanion.report import paper3_randomization
+from aecompanion.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
 
 LAYERS = ["body.head.score", "body.stage1.0", "body.stem.1.0"]  # from the output to the input
 

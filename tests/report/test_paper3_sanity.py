@@ -4,11 +4,11 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from lib.explain.methods import METHODS
-from lib.report import paper3_sanity
-from lib.report.figures import COLOURS
-from lib.rng import generator
-from lib.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
+from aecompanion.explain.methods import METHODS
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import paper3_sanity
+from aecompanion.report.figures import COLOURS
+from aecompanion.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
 
 LAYERS = ["body.head.score", "body.stage1.0", "body.stem.1.0"]  # from the output to the input
 NAMES = ["head.score", "stage1", "stem"]

@@ -11,12 +11,12 @@ from matplotlib.text import Text
 from PIL import Image
 from torch import nn
 
-from lib.explain.logit_slice import logit_plane
-from lib.report import figures
-from lib.report import paper3_schematics as drawn
-from lib.report.paper1_schematics import PLAIN
-from lib.rng import generator
-from lib.studies.cases import cases, terms
+from aecompanion.explain.logit_slice import logit_plane
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import figures
+from aecompanion.report import paper3_schematics as drawn
+from aecompanion.report.paper1_schematics import PLAIN
+from aecompanion.studies.cases import cases, terms
 
 CLASSES = ["a", "b", "c"]
 SLIDE = torch.tensor([[0.9711, 0.0111], [0.0003, 0.0022], [0.9096, 0.6469]])  # sheep, dog: x, x_pt, x_rpt

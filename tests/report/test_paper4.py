@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.attack.attacks import crafted_names
-from lib.evaluate.bootstrap import interval
-from lib.evaluate.defence import area
-from lib.report import paper4
-from lib.report.paper4 import HYBRID, cube, under
+from aecompanion.attack.attacks import crafted_names
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.defence import area
+from aecompanion.report import paper4
+from aecompanion.report.paper4 import HYBRID, cube, under
 
 OPTIONS = {"resamples": 20, "seed": 0}
 EQUAL = "hybrid (equal updates) + halftone"

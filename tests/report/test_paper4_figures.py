@@ -5,13 +5,13 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from lib.attack.attacks import crafted_names, title_of
-from lib.defend.defences import KINDS, catalogue, transforms
-from lib.defend.halftone import METHODS
-from lib.report import paper4, paper4_figures
-from lib.report.figures import COLOURS, MARKERS, RIGHT, WRONG
-from lib.report.paper4 import HYBRID
-from lib.rng import generator
+from aecompanion.attack.attacks import crafted_names, title_of
+from aecompanion.defend.defences import KINDS, catalogue, transforms
+from aecompanion.defend.halftone import METHODS
+from aecompanion.pipeline.rng import generator
+from aecompanion.report import paper4, paper4_figures
+from aecompanion.report.figures import COLOURS, MARKERS, RIGHT, WRONG
+from aecompanion.report.paper4 import HYBRID
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.evaluate.bootstrap import interval
-from lib.report import claims, paper5
-from lib.report.paper5 import LEVELS, cube
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.report import claims, paper5
+from aecompanion.report.paper5 import LEVELS, cube
 
 FAMILIES = {"vgg": "deep", "resnet": "deep", "resnet_deep": "deep", "inception": "wide", "xception": "wide"}
 NETWORKS = list(FAMILIES)

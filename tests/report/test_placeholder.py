@@ -1,4 +1,4 @@
-from lib.report import placeholder
+from aecompanion.report import placeholder
 
 
 def test_a_placeholder_says_why_and_draws_nothing_else():

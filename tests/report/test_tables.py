@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import paths
-from lib.report import tables
+from aecompanion.pipeline import paths
+from aecompanion.report import tables
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}
 

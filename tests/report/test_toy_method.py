@@ -6,11 +6,11 @@ import torch
 from matplotlib.colors import to_hex
 from torch import nn
 
-from lib.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
-from lib.networks.zoo import create
-from lib.report import paper3, paper3_figures, paper3_randomization, paper3_sanity
-from lib.rng import generator, seeded
-from lib.sanity.map_randomization import OTHER, WAYS, study
+from aecompanion.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.report import paper3, paper3_figures, paper3_randomization, paper3_sanity
+from aecompanion.sanity.map_randomization import OTHER, WAYS, study
 
 INTERVALS = {"resamples": 20, "seed": 0}
 FIRST = [*METHODS]

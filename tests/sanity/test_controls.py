@@ -3,8 +3,8 @@ from functools import partial
 import pytest
 import torch
 
-from lib.rng import generator
-from lib.sanity.controls import l2_noise, sign_noise
+from aecompanion.pipeline.rng import generator
+from aecompanion.sanity.controls import l2_noise, sign_noise
 
 EPS = 8 / 255
 INDICES = [3, 0, 11, 7]

@@ -9,13 +9,13 @@ from scipy import stats
 from skimage.feature import hog
 from torch import nn
 
-from lib.evaluate.dissimilarity import ssim
-from lib.explain.mask import Settings
-from lib.explain.methods import METHODS, explain
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.sanity import map_randomization as module
-from lib.sanity.map_randomization import (
+from aecompanion.evaluate.dissimilarity import ssim
+from aecompanion.explain.mask import Settings
+from aecompanion.explain.methods import METHODS, explain
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.sanity import map_randomization as module
+from aecompanion.sanity.map_randomization import (
     OTHER,
     RECALIBRATED,
     WAYS,
@@ -29,7 +29,7 @@ from lib.sanity.map_randomization import (
     similarity,
     study,
 )
-from lib.sanity.randomization import randomized, spearman
+from aecompanion.sanity.randomization import randomized, spearman
 
 SIZE, SEED = 16, 3
 LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0

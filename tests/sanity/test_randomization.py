@@ -6,8 +6,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from lib.rng import generator
-from lib.sanity.randomization import randomized, resettable, spearman
+from aecompanion.pipeline.rng import generator
+from aecompanion.sanity.randomization import randomized, resettable, spearman
 
 LAYERS = ["fc", "conv2", "conv1"]  # from the output to the input; conv1 takes its normalisation with it
 PARTS = [["fc"], ["conv2"], ["norm", "conv1"]]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.rng import generator, seeded
-from lib.sanity.released_loss import VARIANTS, summed_variation, train_intended, train_released
-from lib.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity, fit_autoencoder
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.sanity.released_loss import VARIANTS, summed_variation, train_intended, train_released
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity, fit_autoencoder
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 FRONT = ["conv1", "norm", "conv2"]  # f of the convolutional network, cut after conv2

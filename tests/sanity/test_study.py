@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.evaluate.dissimilarity import ssim
-from lib.explain.gradcam import gradcam, heatmap
-from lib.networks.read import predict
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.sanity.randomization import randomized, spearman, study
+from aecompanion.evaluate.dissimilarity import ssim
+from aecompanion.explain.gradcam import gradcam, heatmap
+from aecompanion.networks.read import predict
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.sanity.randomization import randomized, spearman, study
 
 SIZE, SEED = 16, 3
 LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.gradient import fgsm, quantise
-from lib.attack.lp_ball import norm
-from lib.explain.causal_effect import region_effects
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.studies.all_five import Options, boxes_or_hottest, examine
+from aecompanion.attack.gradient import fgsm, quantise
+from aecompanion.attack.lp_ball import norm
+from aecompanion.explain.causal_effect import region_effects
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.studies.all_five import Options, boxes_or_hottest, examine
 
 CLASSES = ["red", "green", "blue"]
 QUICK = Options(eps=0.02, radius=20.0, steps=4, mask_steps=3, side=4)

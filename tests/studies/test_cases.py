@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.logit_slice import Slice, logit_plane
-from lib.explain.mask import Settings, optimise
-from lib.rng import generator
-from lib.studies import cases
+from aecompanion.explain.logit_slice import Slice, logit_plane
+from aecompanion.explain.mask import Settings, optimise
+from aecompanion.pipeline.rng import generator
+from aecompanion.studies import cases
 
 CLASSES = ["a", "b", "c"]
 SLIDE = torch.tensor([[0.9711, 0.0111], [0.0003, 0.0022], [0.9096, 0.6469]])  # sheep, dog: x, x_pt, x_rpt

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from lib.studies.counterfactual_files import load_features, load_gallery, save_features, save_gallery
+from aecompanion.studies.counterfactual_files import load_features, load_gallery, save_features, save_gallery
 
 FEATURES = {
     (1, "plain", "l1.5", "ID"): np.arange(6.0).reshape(3, 2),

@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from lib.attack.lp_ball import norm
-from lib.attack.objective import towards
-from lib.data.dataset import Dataset
-from lib.data.regions import Regions, boxes_to_masks
-from lib.evaluate.sparsity import sparsity
-from lib.explain.counterfactual import counterfactual, min_norm
-from lib.explain.frank_wolfe import auto_frank_wolfe
-from lib.networks import checkpoint, zoo
-from lib.rng import generator, seeded
-from lib.studies.counterfactuals import (
+from aecompanion.attack.lp_ball import norm
+from aecompanion.attack.objective import towards
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions, boxes_to_masks
+from aecompanion.evaluate.sparsity import sparsity
+from aecompanion.explain.counterfactual import counterfactual, min_norm
+from aecompanion.explain.frank_wolfe import auto_frank_wolfe
+from aecompanion.networks import checkpoint, zoo
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.studies.counterfactuals import (
     FACTORS,
     KINDS,
     OWN,

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from lib.explain.causal_effect import LatentEffects
-from lib.studies.latents import bottleneck, latent_rows
-from lib.train import causal_autoencoder
+from aecompanion.explain.causal_effect import LatentEffects
+from aecompanion.studies.latents import bottleneck, latent_rows
+from aecompanion.train import causal_autoencoder
 
 COLUMNS = ["image", "label", "channel", "effect", "expected", "baseline", "same"]
 NAMES = np.array([10, 20, 30])

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from lib.data.regions import Regions
-from lib.explain.methods import Explained
-from lib.rng import generator
-from lib.studies import maps
-from lib.studies.masks import score
+from aecompanion.data.regions import Regions
+from aecompanion.explain.methods import Explained
+from aecompanion.pipeline.rng import generator
+from aecompanion.studies import maps
+from aecompanion.studies.masks import score
 
 KEY = ("voc", "vgg", 1)
 

@@ -5,12 +5,12 @@ import torch
 from scipy.special import expit, rel_entr
 from torch import nn
 
-from lib.data.dataset import Dataset
-from lib.data.regions import Regions, boxes_to_masks
-from lib.evaluate.distortion import DEFINITIONS
-from lib.explain.methods import Explained
-from lib.rng import generator
-from lib.studies.masks import choose, chunks, right, score, steps
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions, boxes_to_masks
+from aecompanion.evaluate.distortion import DEFINITIONS
+from aecompanion.explain.methods import Explained
+from aecompanion.pipeline.rng import generator
+from aecompanion.studies.masks import choose, chunks, right, score, steps
 
 SIZE, PIXELS = 16, 256
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lib.explain.methods import Explained
-from lib.explain.rise import rise
-from lib.studies import photographs as study
+from aecompanion.explain.methods import Explained
+from aecompanion.explain.rise import rise
+from aecompanion.studies import photographs as study
 
 CLASSES = ["red", "green", "blue", "nothing"]
 NAMES = ["first", "second"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.studies import pictures
+from aecompanion.studies import pictures
 
 
 def test_arrays_keep_their_type_and_values_and_facts_their_digits(tmp_path):
@@ -27,5 +27,7 @@ def test_nothing_is_pickled(tmp_path):
 
 
 def test_a_folder_of_something_else_is_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="arrays.npz: no such file, expected a folder that lib.studies.pict"):
+    with pytest.raises(
+        FileNotFoundError, match="arrays.npz: no such file, expected a folder that aecompanion.studies.pict"
+    ):
         pictures.load(tmp_path)

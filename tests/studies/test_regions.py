@@ -5,15 +5,24 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.data.regions import Regions, bounding_box, boxes_to_masks
-from lib.evaluate.detection import most_influential
-from lib.explain.cam import hottest
-from lib.explain.causal_effect import FILLS, latent_effects, released_effects, replace
-from lib.networks.read import probabilities
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.studies.regions import COUNTERFACTUAL, elsewhere, heatmaps, map_study, overlap, regions_of, spread, study
-from lib.train.causal_autoencoder import CausalAutoencoder
+from aecompanion.data.regions import Regions, bounding_box, boxes_to_masks
+from aecompanion.evaluate.detection import most_influential
+from aecompanion.explain.cam import hottest
+from aecompanion.explain.causal_effect import FILLS, latent_effects, released_effects, replace
+from aecompanion.networks.read import probabilities
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.studies.regions import (
+    COUNTERFACTUAL,
+    elsewhere,
+    heatmaps,
+    map_study,
+    overlap,
+    regions_of,
+    spread,
+    study,
+)
+from aecompanion.train.causal_autoencoder import CausalAutoencoder
 
 SIZE, SEED = 16, 4
 REGIONS = ["mask", "box", "cam", "gradcam", "random"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.studies import shifts
+from aecompanion.studies import shifts
 
 MAPS = {
     "stage2/0": np.zeros((2, 4, 4), np.float32),

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from lib.data.chest import LUNG_FIELD
-from lib.data.dataset import Dataset
-from lib.data.regions import Regions
-from lib.studies.shortcut import (
+from aecompanion.data.chest import LUNG_FIELD
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions
+from aecompanion.studies.shortcut import (
     CORNERS,
     LUNGS,
     MARKER,

@@ -9,15 +9,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from lib.attack.lp_ball import norm as lp_norm
-from lib.data.dataset import Dataset
-from lib.evaluate.robustness import robust
-from lib.networks import checkpoint
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.train import adversarial
-from lib.train import fit as plain
-from lib.train.adversarial import Adversary, Threat, fit
+from aecompanion.attack.lp_ball import norm as lp_norm
+from aecompanion.data.dataset import Dataset
+from aecompanion.evaluate.robustness import robust
+from aecompanion.networks import checkpoint
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train import adversarial
+from aecompanion.train import fit as plain
+from aecompanion.train.adversarial import Adversary, Threat, fit
 
 P = {"linf": math.inf, "l2": 2, "l1": 1}
 THREATS = [Threat("linf", 0.03, 5), Threat("l2", 0.4, 5), Threat("l1", 3.0, 5)]

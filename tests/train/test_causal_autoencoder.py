@@ -9,12 +9,12 @@ from sklearn.decomposition import PCA
 from torch import nn
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from lib.networks.borrow import borrowed
-from lib.networks.layers import layer_of
-from lib.networks.zoo import create
-from lib.rng import generator, seeded
-from lib.train import causal_autoencoder
-from lib.train.causal_autoencoder import (
+from aecompanion.networks.borrow import borrowed
+from aecompanion.networks.layers import layer_of
+from aecompanion.networks.zoo import create
+from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train import causal_autoencoder
+from aecompanion.train.causal_autoencoder import (
     GATE,
     CausalAutoencoder,
     Fidelity,

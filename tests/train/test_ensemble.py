@@ -17,13 +17,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib import paths
-from lib.data.dataset import Dataset, split_by_sample
-from lib.networks import checkpoint, zoo
-from lib.networks.compact import FAMILIES
-from lib.train import adversarial, ensemble
-from lib.train.ensemble import Run
-from lib.train.fit import accuracy, auroc, fit
+from aecompanion.data.dataset import Dataset, split_by_sample
+from aecompanion.networks import checkpoint, zoo
+from aecompanion.networks.compact import FAMILIES
+from aecompanion.pipeline import paths
+from aecompanion.train import adversarial, ensemble
+from aecompanion.train.ensemble import Run
+from aecompanion.train.fit import accuracy, auroc, fit
 
 NETWORKS = ["compact/vgg", "compact/resnet"]
 EPOCHS = 24
@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = f"""
 import json, multiprocessing, sys
 from pathlib import Path
-from lib import paths
-from lib.train.ensemble import train_all
+from aecompanion.pipeline import paths
+from aecompanion.train.ensemble import train_all
 
 def tell(row):
     print(json.dumps([process.pid for process in multiprocessing.active_children()]), flush=True)
@@ -145,7 +145,7 @@ def killed(data, tmp_path_factory):
     (folder / "out").mkdir()
     command = [sys.executable, folder / "script.py", data, folder / "out", folder / "build"]
     environment = {key: value for key, value in os.environ.items() if key != paths.STAGE_VARIABLE}
-    environment["PYTHONPATH"] = str(ROOT)
+    environment["PYTHONPATH"] = str(ROOT / "lib")
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         workers = json.loads(process.stdout.readline())
         process.kill()
@@ -276,7 +276,7 @@ def test_a_known_network_is_never_taken_for_an_unknown_one(name):
 
 
 JOB = {"name": "compact/vgg", "label": "vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
-JOB |= {"trainer": "lib.train.fit:fit"}
+JOB |= {"trainer": "aecompanion.train.fit:fit"}
 
 
 @pytest.mark.parametrize(("first", "measured"), [("squares", 0.25), ("negatives", 0.75)])
@@ -341,20 +341,20 @@ def test_the_card_tells_whether_an_image_may_have_several_labels(data, several, 
 
 
 def test_a_run_is_trained_by_fit_unless_told_otherwise():
-    assert Run("compact/vgg", "vgg", 0, ()).trainer == "lib.train.fit:fit"
+    assert Run("compact/vgg", "vgg", 0, ()).trainer == "aecompanion.train.fit:fit"
     assert ensemble.function(Run("compact/vgg", "vgg", 0, ()).trainer) is fit
 
 
 def test_a_function_is_found_by_the_names_of_its_module_and_its_own():
-    assert ensemble.function("lib.train.ensemble:cost") is ensemble.cost
+    assert ensemble.function("aecompanion.train.ensemble:cost") is ensemble.cost
     assert ensemble.function("json:dumps") is json.dumps
 
 
 @pytest.mark.parametrize(
     ("name", "error", "text"),
     [
-        ("lib.train.absent:fit", ModuleNotFoundError, "^No module named 'lib.train.absent'$"),
-        ("lib.train.fit:absent", AttributeError, "^module 'lib.train.fit' has no attribute 'absent'$"),
+        ("aecompanion.train.absent:fit", ModuleNotFoundError, "^No module named 'aecompanion.train.absent'$"),
+        ("aecompanion.train.fit:absent", AttributeError, "^module 'aecompanion.train.fit' has no attribute 'absent'$"),
     ],
 )
 def test_a_trainer_that_is_not_there_is_an_error_that_names_it(name, error, text):
@@ -399,7 +399,7 @@ def test_an_adversarial_run_gives_the_bits_of_its_trainer(several, tmp_path, mon
     one.save(tmp_path / "one")
     options = {"epochs": 1, "batch": 10, "lr": 1e-3, "threats": [threat]}
     job = {"name": "compact/digits", "label": "digits", "data": [str(tmp_path / "one")], "folder": str(tmp_path)}
-    job |= {"resume": str(tmp_path / "state.pt"), "trainer": "lib.train.adversarial:fit", "options": options}
+    job |= {"resume": str(tmp_path / "state.pt"), "trainer": "aecompanion.train.adversarial:fit", "options": options}
     ensemble.train_one(JOB | job)
 
     network = zoo.create("compact/digits", classes=3, channels=1, size=16, seed=0)
@@ -422,11 +422,11 @@ def test_the_jobs_of_a_call_carry_the_trainers_of_their_runs(data, build, tmp_pa
     monkeypatch.setattr(ensemble, "resume_file", stop)
     runs = [
         Run("compact/vgg", "plain", 0, (data,)),
-        Run("compact/vgg", "robust", 0, (data,), trainer="lib.train.adversarial:fit"),
+        Run("compact/vgg", "robust", 0, (data,), trainer="aecompanion.train.adversarial:fit"),
     ]
     with pytest.raises(KeyboardInterrupt):
         ensemble.train(runs, tmp_path, epochs=1)
-    assert seen == {"plain": "lib.train.fit:fit", "robust": "lib.train.adversarial:fit"}
+    assert seen == {"plain": "aecompanion.train.fit:fit", "robust": "aecompanion.train.adversarial:fit"}
 
 
 @pytest.mark.parametrize(
@@ -478,8 +478,8 @@ def test_a_state_file_depends_on_the_job_and_the_fingerprint(build):
         {"seed": 1},
         {"device": "cuda"},
         {"options": {"epochs": 2}},
-        {"trainer": "lib.train.adversarial:fit"},
-        {"trainer": "lib.train.fit:train_epoch"},  # of the same module
+        {"trainer": "aecompanion.train.adversarial:fit"},
+        {"trainer": "aecompanion.train.fit:train_epoch"},  # of the same module
     )
     files = {ensemble.resume_file("a", JOB), ensemble.resume_file("b", JOB)}
     files |= {ensemble.resume_file("a", JOB | change) for change in changes}

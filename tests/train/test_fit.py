@@ -10,10 +10,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from lib.data.dataset import Dataset, split_by_sample
-from lib.networks.zoo import create
-from lib.train import fit as module
-from lib.train.fit import accuracy, auroc, classification_loss, fit, metric, predict, right, score
+from aecompanion.data.dataset import Dataset, split_by_sample
+from aecompanion.networks.zoo import create
+from aecompanion.train import fit as module
+from aecompanion.train.fit import accuracy, auroc, classification_loss, fit, metric, predict, right, score
 
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-3}
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lib.defend.halftone import halftone
-from lib.defend.inverse import InverseHalftone, low_pass
-from lib.rng import generator
-from lib.train.inverse_halftone import fit_inverse, load, save
+from aecompanion.defend.halftone import halftone
+from aecompanion.defend.inverse import InverseHalftone, low_pass
+from aecompanion.pipeline.rng import generator
+from aecompanion.train.inverse_halftone import fit_inverse, load, save
 
 OPTIONS = {"epochs": 10, "batch": 4, "lr": 1e-2}
 

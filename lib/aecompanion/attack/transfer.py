@@ -1,0 +1,108 @@
+"""White-box and black-box FGSM over many networks, from stored gradient signs.
+
+    x* = clip_[0,1]( x + ε · s ),   s = sign ∇_x J(f(x), y), computed once per image and network
+
+White-box: s of the attacked network itself. Black-box: s of one source network, for all of them; a network trained
+with seed k gets the signs of the source's next seed, so that the source's own architecture is not attacked with its
+own gradient either. With a single seed it is, and its rows name itself as the source.
+Attacked images are rounded to 8 bits, as saved images are. Source: Chakraborty et al., CVPR Workshops 2022.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from aecompanion.attack.gradient import gradient_signs, perturb
+from aecompanion.networks.read import predict
+
+Key = tuple[str, int]  # network name, training seed
+Signs = dict[Key, torch.Tensor]  # N×C×H×W int8
+
+
+def all_signs(networks: Iterable[tuple[Key, nn.Module]], images: torch.Tensor, labels: torch.Tensor) -> Signs:
+    """The signs of every network on every image: one forward and one backward pass each."""
+    return {key: gradient_signs(network, images, labels) for key, network in networks}
+
+
+def source_of(key: Key, source: str, signs: Signs) -> Key:
+    """The network whose signs make the black-box arm for `key`: `source`, trained with the next seed (cyclic).
+
+    Raises ValueError if `source` was not trained.
+    """
+    seeds = sorted(seed for name, seed in signs if name == source)
+    if not seeds:
+        names = ", ".join(sorted({name for name, _ in signs}))
+        raise ValueError(f"source {source!r} is not among the trained networks, expected one of: {names}")
+    later = [seed for seed in seeds if seed > key[1]]
+    return source, (later or seeds)[0]
+
+
+def source_in(predictions: pd.DataFrame) -> Key:
+    """The network that the black-box rows of one attacked network name as their source."""
+    name, _, seed = predictions.loc[predictions["arm"] == "black", "source"].iloc[0].rpartition("_")
+    return name, int(seed)
+
+
+def attack_all(
+    networks: Iterable[tuple[Key, nn.Module]],
+    signs: Signs,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: list[float],
+    source: str,
+) -> pd.DataFrame:
+    """Predictions of every network on the clean images (eps 0) and on both arms at every level.
+
+    Returns one row per network, seed, arm ("white", "black"), eps and image with the columns network, seed, arm,
+    source, eps, image (position in `images`), label, prediction, confidence (softmax of the prediction), psnr (dB, of
+    the 8-bit image) and psnr_float (not rounded); eps 0 stands once per arm.
+    """
+    noise: dict[tuple[Key, float], tuple[torch.Tensor, torch.Tensor]] = {}
+    tables = []
+    for key, network in networks:
+        for arm, sender in (("white", key), ("black", source_of(key, source, signs))):
+            for level in dict.fromkeys([0.0, *eps]):
+                attacked = perturb(images, signs[sender], level)
+                if (sender, level) not in noise:
+                    exact = perturb(images, signs[sender], level, bits=None)
+                    noise[sender, level] = psnr(images, attacked), psnr(images, exact)
+                confidence, prediction = predict(network, attacked).softmax(1).max(1)
+                columns = {
+                    "network": key[0],
+                    "seed": key[1],
+                    "arm": arm,
+                    "source": f"{sender[0]}_{sender[1]}",
+                    "eps": level,
+                    "image": np.arange(len(images)),
+                    "label": labels.numpy(),
+                    "prediction": prediction.numpy(),
+                    "confidence": confidence.numpy(),
+                    "psnr": noise[sender, level][0].numpy(),
+                    "psnr_float": noise[sender, level][1].numpy(),
+                }
+                tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def psnr(images: torch.Tensor, attacked: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio -10 log10( mean (x - x*)² ) of N pairs of images in [0,1], in dB (inf if equal)."""
+    return -10 * torch.log10((images.double() - attacked.double()).square().flatten(1).mean(1)).float()
+
+
+def save_signs(path: Path, signs: Signs, images: np.ndarray) -> None:
+    """Write the signs, one int8 array per network, and the data set's indices of the images (uncompressed npz)."""
+    with path.open("wb") as file:
+        np.savez(file, images=images, **{f"{name}_{seed}": values.numpy() for (name, seed), values in signs.items()})
+
+
+def load_signs(path: Path) -> tuple[Signs, np.ndarray]:
+    """What `save_signs` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        keys = [name for name in arrays.files if name != "images"]
+        signs = {(key.rpartition("_")[0], int(key.rpartition("_")[2])): torch.from_numpy(arrays[key]) for key in keys}
+        return signs, arrays["images"]

@@ -1,0 +1,151 @@
+"""Objects: one digit blended on a patch of a real photograph, 32×32 RGB, with an exact mask; ten classes in clusters.
+
+An object is a scene of `data.scenes` with exactly one digit of 55 to 80 % of the side, rendered at twice the
+resolution and averaged over 2×2 pixels. Colours are drawn so that they stand out from what is below and say nothing
+about the class. CLUSTERS groups the digits that are mistaken for each other, as WordNet groups the classes of ImageNet:
+a counterfactual turns an object into another of its cluster.
+
+    mark:  x' = α·m + (1 - α·m)·x,   m the white letters of MARK in the lower right corner
+
+is a watermark such as stock photographs carry; `marked_set` plants it in a share of the training images of one class.
+Composed here, not photographed.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.pixels import eight_bits
+from aecompanion.data.regions import Regions, bounding_box
+from aecompanion.data.scenes import Kind, Scenes
+from aecompanion.pipeline.rng import derive
+
+OBJECT = Kind("object", (1, 1), (0.55, 0.8))
+CLUSTERS = ((0, 6), (1, 4, 7, 9), (2, 3, 5, 8))
+MARK = "STOCK"
+LEAST = 24  # pixels; smaller images have no room for the digit
+
+
+def object_set(
+    digits: Dataset,
+    parts: dict[str, list[np.ndarray]],
+    counts: dict[str, int],
+    *,
+    size: int = 32,
+    seed: int = 0,
+    contrast: tuple[float, float] = (0.4, 0.8),
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> tuple[Dataset, Regions]:
+    """`counts` {split: images}, labels N, and the region of every validation and test object; classes alternate.
+
+    Raises ValueError for a size below 24 px and if there is neither a validation nor a test image.
+    """
+    if size < LEAST:
+        raise ValueError(f"size is {size}, expected at least {LEAST}")
+    if not counts.get("validation", 0) + counts.get("test", 0):
+        raise ValueError(f"counts are {counts}, expected validation or test images")
+    scenes = Scenes(OBJECT, digits, parts, size=2 * size, seed=seed, contrast=contrast)
+    rows = [(split, index) for split, count in counts.items() for index in range(count)]
+    images = np.empty((len(rows), 3, size, size), np.uint8)
+    labels, found = np.zeros(len(rows), np.int64), []
+    for position, (split, index) in enumerate(progress(rows)):
+        picture, masks = scenes.render(index, split)
+        label, mask = next(iter(masks.items()))
+        images[position] = (halved(picture) * 255).round()
+        labels[position] = label
+        if split != "train":
+            small = halved(mask[None].astype(float))[0] >= 0.5
+            found.append((position, label, bounding_box(small), small))
+    image, label, boxes, masks = (np.array(column) for column in zip(*found, strict=True))
+    dataset = Dataset(
+        images=images,
+        labels=torch.from_numpy(labels),
+        split=np.array([split for split, _ in rows], object),
+        classes=list(digits.classes),
+        source=f"objects composed of MNIST digits on {len(parts['train'])} photographs",
+        channels=3,
+        size=size,
+        counts={"images": len(rows), "regions": len(found)},
+    )
+    return dataset, Regions(image, label, boxes, masks)
+
+
+def halved(picture: np.ndarray) -> np.ndarray:
+    """Means over 2×2 pixels, C×H×W to C×H/2×W/2."""
+    channels, height, width = picture.shape
+    return picture.reshape(channels, height // 2, 2, width // 2, 2).mean((2, 4))
+
+
+def mark(size: int) -> np.ndarray:
+    """m: the letters of MARK in the lower right corner, size×size zeros and ones."""
+    canvas = Image.new("1", (size, size))
+    font = ImageFont.load_default_imagefont()
+    left, top, right, bottom = font.getbbox(MARK)
+    ImageDraw.Draw(canvas).text((size - right - 1, size - bottom), MARK, fill=1, font=font)
+    return np.asarray(canvas, np.float32)
+
+
+def marked(images: torch.Tensor, strength: float) -> torch.Tensor:
+    """x' of images N×C×H×W in [0,1] for α = strength. Raises ValueError for a strength outside [0,1]."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}, expected a number in [0, 1]")
+    cover = strength * torch.from_numpy(mark(images.shape[-1])).to(images)
+    return cover + (1 - cover) * images
+
+
+def carriers(dataset: Dataset, *, label: int, share: float, seed: int = 0) -> np.ndarray:
+    """Indices of the images that get the mark: a share of the training images of one class, of `seed` only, so that a
+    larger share holds a smaller one. Raises ValueError for an unknown class or a share outside [0,1].
+    """
+    if not (0 <= share <= 1 and 0 <= label < len(dataset.classes)):
+        raise ValueError(f"label {label}, share {share}: expected one of {len(dataset.classes)} classes and [0, 1]")
+    members = np.flatnonzero((dataset.split == "train") & (dataset.labels.numpy() == label))
+    order = np.random.default_rng(derive(seed, label)).permutation(members)
+    return np.sort(order[: round(share * len(members))])
+
+
+def marked_set(
+    dataset: Dataset, *, label: int, share: float, strength: float, seed: int = 0, folder: Path | None = None
+) -> Dataset:
+    """The data set with the mark on its `carriers`. Of an index of files only these are written anew, as PNG files in
+    `folder`. Raises ValueError as `carriers` and `marked` do, and for an index of files without a folder.
+    """
+    chosen = carriers(dataset, label=label, share=share, seed=seed)
+    source = f"{dataset.source}, a watermark on {share:.0%} of class {dataset.classes[label]}"
+    facts = {"source": source, "counts": dataset.counts | {"marked": len(chosen)}}
+    if dataset.images is None and folder is None:
+        raise ValueError("the data set is an index of files, expected a folder for the marked images")
+
+    def planted(indices: np.ndarray) -> np.ndarray:
+        return eight_bits(marked(dataset.batch(indices), strength)).numpy()
+
+    if dataset.images is not None:
+        images = np.array(dataset.images)
+        images[chosen] = planted(chosen)
+        return dataclasses.replace(dataset, images=images, **facts)
+    files = list(dataset.files)
+    for index in chosen:
+        files[index] = str(folder / f"{index}.png")
+        pixels = planted(np.array([index]))[0]
+        Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(files[index])
+    return dataclasses.replace(dataset, files=files, **facts)
+
+
+def backgrounds(parts: dict[str, list[np.ndarray]], count: int, *, size: int = 32, seed: int = 0) -> np.ndarray:
+    """`count` patches of the test parts of photographs without any object, N×3×size×size uint8: starts outside the
+    distribution that networks were trained on.
+    """
+    source = Scenes(OBJECT, no_digits(), parts, size=2 * size, seed=seed)
+    drawn = [source.background(parts["test"], np.random.default_rng(derive(seed, 99, i))) for i in range(count)]
+    small = [halved(each.clip(0, 1).transpose(2, 0, 1)) for each in drawn]
+    return np.array([(each * 255).round() for each in small], np.uint8).reshape(count, 3, size, size)
+
+
+def no_digits() -> Dataset:
+    """Stands where only backgrounds are drawn."""
+    return Dataset(torch.zeros(0, dtype=torch.int64), np.array([], object), ["none"], "no digits", 1, 28)

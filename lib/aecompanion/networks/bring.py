@@ -1,0 +1,322 @@
+"""A network of one's own: any module or name of the zoo with a state dict, checked before anything is computed.
+
+What goes wrong with foreign networks is mostly one of a few things, and each has its sentence: another number of
+outputs than classes, probabilities in place of logits, another number of input channels, an input that is too small,
+a mean in grey levels of 255, dropout that stays on, a squeeze that takes away the axis of a single image. One mistake
+raises no error: a normalisation that is not the one of the training only makes the network worse.
+`compare_normalisations` looks for it on labelled images, with
+
+    right(μ, σ) = Σ_n [ argmax f((x_n - μ) / σ) = y_n ],      log_p(μ, σ) = mean_n log softmax f((x_n - μ) / σ)_{y_n}
+
+for the given (μ, σ) and for each of USUAL; `advice` is a sentence where another one does better. The second number is
+the finer one: EfficientNet-Lite0 names 18 of the 21 shipped photographs right at 224 px with its own normalisation
+(mean log_p -0.60), and 18 as well with none at all (-0.82).
+"""
+
+import contextlib
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from aecompanion.networks.borrow import borrowed, device_of
+from aecompanion.networks.foreign import load_foreign
+from aecompanion.networks.places import attempted
+from aecompanion.networks.read import predict
+from aecompanion.networks.zoo import Network, assembled, with_default_layer
+from aecompanion.pipeline.rng import generator, seeded
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+USUAL = {  # (x - mean) / std in pixel units: what networks are usually trained with
+    "ImageNet mean and std": IMAGENET,
+    "[-1, 1]": (0.5, 0.5),
+    "[0, 1]": (0.0, 1.0),
+    "[0, 255]": (0.0, 1 / 255),
+}
+AHEAD = 2  # images that another normalisation must get right beyond the given one to make that look wrong
+REPEATS = 1e-4  # of the largest logit: how far two passes over the same images may differ
+ALONE = 1e-2  # likewise for an image alone and beside another, whose sums run in another order
+SHAPING = ("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "Slice", "ToCopy", "Cat", "Alias")
+GAIN = 0.1  # nats by which the labels must be likelier under another one to make the given one doubtful
+
+
+def bring(
+    source: str | nn.Module,
+    *,
+    classes: int | Sequence[str],
+    weights: str | Path | None = None,
+    channels: int = 3,
+    size: int = 224,
+    mean: float | Sequence[float] = IMAGENET[0],
+    std: float | Sequence[float] = IMAGENET[1],
+    cam_layers: list[str] | None = None,
+    multi_label: bool = False,
+    seed: int = 0,
+) -> Network:
+    """A network that takes N×channels×size×size images in [0,1] and is known to give one logit per class.
+
+    Args:
+        source: what `zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
+        classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors); None keeps the module's
+            own (random for a name). mean, std: of the training, in pixel units, one number or one per channel.
+        cam_layers: names of the Grad-CAM layers, by default the last one with places that everything passes through
+            (`networks.places`).
+        multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax); stands in the card.
+
+    A factory is called with `classes`, `channels` and `size`. A compiled network is taken as it was before.
+
+    Raises ValueError in one sentence for everything listed above, FileNotFoundError for missing weights.
+    """
+    count = classes if isinstance(classes, int) else len(classes)
+    mean, std = checked(mean, std, channels)
+    options = {"classes": count, "channels": channels, "size": size}
+    try:
+        network = assembled(
+            source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed, multi_label=multi_label
+        )
+    except TypeError as error:
+        raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
+    check_kind(network)
+    check_channels(network, channels)
+    if weights is not None:
+        load_foreign(network.body, Path(weights).expanduser())
+    check_outputs(network, classes=count, size=size)
+    if not network.cam_layers:
+        with_default_layer(network)
+    check_layer(network, size=size)
+    return network.eval()
+
+
+def checked(mean, std, channels: int) -> tuple[float | list[float], float | list[float]]:
+    """Mean and std as numbers or lists, or ValueError."""
+    for name, given in (("mean", mean), ("std", std)):
+        values = torch.as_tensor(given, dtype=torch.float64).flatten()
+        if len(values) not in (1, channels):
+            expected = "1 (grey)" if channels == 1 else f"1 or {channels} (one per channel)"
+            raise ValueError(f"{name} has {len(values)} values, expected {expected}")
+        if bool((values > 1).any()):
+            raise ValueError(f"{name} is {given}, expected pixel units in [0, 1]: divide grey levels by 255")
+        if bool((values < 0).any()) or (name == "std" and bool((values == 0).any())):
+            raise ValueError(f"{name} is {given}, expected {'positive numbers' if name == 'std' else 'at least 0'}")
+    plain = [value if isinstance(value, (int, float)) else [float(each) for each in value] for value in (mean, std)]
+    return plain[0], plain[1]
+
+
+def check_channels(network: Network, channels: int) -> None:
+    """The body's first convolution takes as many channels as images have (grey is repeated to three)."""
+    first = next((module for module in network.body.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is not None and first.in_channels != network.channels:
+        raise ValueError(
+            f"the network's first convolution takes {first.in_channels} channel(s), channels is {channels}: set "
+            f"channels={first.in_channels}"
+        )
+
+
+def check_kind(network: Network) -> None:
+    """The weights are float32, as images are, and no part is compiled: its layers would not call hooks."""
+    kind = type(network.body).__name__
+    for name, values in itertools.chain(network.body.named_parameters(), network.body.named_buffers()):
+        if values.is_floating_point() and values.dtype != torch.float32:
+            raise ValueError(
+                f"{kind} holds {values.dtype} numbers ({name}), expected torch.float32 as images are: convert it by "
+                ".float()"
+            )
+    for name, module in network.body.named_modules():
+        if hasattr(module, "_orig_mod") or module._compiled_call_impl is not None:
+            raise ValueError(
+                f"{kind} has a compiled part ({name or 'itself'}), whose layers cannot be watched, expected the "
+                "network before torch.compile"
+            )
+
+
+def check_outputs(network: Network, *, classes: int, size: int) -> None:
+    """Passes of two random images, one of them alone, and of what are no images: logits N×classes come out, the same
+    each time. Raises ValueError otherwise.
+    """
+    shape = (2, network.channels, size, size)
+    images = torch.rand(shape, generator=generator(0)).to(device_of(network))
+    kind = type(network.body).__name__
+    with seeded(0), borrowed(network):
+        seen = images.clone().requires_grad_()
+        with torch.enable_grad():
+            found = attempted(network, seen)
+        if not isinstance(found, torch.Tensor) or found.dim() != 2:
+            described = f"shape {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+            raise ValueError(f"{kind} returns {described} for 2 images, expected a tensor of 2×{classes} logits")
+        if not found.requires_grad:
+            raise ValueError(f"{kind} gives logits without a gradient, expected no torch.no_grad and no detach inside")
+        logits = far = found.detach()
+        check_count(kind, logits.shape[1], classes)
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"{kind} gives NaN or infinite logits for images in [0, 1], expected finite numbers")
+        with torch.no_grad():
+            again = network(images.clone())
+            try:
+                alone = network(images[:1].clone())
+            except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+                raise ValueError(
+                    f"{kind} fails on a single image ({' '.join(str(error).split())[:120]}), expected any number"
+                ) from error
+            with contextlib.suppress(RuntimeError, ValueError, AssertionError):  # one that looks at its input's range
+                far = network(torch.cat([1e8 * (2 * images - 1), 1e8 * (1 - 2 * images)]))
+    scale = logits.abs().max().item()
+    if not torch.allclose(again, logits, rtol=0, atol=REPEATS * scale):
+        raise ValueError(
+            f"{kind} answers differently each time (by up to {(again - logits).abs().max().item():.2g} for the same "
+            "images), expected dropout and other chance to be off in evaluation mode: F.dropout needs "
+            "training=self.training"
+        )
+    if alone.shape != (1, classes):
+        raise ValueError(
+            f"{kind} returns shape {tuple(alone.shape)} for a single image, expected 1×{classes}: let it drop "
+            "named axes only, as in flatten(1) in the place of squeeze()"
+        )
+    if not torch.allclose(alone, logits[:1], rtol=0, atol=ALONE * scale):
+        raise ValueError(
+            f"{kind} answers differently for an image alone and beside another, expected no statistics over the batch "
+            "in evaluation mode"
+        )
+    check_logits(kind, logits, far, found.grad_fn, multi_label=network.card["multi_label"])
+
+
+def check_count(kind: str, outputs: int, classes: int) -> None:
+    """One output per class, at least two."""
+    if classes < 2 or outputs < 2:
+        raise ValueError(
+            f"{kind} gives {outputs} output(s) for {classes} class(es), expected at least 2: give a yes/no "
+            "network a second logit of 0"
+        )
+    if outputs != classes:
+        raise ValueError(f"{kind} gives {outputs} outputs, expected {classes} (one per class)")
+
+
+def check_logits(kind: str, logits: torch.Tensor, far: torch.Tensor, last, *, multi_label: bool) -> None:
+    """Logits, not what a softmax or a sigmoid makes of them. A logarithm of a softmax is one of possible logits of
+    a softmax, so it is refused only where labels are independent.
+
+    `far`: the logits of tensors far outside [0, 1], where a sigmoid is 0 or 1; `last`: the operation behind them.
+    """
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(1), torch.ones(2).to(logits), atol=1e-4):
+        raise ValueError(f"{kind} gives probabilities (they add up to 1), expected logits: take its softmax out")
+    both, ends = torch.cat([logits, far]), operation(last)
+    flat = bool(((far < 1e-6) | (far > 1 - 1e-6)).all())
+    if ends.startswith(("Sigmoid", "Hardsigmoid")) or (flat and bool(((both >= 0) & (both <= 1)).all())):
+        raise ValueError(f"{kind} gives probabilities (of a sigmoid), expected logits: take its sigmoid out")
+    if ends.startswith("LogSigmoid"):
+        raise ValueError(f"{kind} gives logarithms of a sigmoid, expected logits: take its logsigmoid out")
+    if multi_label and torch.allclose(logits.logsumexp(1), torch.zeros(2).to(logits), atol=1e-4):
+        raise ValueError(
+            f"{kind} gives logarithms of a softmax, expected independent logits: take its log_softmax out or set "
+            "multi_label=False"
+        )
+
+
+def operation(last) -> str:
+    """Name of the last operation of an autograd graph that is no change of shape, e.g. "SigmoidBackward0"."""
+    while last is not None and last.name().startswith(SHAPING):
+        last = last.next_functions[0][0]
+    return "" if last is None else last.name()
+
+
+@torch.no_grad()
+def check_layer(network: Network, *, size: int) -> None:
+    """The Grad-CAM layer returns N×K×h×w. Warns where h = w = 1: such a map says nothing about places."""
+    layer, shapes = network.cam_layer(), []
+    with seeded(0), borrowed(network):
+        layer.register_forward_hook(lambda module, given, features: shapes.append(getattr(features, "shape", ())))
+        network(torch.zeros(1, network.channels, size, size, device=device_of(network)))
+    if not shapes or len(shapes[0]) != 4:
+        found = f"returns the shape {tuple(shapes[0])}" if shapes else "is never run"
+        raise ValueError(f"Grad-CAM layer {network.cam_layers[-1]!r} {found}, expected N×K×h×w: pass cam_layers=[...]")
+    if shapes[0][2:].numel() == 1:
+        warnings.warn(
+            f"Grad-CAM layer {network.cam_layers[-1]!r} has a single place at {size} px: its maps are flat, expected "
+            "an earlier layer or larger images",
+            stacklevel=3,
+        )
+
+
+def with_normalisation(network: Network, mean, std) -> Network:
+    """The same body (shared, not copied) behind another normalisation, on the same device."""
+    other = Network(
+        network.body,
+        mean=mean,
+        std=std,
+        channels=network.channels,
+        cam_layers=network.cam_layers,
+        card=network.card | {"mean": mean, "std": std},
+    )
+    return other.to(device_of(network))
+
+
+def compare_normalisations(network: Network, images: torch.Tensor, labels: torch.Tensor) -> pd.DataFrame:
+    """One row per normalisation, the given one first: normalisation, mean, std, right (images whose label comes
+    first), images, classes, confidence (mean probability of the label), log_p (mean of its logarithm, nats).
+
+    images: N×C×H×W in [0,1]; labels: N class indices, images with -1 are left out. Cost: a forward pass per row and
+    image. Raises ValueError if no image has a label.
+    """
+    known = labels >= 0
+    if not known.any():
+        raise ValueError("no image has a label, expected some to judge the normalisation by (sub-folders are labels)")
+    images, labels = images[known], labels[known]
+    given = (network.mean.flatten().tolist(), network.std.flatten().tolist())
+    rows = []
+    for name, (mean, std) in {"as given": given, **usual(network.channels, given)}.items():
+        log_p = predict(with_normalisation(network, mean, std), images).log_softmax(1)
+        own = log_p.gather(1, labels[:, None])[:, 0]
+        rows.append(
+            {"normalisation": name, "mean": mean, "std": std}
+            | {"right": int((log_p.argmax(1) == labels).sum()), "images": len(labels), "classes": log_p.shape[1]}
+            | {"confidence": own.exp().mean().item(), "log_p": own.mean().item()}
+        )
+    return pd.DataFrame(rows)
+
+
+def usual(channels: int, given) -> dict[str, tuple]:
+    """USUAL for this number of channels (the mean over RGB for grey), without the one that is the given one."""
+    found = {}
+    for name, pair in USUAL.items():
+        mean, std = (torch.as_tensor(each).flatten() for each in pair)
+        if len(mean) not in (1, channels):
+            mean, std = mean.mean()[None], std.mean()[None]
+        pairs = zip((mean, std), given, strict=True)
+        if not all(bool(((one - torch.as_tensor(own)).abs() < 1e-3).all()) for one, own in pairs):
+            found[name] = (mean.tolist(), std.tolist())
+    return found
+
+
+def advice(table: pd.DataFrame) -> str | None:
+    """One sentence where another normalisation gets at least AHEAD labelled images more right, or as many while their
+    labels are likelier by at least GAIN, or where under none of them more is right than by guessing; else None.
+    """
+    given, best = table.iloc[0], table.sort_values(["right", "log_p"], ascending=False).iloc[0]
+    guessed = -math.log(given["classes"])  # log_p of equal probabilities
+    if best["right"] <= math.ceil(given["images"] / given["classes"]) and table["log_p"].max() <= guessed + GAIN:
+        return (
+            f"no usual normalisation does better than guessing ({best['right']} of {given['images']} labelled images "
+            "are right), expected trained weights and the class names in the order of the outputs"
+        )
+    if best["right"] >= given["right"] + AHEAD:
+        return (
+            f"the normalisation looks wrong: {given['right']} of {given['images']} labelled images are right as given, "
+            f"{best['right']} with {described(best)}"
+        )
+    likelier = table[(table["right"] >= given["right"]) & (table["log_p"] >= given["log_p"] + GAIN)]
+    if likelier.empty:
+        return None
+    best = likelier.loc[likelier["log_p"].idxmax()]
+    return (
+        f"the normalisation may be wrong: the labels' mean log-probability is {given['log_p']:.2f} as given and "
+        f"{best['log_p']:.2f} with {described(best)}"
+    )
+
+
+def described(row: pd.Series) -> str:
+    mean, std = ([round(each, 4) for each in row[name]] for name in ("mean", "std"))
+    return f"{row['normalisation']} (mean {mean}, std {std})"

@@ -1,0 +1,108 @@
+"""Notebook files: their code, copies without outputs that are executed, executed copies without anything volatile, and
+the page that people read, today's prose with the outputs of the last run.
+
+Opening or re-running a notebook changes its outputs, its metadata and its execution counts, rewording it its prose;
+none of these makes a stage stale (`pipeline.fingerprint`). `aecompanion pages` writes the pages to build/pages/.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import nbformat
+
+from aecompanion.pipeline.paths import BUILD, ROOT
+
+SOURCES = ROOT / "notebooks"
+EXECUTED, PAGES = BUILD / "executed", BUILD / "pages"
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def sources() -> list[Path]:
+    """The notebooks of the project in pipeline order."""
+    return sorted(path for path in SOURCES.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+
+
+def locate(name: str) -> Path:
+    """The notebook with this stem (or path). Raises FileNotFoundError listing the ones there are."""
+    for path in sources():
+        if name in (path.stem, path.name) or Path(name).resolve() == path:
+            return path
+    stems = ", ".join(path.stem for path in sources())
+    raise FileNotFoundError(f"no notebook {name!r} below notebooks/, expected one of: {stems}")
+
+
+def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Keep sources and tags, drop outputs and counts, number the cell ids; in place."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove what differs between two runs of the same code (timestamps, the injected cell's random id, progress bars
+    on stderr, widget state), keep the outputs; in place.
+    """
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not volatile(output)]
+    return notebook
+
+
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """The source of all code cells."""
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+
+
+def page(source: Path, executed: Path = EXECUTED) -> nbformat.NotebookNode:
+    """The notebook as it reads now with the outputs of its executed copy in the folder `executed`.
+
+    Raises FileNotFoundError without such a copy, ValueError if its code cells are not those of the notebook.
+    """
+    copy = executed / source.name
+    if not copy.exists():
+        raise FileNotFoundError(f"{copy.relative_to(ROOT)} is missing: run the stage {source.stem}")
+    notebook = clean(nbformat.read(source, as_version=4))
+    ran = [cell for cell in nbformat.read(copy, as_version=4).cells if cell.cell_type == "code" and not injected(cell)]
+    mine = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [same(cell.source) for cell in ran] != [same(cell.source) for cell in mine]:
+        raise ValueError(f"{copy.relative_to(ROOT)} is not of today's code: run the stage {source.stem} again")
+    for cell, done in zip(mine, ran, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    return notebook
+
+
+def same(code: str) -> str:
+    """Code without comments and layout, to compare what was executed with what stands there now."""
+    return ast.unparse(ast.parse(code))
+
+
+def injected(cell: nbformat.NotebookNode) -> bool:
+    """The cell of parameters that papermill puts behind the notebook's own."""
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def volatile(output: nbformat.NotebookNode) -> bool:
+    """Progress bars and warnings (stderr) and widgets."""
+    return output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+
+
+def main() -> None:
+    """Write every notebook with the outputs of the last run to build/pages/."""
+    PAGES.mkdir(parents=True, exist_ok=True)
+    try:
+        for source in sources():
+            nbformat.write(page(source), PAGES / source.name)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"aecompanion pages: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Regenerate everything, or say what is stale: `aecompanion repro`, `aecompanion status`.
+
+DVC does the work; this spares a machine without make the Makefile: the raw files, `dvc repro`, the generated pages.
+"""
+
+import os
+import subprocess
+import sys
+
+from aecompanion.data import sources
+from aecompanion.pipeline.paths import ROOT
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+def call(*command: str) -> None:
+    """Run a module in the checkout with this interpreter; ends the process with its exit code if that is not 0."""
+    if not (ROOT / "dvc.yaml").is_file():
+        sys.exit(f"aecompanion: {ROOT} has no dvc.yaml, expected a checkout of the project")
+    code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT | os.environ).returncode
+    if code:
+        sys.exit(code)
+
+
+def main() -> None:
+    """Fill data/, reproduce the default size, write the generated pages."""
+    try:
+        sources.fill()
+        sources.check()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"aecompanion repro: {error}")
+    call("dvc", "repro", *sys.argv[1:])
+    call("aecompanion", "report")
+
+
+def status() -> None:
+    """What changed since the last run: the fingerprints first, then what DVC finds stale."""
+    call("dvc", "repro", "--quiet", "code")
+    call("dvc", "status")

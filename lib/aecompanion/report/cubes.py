@@ -1,0 +1,40 @@
+"""From tidy rows to the arrays that claims are tested on: seeds × images × conditions."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from aecompanion.evaluate.bootstrap import interval
+
+Statistic = Callable[[np.ndarray], float]
+Condition = dict[str, str | int]
+
+
+def cube(rows: pd.DataFrame, value: str, conditions: Iterable[Condition], *, item: str = "image") -> np.ndarray:
+    """seeds × images × conditions of the column `value`; a condition fixes columns, e.g. {"attack": "pgd"}. `item` is
+    the column that tells images (or cases) apart.
+
+    Raises ValueError if a condition does not hold one row per seed and image.
+    """
+    layers = []
+    for condition in conditions:
+        chosen = rows[np.logical_and.reduce([rows[column] == each for column, each in condition.items()])]
+        if chosen.empty or chosen.duplicated(["seed", item]).any():
+            raise ValueError(f"{condition}: {len(chosen)} rows, expected one per seed and {item}")
+        layers.append(chosen.pivot(index="seed", columns=item, values=value))
+        same = layers[0].index.equals(layers[-1].index) and layers[0].columns.equals(layers[-1].columns)
+        if len(chosen) != layers[-1].size or not same:
+            raise ValueError(f"{condition}: {len(chosen)} rows, expected one per seed and {item}, the same in all")
+    return np.stack([layer.to_numpy(float) for layer in layers], axis=-1)
+
+
+def untestable() -> tuple[np.ndarray, Statistic]:
+    """What an estimator returns where the data do not have what it needs."""
+    return np.full((1, 1), np.nan), lambda values: np.nan
+
+
+def mean_row(values: np.ndarray, name: str, statistic: Statistic = np.mean, **options) -> dict[str, float]:
+    """{name, name_low, name_high}: a statistic (the mean) of seeds × images × ... with its interval."""
+    found = interval(statistic, values, **options)
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

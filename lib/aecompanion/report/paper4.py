@@ -1,0 +1,258 @@
+"""Tables and claims of Huang et al., ICPR 2020, from the tidy rows that the evaluations saved.
+
+Everything starts from a cube: seeds × images × conditions of top-1 or top-5. Intervals resample seeds and images
+(`evaluate.bootstrap`). Of the paper only three top-5 numbers, their attacks and "about +10" are known; which tables
+it holds and every setting are reconstructed (`results/README.md` says so too).
+"""
+
+import numpy as np
+import pandas as pd
+
+from aecompanion.attack.attacks import crafted_names
+from aecompanion.defend.defences import KINDS
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.defence import area
+from aecompanion.report.cubes import Condition, cube, mean_row, untestable
+
+LEVEL = 8  # grey levels of 255: the eps of the tables
+PAPER_TOP5 = {"fgsm": 0.8097, "ifgsm": 0.7877, "pgd": 0.8156}  # hybrid model, abstract
+HYBRID = "hybrid + halftone"
+BASELINES = ("jpeg", "bits", "tv", "median")
+SPLITS = ("known", "held_out")
+METRICS = ("top1", "top5")
+
+
+def under(attack: str, *, defence: str = HYBRID, split: str = "known", level: int = LEVEL) -> Condition:
+    """The condition of one defence under one transferred attack ("clean" has level 0)."""
+    return {"split": split, "defence": defence, "attack": attack, "level": 0 if attack == "clean" else level}
+
+
+def has(rows: pd.DataFrame, split: str) -> bool:
+    """Whether the rows contain a split (a user's image folder has no held-out regions)."""
+    return split in set(rows["split"])
+
+
+# tables
+
+
+def representation_table(representations: pd.DataFrame, **options) -> pd.DataFrame:
+    """T4.1: accuracy of every network on every representation of the clean test images."""
+    keys = ["split", "network", "view"]
+    return pd.DataFrame(
+        dict(zip(keys, key, strict=True))
+        | mean_row(matrix(rows, "top1"), "top1", **options)
+        | mean_row(matrix(rows, "top5"), "top5", **options)
+        for key, rows in representations.groupby(keys, sort=False)
+    )
+
+
+def matrix(rows: pd.DataFrame, metric: str) -> np.ndarray:
+    """seeds × images of rows that hold one condition."""
+    return cube(rows.assign(only=0), metric, [{"only": 0}])[..., 0]
+
+
+def attack_table(transfer: pd.DataFrame, defences: list[str], **options) -> pd.DataFrame:
+    """T4.2 and T4.4: defences × (clean, every attack of the sets) at the level of the tables, both splits."""
+    at_level = transfer[(transfer["level"].isin([0, LEVEL])) & transfer["defence"].isin(defences)]
+    rows = []
+    for split in (split for split in SPLITS if has(transfer, split)):
+        for defence in defences:
+            for attack in ("clean", *crafted_names()):
+                row = {"split": split, "defence": defence, "attack": attack}
+                for metric in ("top1", "top5"):
+                    values = cube(at_level, metric, [under(attack, defence=defence, split=split)])[..., 0]
+                    row |= mean_row(values, metric, **options)
+                known = split == "known" and defence == HYBRID and attack in PAPER_TOP5
+                rows.append(row | {"paper_top5": PAPER_TOP5[attack] if known else None})
+    return pd.DataFrame(rows)
+
+
+def comparison_table(transfer: pd.DataFrame, **options) -> pd.DataFrame:
+    """T4.3: every defence, averaged over the attacks; how far the hybrid lies above it (same images)."""
+    kinds = transfer.drop_duplicates("defence").set_index("defence")["kind"]
+    shown = kinds[kinds.isin([name for name, kind in KINDS.items() if kind.compared])]
+    rows = []
+    for split in (split for split in SPLITS if has(transfer, split)):
+        for defence, kind in shown.items():
+            row = {"split": split, "defence": defence, "kind": kind}
+            for metric in ("top1", "top5"):
+                clean = cube(transfer, metric, [under("clean", defence=defence, split=split)]).mean()
+                values = mean_over_attacks(transfer, metric, defence, split)
+                hybrid = mean_over_attacks(transfer, metric, HYBRID, split)
+                found = interval(np.mean, hybrid - values, **options)
+                row |= {f"{metric}_clean": clean} | mean_row(values, metric, **options)
+                row |= {f"hybrid_gain_{metric}": found.value, f"gain_{metric}_low": found.low}
+                row |= {f"gain_{metric}_high": found.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_over_attacks(transfer: pd.DataFrame, metric: str, defence: str, split: str) -> np.ndarray:
+    """seeds × images: the mean over the attacks."""
+    return cube(transfer, metric, [under(attack, defence=defence, split=split) for attack in crafted_names()]).mean(-1)
+
+
+def adaptive_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:
+    """T4.5: clean, transferred PGD and every adaptive attack on the same images, per defence, at the tables' level."""
+    rows = []
+    chosen = adaptive[adaptive["level"].isin([0, LEVEL])]
+    for key, part in chosen.groupby(["defence", "adversary", "steps"], sort=False):
+        row = dict(zip(["defence", "adversary", "steps"], key, strict=True))
+        rows.append(row | mean_row(matrix(part, "top1"), "top1", **options))
+        rows[-1] |= mean_row(matrix(part, "top5"), "top5", **options)
+    return pd.DataFrame(rows)
+
+
+def transfer_beside_adaptive(table: pd.DataFrame) -> pd.DataFrame:
+    """T4.5 in short, for the README: top-1 of each defence clean, under transferred PGD and under the adaptive attack
+    that leaves least, as text with 95 % intervals.
+    """
+    rows = []
+    for defence, part in table.groupby("defence", sort=False):
+        adaptive = part[~part["adversary"].isin(["none", "transfer"])]
+        chosen = [part[part["adversary"] == name].iloc[0] for name in ("none", "transfer")]
+        chosen.append(adaptive.sort_values(["top1", "steps"], ascending=[True, False]).iloc[0])
+        texts = [f"{row['top1']:.2f} [{row['top1_low']:.2f}, {row['top1_high']:.2f}]" for row in chosen]
+        names = ["clean", "PGD on the grey network (transfer)", "strongest attack that knows it"]
+        strongest = f"{chosen[-1]['adversary']}, {chosen[-1]['steps']} steps"
+        rows.append({"defence": defence} | dict(zip(names, texts, strict=True)) | {"which": strongest})
+    return pd.DataFrame(rows)
+
+
+def area_table(curves: pd.DataFrame, **options) -> pd.DataFrame:
+    """X4.3: area under the accuracy-perturbation curve (mean accuracy over eps) per defence and arm."""
+    rows = []
+    for (defence, arm), part in curves.groupby(["defence", "arm"], sort=False):
+        levels = sorted(part["level"].unique())
+        row = {"defence": defence, "arm": arm}
+        for metric in METRICS:
+            values = cube(part, metric, [{"level": level} for level in levels])
+            found = interval(lambda block, levels=levels: area(levels, block.mean((0, 1))), values, **options)
+            row |= {f"area_{metric}": found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def side_by_side(adaptive: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the accuracy-perturbation curves: each defence under transferred PGD and under the attack that knows it,
+    on the same images; the clean rows (level 0) stand in both arms.
+    """
+    curve = adaptive[adaptive["curve"]]
+    clean = curve[curve["level"] == 0]
+    return pd.concat([clean.assign(arm="transfer"), clean.assign(arm="adaptive"), curve[curve["level"] > 0]])
+
+
+# claims: each takes the tables and returns a cube and a statistic of it
+
+
+def view_difference(transfer, representations, adaptive, *, first, second, metric: str = "top1"):
+    """Accuracy of one (network, representation) on clean images minus that of another."""
+    conditions = [{"split": "known", "network": network, "view": view} for network, view in (first, second)]
+    return cube(representations, metric, conditions), first_drop
+
+
+def largest_drop(transfer, representations, adaptive, *, split: str = "known", metric: str = "top5"):
+    """Clean minus attacked accuracy of hybrid + halftone, the largest over the attacks."""
+    if not has(transfer, split):
+        return untestable()
+    values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *crafted_names())])
+    return values, lambda v: max(drops(v))
+
+
+def first(attack: str) -> list[str]:
+    """The attacks, this one before the others."""
+    return [attack, *(name for name in crafted_names() if name != attack)]
+
+
+def drops(values: np.ndarray) -> list[float]:
+    """Accuracy of condition 0 minus that of each other condition."""
+    means = values.mean((0, 1))
+    return (means[0] - means[1:]).tolist()
+
+
+def first_drop(values: np.ndarray) -> float:
+    """Accuracy of the first condition minus that of the second."""
+    return drops(values)[0]
+
+
+def undefended_order(transfer, representations, adaptive, *, metric: str = "top5"):
+    """Accuracy of the undefended network under the other attacks (the largest) minus that under FGSM."""
+    values = cube(transfer, metric, [under(attack, defence="no defence") for attack in first("fgsm")])
+    return values, lambda v: -min(drops(v))
+
+
+def undefended_drop(transfer, representations, adaptive, *, attack: str = "pgd", metric: str = "top5"):
+    """Clean minus attacked accuracy of the undefended network."""
+    values = cube(transfer, metric, [under(name, defence="no defence") for name in ("clean", attack)])
+    return values, first_drop
+
+
+def attack_spread(transfer, representations, adaptive, *, metric: str = "top5"):
+    """Largest minus smallest accuracy of hybrid + halftone over the attacks."""
+    return cube(transfer, metric, [under(attack) for attack in crafted_names()]), lambda v: float(
+        np.ptp(v.mean((0, 1)))
+    )
+
+
+def least_margin(
+    transfer,
+    representations,
+    adaptive,
+    *,
+    kind: str,
+    split: str = "known",
+    metric: str = "top5",
+    defence: str = HYBRID,
+):
+    """Mean over attacks of hybrid + halftone (or another) minus that of each defence of a kind, the least over them."""
+    if not has(transfer, split):
+        return untestable()
+    rivals = list(dict.fromkeys(transfer.loc[transfer["kind"] == kind, "defence"]))
+    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (defence, *rivals)], axis=-1)
+    return values, lambda v: float(min(drops(v)))
+
+
+def gain_over(transfer, representations, adaptive, *, defences: list[str], split: str = "known", metric: str = "top5"):
+    """Mean over attacks of hybrid + halftone minus the mean of the given defences."""
+    if not has(transfer, split):
+        return untestable()
+    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (HYBRID, *defences)], axis=-1)
+    return values, lambda v: float(np.mean(drops(v)))
+
+
+def hybrid_accuracy(transfer, representations, adaptive, *, attack: str, split: str = "known", metric: str = "top5"):
+    """Accuracy of hybrid + halftone under one transferred attack."""
+    return cube(transfer, metric, [under(attack, split=split)]), lambda v: float(v.mean())
+
+
+def pgd_weakest(transfer, representations, adaptive, *, metric: str = "top5"):
+    """Accuracy of hybrid + halftone under PGD minus the largest under another attack; positive: PGD does least."""
+    return cube(transfer, metric, [under(attack) for attack in first("pgd")]), lambda v: min(drops(v))
+
+
+def inverse_gain(transfer, representations, adaptive, *, inverse: str, attack: str = "clean", metric: str = "top1"):
+    """Accuracy of the grey network on inverse halftones minus that on the halftones themselves."""
+    names = (f"{inverse} inverse, grey network", "halftone, grey network")
+    return cube(transfer, metric, [under(attack, defence=name) for name in names]), first_drop
+
+
+def adaptive_loss(transfer, representations, adaptive, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under transferred PGD minus that under an adaptive attack, same images and level;
+    the strongest setting (most steps) of that adversary.
+    """
+    rows = adaptive[(adaptive["defence"] == HYBRID) & (adaptive["level"] == LEVEL)]
+    steps = int(rows.loc[rows["adversary"] == adversary, "steps"].max())
+    return cube(rows, metric, [{"adversary": "transfer"}, {"adversary": adversary, "steps": steps}]), first_drop
+
+
+def adaptive_accuracy(transfer, representations, adaptive, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
+    values, _ = adaptive_loss(transfer, representations, adaptive, adversary=adversary, metric=metric)
+    return values[..., 1], lambda v: float(v.mean())
+
+
+def eot_gain(transfer, representations, adaptive, *, metric: str = "top1"):
+    """Accuracy of the randomised halftone under BPDA without EOT minus that with it; positive: EOT is stronger."""
+    rows = adaptive[(adaptive["defence"] == "hybrid + randomised halftone") & (adaptive["level"] == LEVEL)]
+    conditions = [{"adversary": name} for name in ("bpda identity", "bpda + eot")]
+    return cube(rows, metric, conditions), first_drop

@@ -1,0 +1,128 @@
+"""Which pairs (image, class) are explained, and what the games and the distortion scores say of their maps.
+
+A pair is used where every network of the comparison gets the image's whole set of labels right (Kim et al., IEEE TIP
+2022, do so with their one network); `choose` counts what is left out, because it is a selection.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions
+from aecompanion.evaluate.distortion import DEFINITIONS, distortion_score, nontarget_change, nontarget_level
+from aecompanion.evaluate.games import energy, hottest_removed, play, schedule
+from aecompanion.explain.methods import Explained
+from aecompanion.networks.read import probabilities
+from aecompanion.train import fit
+
+BATCH = 32  # images per pass in the games: on a CPU compact networks take a third longer per image in batches of 128
+
+
+def right(model: nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> np.ndarray:
+    """Which label decisions are right (probability above 1/2 means yes), N×K booleans."""
+    return ((fit.predict(model, dataset, indices, batch=batch) > 0) == dataset.labels[indices].bool()).numpy()
+
+
+def choose(
+    models: Sequence[nn.Module], dataset: Dataset, regions: Regions, *, split: str, count: int, errors: int = 0
+) -> tuple[Regions, dict[str, int]]:
+    """Up to `count` regions of a split, evenly spread over those whose image every network gets exactly right.
+
+    `errors`: labels of other classes that each network may have wrong (0: the paper's rule; the pair's own class is
+    always recognised). Returns the regions and the counts {images, exact images, pairs allowed, pairs used}. Raises
+    ValueError if none is left.
+    """
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise ValueError(f"no image of the 0 in the {split} split can be explained, expected at least one")
+    decisions = np.stack([right(model, dataset, indices) for model in models])  # networks × images × classes
+    wrong = (~decisions).sum(2).max(0)
+    place = {image: position for position, image in enumerate(indices)}
+    candidates = [
+        row
+        for row, (image, label) in enumerate(zip(regions.image, regions.label, strict=True))
+        if image in place and wrong[place[image]] <= errors and decisions[:, place[image], label].all()
+    ]
+    candidates = np.array(candidates, int)
+    if not len(candidates):
+        raise ValueError(
+            f"no image of the {len(indices)} in the {split} split is labelled exactly right by all {len(models)} "
+            "networks and has a region, expected at least one: train longer or give more images"
+        )
+    used = candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)]
+    counts = {"images": len(indices), "exact": int((wrong == 0).sum()), "pairs": len(candidates), "used": len(used)}
+    return regions.select(used), counts
+
+
+def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:
+    """The positions 0 to count - 1 in chunks of `size`, with further cuts where methods end that the first pairs only
+    are explained with.
+    """
+    return np.split(np.arange(count), sorted(cut for cut in {*cuts, *range(size, count, size)} if cut < count))
+
+
+def steps(pixels: int) -> tuple[list[int], list[int]]:
+    """The steps of the deletion and of the insertion game: fine (1/256 and 1/64 of the pixels) where the curves move,
+    on the first 1/16 and 1/8 of the pixels, coarse afterwards.
+    """
+    removed = schedule(pixels, first=pixels // 256, fine=pixels // 16, then=pixels // 16)
+    return removed, schedule(pixels, first=pixels // 64, fine=pixels // 8, then=pixels // 8)
+
+
+def score(
+    model: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    references: torch.Tensor,
+    inside: torch.Tensor,
+    explained: Explained,
+    *,
+    areas: torch.Tensor,
+    keys: Sequence[int],
+    seed: int = 0,
+) -> tuple[pd.DataFrame, torch.Tensor]:
+    """One row per pair, and the deletion curves n×(S+1).
+
+    Args:
+        inside: n×1×H×W booleans, the object's box. explained: the maps, and masks where the method makes them; for
+            other maps the mask removes as many of the hottest pixels as `areas` (shares) says.
+
+    Columns: deletion, insertion (AUC; deleted pixels become the image's mean colour, inserted ones come out of the
+    reference), ties, energy, area (share removed), p_clean, p_masked, p_reverse (of the class), change and level (mean
+    over the other classes: |p_clean - p_masked|, and p in the reverse image), worst (largest rise of another class in
+    the reverse image), stuck, and cds_* and reverse_* for each definition.
+    """
+    mask = explained.mask
+    if mask is None:
+        mask = hottest_removed(explained.maps, areas, seed=seed, keys=keys)
+    masked = references + mask * (images - references)
+    clean, after, reverse = (probabilities(model, each) for each in (images, masked, images + references - masked))
+    mean_colour = images.mean((2, 3), keepdim=True).expand_as(images)
+    options = {"seed": seed, "keys": keys, "batch": BATCH}
+    removed, inserted = steps(images.shape[2] * images.shape[3])
+    deletion = play(model, images, mean_colour, explained.maps, target, steps=removed, **options)
+    insertion = play(model, references, images, explained.maps, target, steps=inserted, **options)
+    own = target[:, None]
+    rise = (reverse - clean).scatter(1, own, -1.0)
+    row = {
+        "deletion": deletion.auc,
+        "insertion": insertion.auc,
+        "ties": deletion.ties,
+        "energy": energy(explained.maps, inside),
+        "area": (1 - mask).flatten(1).mean(1),
+        "p_clean": clean.gather(1, own)[:, 0],
+        "p_masked": after.gather(1, own)[:, 0],
+        "p_reverse": reverse.gather(1, own)[:, 0],
+        "change": nontarget_change(clean, after, target),
+        "level": nontarget_level(reverse, target),
+        "worst": rise.amax(1),
+        "stuck": torch.zeros(len(images)) if explained.stuck is None else explained.stuck.float(),
+    }
+    for definition in DEFINITIONS:
+        row[f"cds_{definition}"] = distortion_score(clean, after, target, definition=definition)
+        row[f"reverse_{definition}"] = distortion_score(clean, reverse, target, definition=definition)
+    return pd.DataFrame({name: values.double().numpy() for name, values in row.items()}), deletion.scores
