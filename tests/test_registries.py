@@ -13,7 +13,9 @@ from aecompanion.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, tr
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import by_transform, defended
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report import paper1_figures, paper4, paper4_figures
+from aecompanion.report.causal import figures as causal_figures
+from aecompanion.report.halftone import figures as halftone_figures
+from aecompanion.report.halftone import tables as halftone_tables
 
 OPTIONS = {"resamples": 100, "seed": 0}
 SIDE, CLASSES, COUNT, LEVELS = 20, 8, 6, (2, 8)
@@ -95,14 +97,14 @@ def test_the_toy_defence_is_a_transformation_and_a_defence(toys, images):
 
 
 def test_the_tables_of_paper_4_hold_both(transfer):
-    table = paper4.attack_table(transfer, ["no defence", "mirror"], **OPTIONS)
+    table = halftone_tables.attack_table(transfer, ["no defence", "mirror"], **OPTIONS)
     assert list(dict.fromkeys(table["attack"])) == ["clean", "fgsm", "ifgsm", "pgd", "darker"]
     assert table["paper_top5"].isna().all()
     mean = table.set_index(["defence", "attack"])["top1"]
     rows = transfer[(transfer["defence"] == "mirror") & (transfer["attack"] == "darker") & (transfer["level"] == 8)]
     assert mean["mirror", "darker"] == pytest.approx(rows["top1"].mean())
-    assert "mirror" in set(paper4.comparison_table(transfer, **OPTIONS)["defence"])
-    four = paper4.mean_over_attacks(transfer, "top1", "mirror", "known")
+    assert "mirror" in set(halftone_tables.comparison_table(transfer, **OPTIONS)["defence"])
+    four = halftone_tables.mean_over_attacks(transfer, "top1", "mirror", "known")
     attacked = transfer[(transfer["defence"] == "mirror") & (transfer["level"] == 8)]
     assert four.mean() == pytest.approx(attacked["top1"].mean())
 
@@ -118,19 +120,19 @@ def test_the_tables_of_paper_4_hold_both(transfer):
     ],
 )
 def test_the_claims_of_paper_4_count_both(transfer, name, arguments, conditions):
-    values, statistic = getattr(paper4, name)(transfer, None, None, **arguments)
+    values, statistic = getattr(halftone_tables, name)(transfer, None, None, **arguments)
     assert values.shape == (2, COUNT, conditions)
     assert np.isfinite(interval(statistic, values, **OPTIONS).value)
 
 
 def test_the_figures_of_paper_4_draw_both(transfer):
-    figure = paper4_figures.accuracy_curves(transfer, classes=CLASSES)
+    figure = halftone_figures.accuracy_curves(transfer, classes=CLASSES)
     assert [panel.get_title() for panel in figure.axes[:4]] == ["FGSM", "I-FGSM", "PGD", "Darker"]
     assert "mirror" in [text.get_text() for text in figure.legends[0].get_texts()]
-    table = paper4.attack_table(transfer, ["no defence", "mirror"], **OPTIONS)
-    bars = paper4_figures.paired_bars(table, groups="defence", bars="attack", value="top1", ylabel="top-1")
+    table = halftone_tables.attack_table(transfer, ["no defence", "mirror"], **OPTIONS)
+    bars = halftone_figures.paired_bars(table, groups="defence", bars="attack", value="top1", ylabel="top-1")
     assert [text.get_text() for text in bars.legends[0].get_texts()] == ["clean", "FGSM", "I-FGSM", "PGD", "Darker"]
 
 
 def test_the_figures_of_paper_1_know_its_look(toys):
-    assert paper1_figures.looks()["darker"] == ("Darker", "#123456", ":")
+    assert causal_figures.looks()["darker"] == ("Darker", "#123456", ":")

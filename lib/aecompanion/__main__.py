@@ -1,4 +1,4 @@
-"""The one command of the project: `aecompanion COMMAND ...`, or `python -m aecompanion COMMAND ...` without a script."""
+"""The one command of the project: `aecompanion COMMAND ...`, or `python -m aecompanion COMMAND ...`."""
 
 import importlib
 import sys
@@ -12,8 +12,9 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "plan": ("pipeline.plan.__main__:main", "print what the pipeline would cost, without running it"),
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
-    "report": ("report.gallery:main", "write README.md and results/README.md anew from what is published"),
-    "pages": ("pipeline.notebooks:main", "today's notebooks with the last run's outputs, to build/pages/"),
+    "report": ("report.pages:main", "write README.md and results/README.md anew from what is published"),
+    "missing": ("report.reported:main", "list the displays and claims that wait for a number of their paper"),
+    "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
 }
 
 

@@ -10,7 +10,8 @@ from aecompanion.defend.halftone import METHODS, halftone
 from aecompanion.defend.inverse import InverseHalftone, low_pass
 from aecompanion.defend.transforms import bit_depth, jpeg, median, total_variation
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report import claims, paper4
+from aecompanion.report import claims
+from aecompanion.report.halftone import tables as halftone_tables
 
 NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "jpeg", "tv"}
 CNN = "CNN inverse, grey network"
@@ -89,7 +90,7 @@ def test_the_inverse_network_appears_only_where_it_is_given():
 
 
 def test_the_defences_that_displays_and_claims_name_are_there():
-    named = {paper4.HYBRID, *paper4.BASELINES, "no defence", "halftone, grey network"}
+    named = {halftone_tables.HYBRID, *halftone_tables.BASELINES, "no defence", "halftone, grey network"}
     for claim in claims.register():
         if claim["paper"] == 4:
             arguments = claim.get("arguments", {})

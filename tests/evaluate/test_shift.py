@@ -65,7 +65,7 @@ def test_the_shift_is_the_dissimilarity_of_the_heatmaps_to_the_clean_ones_of_the
 
 def test_a_flat_heatmap_against_no_heatmap_has_the_ssim_on_paper():
     maps = {"clean/own_pred": torch.full((1, 1, 4, 4), 3.0), "white/own_pred/0.1": torch.zeros(1, 1, 4, 4)}
-    # normalised to 1 and 0 everywhere: no variance, so SSIM = C1 / (1 + C1) with C1 = 0.01² (and C2 / C2 = 1)
+    # normalised to 1 and 0 everywhere: no variance, so SSIM = F1.1 / (1 + F1.1) with F1.1 = 0.01² (and F1.2 / F1.2 = 1)
     row = chosen(compare(maps, size=SIZE), "white", "own_pred", 0.1).iloc[0]
     assert row["ssim"] == pytest.approx(1e-4 / (1 + 1e-4), rel=1e-4)
     assert row["nissim"] == pytest.approx((1 - 1e-4 / (1 + 1e-4)) / 2, abs=1e-6)

@@ -1,7 +1,9 @@
 import pytest
 
 from aecompanion.pipeline import conditions, parameters
-from aecompanion.report import claims, paper4, paper5
+from aecompanion.report import claims
+from aecompanion.report.halftone import tables as halftone_tables
+from aecompanion.report.shift import tables as shift_tables
 
 OWN = parameters.complete(parameters.composed())
 BROKEN = [  # changed values, the parameter that is blamed, what was expected
@@ -190,9 +192,9 @@ def test_a_condition_on_a_section_that_is_not_given_is_not_checked():
 
 def test_the_conditions_ask_for_the_levels_of_tables_and_claims():
     arguments = [claim.get("arguments", {}) | {"estimate": claim["estimate"]} for claim in claims.register()]
-    assert conditions.HOLDING["faces_attack.eps"][0] == paper5.LEVELS
+    assert conditions.HOLDING["faces_attack.eps"][0] == shift_tables.LEVELS
     for attacked in ("photos_attack.eps", "defence_adaptive.eps"):
-        assert conditions.HOLDING[attacked][0] == (paper4.LEVEL / 255,)
+        assert conditions.HOLDING[attacked][0] == (halftone_tables.LEVEL / 255,)
     marks = {each for given in arguments if given["estimate"] == "fooled_by_mark" for each in given["strengths"]}
     assert set(conditions.HOLDING["spurious_features.strengths"][0]) == marks
     least = {given["level"] for given in arguments if given["estimate"] == "norms_differ"}

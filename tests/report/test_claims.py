@@ -8,8 +8,11 @@ import pytest
 import yaml
 
 from aecompanion.evaluate.bootstrap import Interval
-from aecompanion.report import claims, displays, paper1, paper4, paper5
-from aecompanion.report.paper5 import COUNTERPART, LEVELS
+from aecompanion.report import claims, displays
+from aecompanion.report.causal import tables as causal_tables
+from aecompanion.report.halftone import tables as halftone_tables
+from aecompanion.report.shift import tables as shift_tables
+from aecompanion.report.shift.tables import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
 VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
@@ -264,8 +267,8 @@ def test_an_estimator_gets_the_tables_of_its_paper_that_it_names_and_the_claims_
         seen.append({"shift": shift})
         return np.full((2, 3), 0.5), np.mean
 
-    monkeypatch.setattr(paper4, "probe", some, raising=False)
-    monkeypatch.setattr(paper5, "probe", one, raising=False)
+    monkeypatch.setattr(halftone_tables, "probe", some, raising=False)
+    monkeypatch.setattr(shift_tables, "probe", one, raising=False)
     tables = {5: {"predictions": "a", "shift": "b"}, 4: {"transfer": "c", "representations": "d", "adaptive": "e"}}
     claim = CLAIM | {"estimate": "probe", "relation": "> 0"}
     claims.evaluate(claim | {"paper": 4, "arguments": {"kind": "tv"}}, tables, resamples=20, seed=0)
@@ -356,7 +359,7 @@ def test_the_other_claims_of_paper_1_do_not_change_without_it(tables, what):
     others = [each for each in REGISTER if each["paper"] == 1 and each["id"] not in ("P1.09", *NEEDS[what])]
     names = {"effects", "estimates", "overlap", "marker", "shortcut", "viewed"}  # the tables that are changed
     for claim in others:
-        if names & set(inspect.signature(getattr(paper1, claim["estimate"])).parameters):
+        if names & set(inspect.signature(getattr(causal_tables, claim["estimate"])).parameters):
             rows = [
                 claims.evaluate(claim, {1: each}, resamples=10, seed=0)
                 for each in (tables[1], lacking(tables[1], what))

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from aecompanion.evaluate.bootstrap import interval
-from aecompanion.report import paper4
 from aecompanion.report.cubes import cube, mean_row, untestable
+from aecompanion.report.halftone import tables as halftone_tables
 
 OPTIONS = {"resamples": 20, "seed": 0}
 A, B = {"region": "a", "fill": 0}, {"region": "b", "fill": 0}
@@ -141,4 +141,4 @@ def test_a_missing_value_is_left_out_by_nanmean_only():
 
 
 def test_paper_4_uses_these():
-    assert (paper4.cube, paper4.mean_row, paper4.untestable) == (cube, mean_row, untestable)
+    assert (halftone_tables.cube, halftone_tables.mean_row, halftone_tables.untestable) == (cube, mean_row, untestable)

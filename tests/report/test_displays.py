@@ -40,7 +40,7 @@ def test_a_display_is_found_by_its_id():
     assert displays.entry("F5.4")["slug"] == "vid_distribution"
     assert displays.stem("F5.4") == "F5.4_vid_distribution"
     assert displays.place("F5.4", ".png") == "displays/mod_vid/F5.4_vid_distribution.png"
-    assert displays.place("C6", ".csv") == "displays/true_effects/C6_concepts.csv"
+    assert displays.place("T1.6", ".csv") == "displays/true_effects/C6_concepts.csv"
 
 
 def test_the_companion_experiments_and_our_displays_of_paper_1_are_complete():

@@ -12,9 +12,11 @@ from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import FULL_SIZE, create, short
 from aecompanion.pipeline import paths
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report import figures, paper5_figures, sanity_figures
+from aecompanion.report import figures
 from aecompanion.report.figures import RIGHT, WRONG
-from aecompanion.report.paper5 import LEVELS
+from aecompanion.report.shift import figures as shift_figures
+from aecompanion.report.shift import sanity as shift_sanity
+from aecompanion.report.shift.tables import LEVELS
 from aecompanion.sanity.randomization import randomized, study
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}
@@ -131,12 +133,12 @@ def test_a_drawing_is_shown_once_and_closed(monkeypatch):
     ("name", "label"), [("resnet_deep", "resnet_deep (as ResNet101)"), ("resnet50", "resnet50"), ("mine", "mine")]
 )
 def test_a_compact_network_is_labelled_with_the_papers_of_its_family(name, label):
-    assert paper5_figures.label(name) == label
+    assert shift_figures.label(name) == label
 
 
 @pytest.mark.parametrize("quantity", ["ssim", "nissim"])
 def test_the_densities_have_a_panel_per_level_with_a_tick_at_each_networks_median_and_one_legend(shift, quantity):
-    figure = paper5_figures.kde_panels(shift, quantity=quantity)
+    figure = shift_figures.kde_panels(shift, quantity=quantity)
     panels = content(figure)
     legend = panels[4].get_legend()
     assert [panel.get_title() for panel in panels[:4]] == [
@@ -158,7 +160,7 @@ def test_the_densities_have_a_panel_per_level_with_a_tick_at_each_networks_media
 def test_the_densities_leave_out_images_that_were_wrong_without_attack(shift):
     outlier = shift["image"] == 0
     changed = shift.assign(correct0=~outlier, ssim=shift["ssim"].where(~outlier, 9.0))
-    figure = paper5_figures.kde_panels(changed, quantity="ssim")
+    figure = shift_figures.kde_panels(changed, quantity="ssim")
     assert max(line.get_xdata().max() for panel in content(figure)[:4] for line in panel.lines) < 3
 
 
@@ -168,7 +170,7 @@ def test_the_curves_have_a_panel_per_table_and_a_line_with_a_band_per_network(ev
         [(network, eps, 0.5 + eps, 0.4, 0.6) for network in NETWORKS for eps in (0.1, 0.0, 0.05)],
         columns=["network", "eps", "mean", "ci_low", "ci_high"],
     )
-    figure = paper5_figures.curves_with_bands(
+    figure = shift_figures.curves_with_bands(
         table, {"white": table, "black": table, "third": table}, ylabel="accuracy", ylim=(0, 1), even=even
     )
     assert [panel.get_title() for panel in figure.axes] == ["white", "black", "third"]
@@ -182,7 +184,7 @@ def test_the_curves_have_a_panel_per_table_and_a_line_with_a_band_per_network(ev
 
 
 def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_outcomes(shift):
-    figure = paper5_figures.failure_panels(shift)
+    figure = shift_figures.failure_panels(shift)
     assert [panel.get_title().split(":")[0] for panel in figure.axes] == ["own_pred", "clean_pred"]
     for panel, mode in zip(figure.axes, ("own_pred", "clean_pred"), strict=True):
         rows = shift[(shift["eps"] == 0.01) & (shift["arm"] == "white") & (shift["mode"] == mode)]
@@ -193,20 +195,20 @@ def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_
         ]
         points = [y for line in panel.lines if line.get_marker() in ("o", "X") for y in line.get_ydata()]
         assert points == pytest.approx(means, abs=1e-9)
-    only = paper5_figures.failure_panels(shift[shift["mode"] == "own_pred"])
+    only = shift_figures.failure_panels(shift[shift["mode"] == "own_pred"])
     assert len(only.axes) == 1
 
 
 def test_a_strip_has_one_picture_per_image_with_frames_where_the_outcome_is_given():
     images = [np.zeros((4, 4))] * 3
-    framed = paper5_figures.strip(images, right=[True, False, True], titles=["a", "b", "c"], cmap="gray")
+    framed = shift_figures.strip(images, right=[True, False, True], titles=["a", "b", "c"], cmap="gray")
     assert [frame(panel) for panel in framed.axes] == [FRAMES[True], FRAMES[False], FRAMES[True]]
     assert [panel.get_title() for panel in framed.axes] == ["a", "b", "c"]
-    assert [frame(panel) for panel in paper5_figures.strip(images, titles=["a", "b", "c"]).axes] == [FRAMES[None]] * 3
+    assert [frame(panel) for panel in shift_figures.strip(images, titles=["a", "b", "c"]).axes] == [FRAMES[None]] * 3
 
 
 def test_the_region_shift_shows_the_image_without_a_frame_and_a_framed_heatmap_per_level():
-    figure = paper5_figures.region_shift(
+    figure = shift_figures.region_shift(
         torch.rand(1, 4, 4), torch.rand(3, 1, 4, 4), [True, True, False], [0, 0.05, 0.1]
     )
     *panels, bar = figure.axes
@@ -217,7 +219,7 @@ def test_the_region_shift_shows_the_image_without_a_frame_and_a_framed_heatmap_p
 
 def test_the_addition_shows_three_pictures_between_signs_that_are_shown_in_the_unit_interval():
     image, signs = torch.rand(3, 4, 4), torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1).expand(3, 4, 4)
-    figure = paper5_figures.addition(image, signs, image, eps=0.01, titles=["x", "s", "x*"])
+    figure = shift_figures.addition(image, signs, image, eps=0.01, titles=["x", "s", "x*"])
     assert [len(panel.images) for panel in figure.axes] == [1, 0, 1, 0, 1]
     assert [panel.texts[0].get_text() for panel in figure.axes[1::2]] == ["+ 0.01 ×", "="]
     assert figure.axes[2].images[0].get_array()[0, 0].tolist() == [0.0, 0.5, 1.0]
@@ -226,7 +228,7 @@ def test_the_addition_shows_three_pictures_between_signs_that_are_shown_in_the_u
 def test_the_grid_has_a_row_per_network_a_column_per_level_and_frames_for_the_outcomes():
     cells = [(np.eye(4), True), (np.eye(4), False), (np.eye(4), None)]
     rows = {"vgg": cells, "resnet": cells[::-1]}
-    figure = paper5_figures.grid(rows, [0.0, 0.05, 0.1], row_labels={"vgg": "VGG", "resnet": "ResNet"})
+    figure = shift_figures.grid(rows, [0.0, 0.05, 0.1], row_labels={"vgg": "VGG", "resnet": "ResNet"})
     *panels, bar = figure.axes
     assert [frame(panel) for panel in panels] == [FRAMES[right] for right in (True, False, None, None, False, True)]
     assert [panel.get_title() for panel in panels] == ["ε = 0", "ε = 0.05", "ε = 0.1", "", "", ""]
@@ -251,7 +253,7 @@ def faces():
 
 
 def test_the_cascade_begins_with_the_intact_network_and_ends_with_all_layers(network, faces):
-    stages = sanity_figures.cascade(network, faces, size=12, seed=0, steps=3)
+    stages = shift_sanity.cascade(network, faces, size=12, seed=0, steps=3)
     assert [name for name, _ in stages] == ["intact", "5", "2", "0"]
     target = predict(network, faces).argmax(1)
     models = [("", network), *randomized(network, seed=0, cascading=True)]
@@ -261,9 +263,9 @@ def test_the_cascade_begins_with_the_intact_network_and_ends_with_all_layers(net
 
 
 def test_fewer_steps_of_the_cascade_are_spread_evenly(network, faces):
-    stages = sanity_figures.cascade(network, faces, size=12, seed=0, steps=2)
+    stages = shift_sanity.cascade(network, faces, size=12, seed=0, steps=2)
     assert [name for name, _ in stages] == ["intact", "2", "0"]
-    everything = dict(sanity_figures.cascade(network, faces, size=12, seed=0, steps=99))
+    everything = dict(shift_sanity.cascade(network, faces, size=12, seed=0, steps=99))
     assert list(everything) == ["intact", "5", "2", "0"]
     assert all(torch.equal(maps, everything[name]) for name, maps in stages)
 
@@ -271,7 +273,7 @@ def test_fewer_steps_of_the_cascade_are_spread_evenly(network, faces):
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_cascade_grid_has_a_row_per_image_and_a_column_per_stage_beside_the_image(faces, count):
     stages = [("intact", torch.rand(3, 1, 12, 12)), ("fc", torch.rand(3, 1, 12, 12))]
-    *panels, bar = sanity_figures.cascade_grid(stages, faces[:count]).axes
+    *panels, bar = shift_sanity.cascade_grid(stages, faces[:count]).axes
     assert [panel.get_title() for panel in panels] == ["", "intact", "fc"] + [""] * 3 * (count - 1)
     assert all(len(panel.images) == 1 for panel in panels)
     assert bar.get_ylabel() == "Grad-CAM"
@@ -297,7 +299,7 @@ def similarity():
 
 
 def test_the_curves_have_a_panel_per_measure_and_way_with_the_baseline_of_other_images(similarity):
-    figure = sanity_figures.curves(similarity)
+    figure = shift_sanity.curves(similarity)
     assert [panel.get_title() for panel in figure.axes] == ["cascading", "independent", "", ""]
     baselines = [line.get_ydata()[0] for panel in figure.axes for line in panel.lines if line.get_linestyle() == ":"]
     assert baselines == pytest.approx([0.2, 0.2, 0.8, 0.8])
@@ -306,7 +308,7 @@ def test_the_curves_have_a_panel_per_measure_and_way_with_the_baseline_of_other_
 
 
 def test_the_summary_holds_the_means_by_hand(similarity):
-    summary = sanity_figures.summary(similarity)
+    summary = shift_sanity.summary(similarity)
     kinds = ["classifier alone", "all layers", "another image, intact"]
     assert list(summary.columns) == ["network", "re-initialised", "spearman", "ssim", "undefined"]
     assert summary["network"].tolist() == ["vgg"] * 3 + ["resnet"] * 3
@@ -318,5 +320,5 @@ def test_the_summary_holds_the_means_by_hand(similarity):
 
 def test_the_rows_of_a_study_can_be_plotted_and_summed_up(network, faces):
     rows = study(network, faces, size=12, seed=0).assign(network="tiny", seed=1)
-    assert len(sanity_figures.curves(rows).axes) == 4
-    assert sanity_figures.summary(rows)["ssim"].between(-1, 1).all()
+    assert len(shift_sanity.curves(rows).axes) == 4
+    assert shift_sanity.summary(rows)["ssim"].between(-1, 1).all()

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from aecompanion.pipeline import paths
-from aecompanion.report import claims, displays, gallery, paper4
+from aecompanion.report import claims, displays, gallery
+from aecompanion.report.halftone import tables as halftone_tables
 
 STAGES = {"mod_vid": {"outs": ["build/displays/mod_vid"]}, "shift_gallery": {"outs": ["build/displays/shift_gallery"]}}
 ENTRIES = {
@@ -96,7 +97,7 @@ def test_the_paper_of_a_display_is_the_number_after_its_letter(display, paper):
     assert displays.paper_of(display) == paper
 
 
-@pytest.mark.parametrize(("display", "paper"), [("C1", 1), ("C9", 1), ("S2", 2), ("S11", 2)])
+@pytest.mark.parametrize(("display", "paper"), [("F1.1", 1), ("F1.9", 1), ("F2.2", 2), ("T2.11", 2)])
 def test_the_companion_experiments_belong_to_their_papers(display, paper):
     assert displays.paper_of(display) == paper
 
@@ -118,7 +119,7 @@ def test_a_claim_points_to_a_display_of_its_own_paper():
 
 
 @pytest.mark.parametrize(
-    ("display", "suffix"), [("C1", ".png"), ("C6", ".csv"), ("X1.5", ".png"), ("X1.6", ".csv"), ("T4.1", ".csv")]
+    ("display", "suffix"), [("F1.1", ".png"), ("T1.6", ".csv"), ("X1.5", ".png"), ("X1.6", ".csv"), ("T4.1", ".csv")]
 )
 def test_the_suffix_of_a_registered_display(display, suffix):
     assert gallery.suffix(display) == suffix
@@ -279,7 +280,7 @@ def test_the_note_of_a_paper_stands_between_its_heading_and_its_claims_and_nowhe
 def test_the_page_says_what_of_paper_4_is_reconstructed(table):
     page = gallery.page([], table.assign(paper=4), None, size="")
     assert f"## Paper 4 · {gallery.PAPERS[4]}\n\n{gallery.NOTES[4]}\n\n### Claims\n" in page
-    for number in paper4.PAPER_TOP5.values():
+    for number in halftone_tables.PAPER_TOP5.values():
         assert f"{100 * number:.2f}" in gallery.NOTES[4]
 
 
@@ -291,13 +292,13 @@ def test_the_page_says_what_of_paper_1_is_reconstructed_and_that_phantoms_are_dr
 
 
 def test_the_card_of_a_companion_experiment_stands_in_the_section_of_paper_1(table):
-    card = {"id": "C3", "title": "Regions", "file": "figures/C3.png", "caption": "", "original": "", "notebook": "n"}
+    card = {"id": "F1.3", "title": "Regions", "file": "figures/C3.png", "caption": "", "original": "", "notebook": "n"}
     page = gallery.page([card], table.assign(paper=1), None, size="")
     assert [line for line in page.splitlines() if line.startswith("#")] == [
         "# Results",
         f"## Paper 1 · {gallery.PAPERS[1]}",
         "### Claims",
-        "### C3 · Regions",
+        "### F1.3 · Regions",
     ]
 
 

@@ -9,7 +9,10 @@ from torch import nn
 from aecompanion.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report import paper3, paper3_figures, paper3_randomization, paper3_sanity
+from aecompanion.report.masks import figures as masks_figures
+from aecompanion.report.masks import randomization as masks_randomization
+from aecompanion.report.masks import sanity as masks_sanity
+from aecompanion.report.masks import tables as masks_tables
 from aecompanion.sanity.map_randomization import OTHER, WAYS, study
 
 INTERVALS = {"resamples": 20, "seed": 0}
@@ -63,21 +66,23 @@ def test_the_sanity_check_randomises_it_and_shows_it(toy):
     rows = study(network(), images, torch.tensor([0, 2, 1]), images * 0, settings=settings, rise_masks=8, workers=1)
     assert list(rows["method"].unique()) == [*FIRST, "toy"]
     assert set(rows.loc[rows["method"] == "toy", "way"]) == {*WAYS, OTHER}
-    assert paper3_randomization.summary(rows)["method"].unique().tolist() == [*FIRST, "toy"]
-    figure = paper3_sanity.curves(rows)
+    assert masks_randomization.summary(rows)["method"].unique().tolist() == [*FIRST, "toy"]
+    figure = masks_sanity.curves(rows)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*FIRST, "toy"]
 
 
 def test_every_table_of_the_paper_has_its_row(tables):
     scores = tables["scores"]
     vgg = scores[scores["family"] == "vgg"]
-    deletion, distortion = (make(vgg, **INTERVALS) for make in (paper3.deletion_table, paper3.distortion_table))
+    deletion, distortion = (
+        make(vgg, **INTERVALS) for make in (masks_tables.deletion_table, masks_tables.distortion_table)
+    )
     assert deletion["method"].tolist() == ["random", *FIRST, "toy", *STARTS] * 3
     assert distortion["method"].tolist() == [*FIRST, "toy", *STARTS] * 3
-    networks = paper3.by_network(scores, "energy", **INTERVALS)
+    networks = masks_tables.by_network(scores, "energy", **INTERVALS)
     assert networks["method"].tolist() == [*FIRST, "toy"] * 4
-    assert paper3.spread_table(scores)["method"].tolist() == [*FIRST, "toy"] * 2
-    short = paper3.in_short(deletion, distortion)
+    assert masks_tables.spread_table(scores)["method"].tolist() == [*FIRST, "toy"] * 2
+    short = masks_tables.in_short(deletion, distortion)
     assert short["method"].tolist()[-5:] == ["toy", *STARTS, "MP", "EP", "RP"]
 
 
@@ -86,9 +91,9 @@ def test_every_figure_of_the_paper_shows_it_in_its_own_colour(toy, tables):
     names = ["random", *METHODS, *STARTS]
     shares = np.linspace(0, 1, 5)
     curves = {name: np.tile(1 - shares, (2, 1)) for name in names}
-    panel = paper3_figures.deletion_curves(shares, curves, 0, title="").axes[0]
+    panel = masks_figures.deletion_curves(shares, curves, 0, title="").axes[0]
     (line,) = (line for line in panel.lines if line.get_label().startswith("toy"))
     assert (line.get_color(), line.get_marker()) == (toy.colour, toy.marker)
     vgg = scores[scores["family"] == "vgg"]
-    bars = paper3_figures.distortion_bars(vgg, [*METHODS, *STARTS], **INTERVALS).axes[0]
+    bars = masks_figures.distortion_bars(vgg, [*METHODS, *STARTS], **INTERVALS).axes[0]
     assert toy.colour in {to_hex(bar.get_facecolor()) for group in bars.containers for bar in group}

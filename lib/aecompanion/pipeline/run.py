@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from aecompanion.data import sources
-from aecompanion.pipeline import conditions, parameters, passes
+from aecompanion.pipeline import conditions, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
 from aecompanion.pipeline.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
@@ -50,7 +51,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if not overrides:
         sources.check(below=raw_files(name))
 
-    place = BY_HAND if overrides else BUILD
+    place, started = BY_HAND if overrides else BUILD, time.time()
     stripped, executed, failed = (place / folder / source.name for folder in ("stripped", "executed", "failed"))
     part, saved = failed.with_name(f".part.{source.name}"), place / "saved" / name
     for path in (stripped, executed, part, saved):
@@ -94,6 +95,8 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     nbformat.write(notebook, part)
     part.replace(executed)
     remove(failed)
+    if not overrides:
+        record.write(name, started)
     return executed
 
 

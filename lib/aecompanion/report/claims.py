@@ -1,95 +1,195 @@
 """What the papers claim, tested on the saved tables: effect, bootstrap interval over images and seeds, verdict.
 
-`claims.yaml` lists the claims. Each names an estimator of its paper's module (ESTIMATORS), which returns a
-cube of values and a statistic of it, and the relation that the statistic should satisfy. The verdict follows from the
-interval alone:
+A claim stands above the estimator that measures it, in `HANDLE/claims.py` of its paper:
+
+    @claim("P3.04", "T3.2", "report", "< 1", "RP deletes better than MP (ratio of deletion AUCs)", data="voc", ...)
+    def ratio(tables, *, data, column, methods):
+
+The estimator gets the paper's tables (name → tidy rows) and the claim's own arguments; it returns a cube of values,
+seeds × images × ..., and a statistic of it. The verdict follows from the interval of that statistic alone:
 
     reproduced       the whole interval satisfies the relation (of a reported number: lies within its tolerance)
     same direction   the estimate does, the interval does not
     not reproduced   the estimate does not
     not testable here   the estimate is undefined on these data (the reason says why)
+
+strength: "must" follows from definitions or is what the paper shows beyond doubt; "expected" is what it states;
+"report" is told whatever comes out. What the paper itself reports stands in its `reported.yaml` (`report.reported`).
 """
 
-import inspect
+import dataclasses
+import importlib
 import operator
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from aecompanion.evaluate.bootstrap import Interval, interval
-from aecompanion.report import paper1, paper2, paper3, paper4, paper5
+from aecompanion.report import displays, reported
+from aecompanion.report.papers import number_of, papers
 
-ESTIMATORS = {1: paper1, 2: paper2, 3: paper3, 4: paper4, 5: paper5}  # the module of each paper's estimators
-REGISTER = Path(__file__).with_name("claims.yaml")
 COLUMNS = [
     "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "n", "seeds", "verdict",
     "reason", "command",
 ]  # fmt: skip
 RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 STRENGTHS = ("must", "expected", "report")
+REPORTED = "as reported"  # the relation of a claim about the reported number itself
 
-Tables = Mapping[int, Mapping[str, pd.DataFrame]]  # paper: its tables, by the names of its estimators' arguments
-
-
-def register() -> list[dict[str, Any]]:
-    """All claims, in the order of claims.yaml. Raises ValueError for an unknown strength or relation."""
-    claims = yaml.safe_load(REGISTER.read_text())
-    for claim in claims:
-        if claim["strength"] not in STRENGTHS:
-            raise ValueError(f"claims.yaml: {claim['id']} has strength {claim['strength']!r}, expected {STRENGTHS}")
-        if "relation" in claim and claim["relation"].split()[0] not in RELATIONS:
-            raise ValueError(
-                f"claims.yaml: {claim['id']} has relation {claim['relation']!r}, expected {list(RELATIONS)}"
-            )
-    return claims
+Tables = Mapping[str, pd.DataFrame]
+Estimator = Callable[..., tuple[np.ndarray, Callable[[np.ndarray], float]]]
+_claims: dict[str, "Claim"] = {}
 
 
-def judge(found: Interval, claim: dict[str, Any]) -> tuple[str, str]:
-    """Verdict and reason. A claim has a `relation` ("> 0") or a `tolerance` around its `reported` value."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Claim:
+    """relation: "> 0", or "as reported": within the tolerance of the number in the register. note: said with every
+    verdict; undefined: why the estimate may not exist; stage: what makes the rows, by default the display's notebook.
+    """
+
+    id: str
+    display: str
+    strength: str
+    relation: str
+    statement: str
+    estimator: Estimator
+    arguments: dict[str, Any]
+    note: str = ""
+    undefined: str = "the estimate is undefined on these data"
+    stage: str = ""
+
+    @property
+    def paper(self) -> int:
+        """The number of its paper."""
+        return number_of(self.display)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Its place in the table: P3.04 is (3, 4)."""
+        return self.paper, int(self.id.partition(".")[2])
+
+
+def claim(
+    id: str,
+    display: str,
+    strength: str,
+    relation: str,
+    statement: str,
+    *,
+    over: Iterable[Mapping[str, Any]] = (),
+    note: str = "",
+    undefined: str = "",
+    stage: str = "",
+    **arguments: Any,
+) -> Callable[[Estimator], Estimator]:
+    """Attach a claim to the estimator below, or a family of claims that share all but a few values.
+
+    Args:
+        over: one mapping per claim of the family: values for the estimator, for the `{...}` of the statement (where a
+            name in capitals is for the statement only) and, if it differs, `strength`. Their ids count up from `id`.
+        arguments: of the estimator, shared by the family.
+
+    Raises ValueError for an unknown strength, relation or display, and for an id that is taken.
+    """
+    families = [dict(each) for each in over] or [{}]
+
+    def attach(estimator: Estimator) -> Estimator:
+        for k, own in enumerate(families):
+            text = statement.format(**own) if over else statement
+            here = own.pop("strength", strength)
+            own = {name: value for name, value in own.items() if not name.isupper()}
+            extra = {"note": own.pop("note", note), "stage": stage} | ({"undefined": undefined} if undefined else {})
+            add(Claim(counted(id, k), display, here, relation, text, estimator, arguments | own, **extra))
+        return estimator
+
+    return attach
+
+
+def counted(id: str, k: int) -> str:
+    """The id k further on: P1.08, 2 → P1.10."""
+    paper, _, number = id.partition(".")
+    return f"{paper}.{int(number) + k:0{len(number)}d}"
+
+
+def add(new: Claim) -> None:
+    """Take a claim into the register, see `claim`."""
+    displays.entry(new.display)
+    if not new.id.startswith(f"P{new.paper}."):
+        raise ValueError(f"claim {new.id} is of display {new.display}, expected an id such as P{new.paper}.01")
+    if new.strength not in STRENGTHS:
+        raise ValueError(f"claim {new.id} has strength {new.strength!r}, expected one of {STRENGTHS}")
+    if new.relation != REPORTED and new.relation.split()[0] not in RELATIONS:
+        raise ValueError(f"claim {new.id} has relation {new.relation!r}, expected {list(RELATIONS)} or {REPORTED!r}")
+    known = _claims.get(new.id)
+    if known and known.estimator.__qualname__ != new.estimator.__qualname__:
+        raise ValueError(f"claim {new.id} stands above {known.estimator.__name__} and above {new.estimator.__name__}")
+    _claims[new.id] = new
+
+
+def register() -> list[Claim]:
+    """All claims by paper and number, from the module `claims` of every paper's folder."""
+    for paper in papers():
+        importlib.import_module(f"aecompanion.report.{paper.handle}.claims")
+    return sorted(_claims.values(), key=lambda each: each.order)
+
+
+def judge(found: Interval, claim: Claim) -> tuple[str, str]:
+    """Verdict and reason: by the relation, or by the tolerance of the reported number where the register has one."""
     if not np.isfinite(found.value):
-        return "not testable here", claim.get("undefined", "the estimate is undefined on these data")
-    note = claim.get("note", "")
-    if "tolerance" in claim:
-        low, high = claim["reported"] - claim["tolerance"], claim["reported"] + claim["tolerance"]
+        return "not testable here", claim.undefined
+    number = reported.of_claim(claim.id)
+    if number and number.tolerance is not None:
+        low, high = number.value - number.tolerance, number.value + number.tolerance
         if low <= found.low and found.high <= high:
-            return "reproduced", sentence(f"needed within [{low:.3g}, {high:.3g}]", note)
+            return "reproduced", sentence(f"needed within [{low:.3g}, {high:.3g}]", claim.note)
         near = low <= found.value <= high
         reason = f"needed within [{low:.3g}, {high:.3g}]{', the interval leaves it' if near else ''}"
-        return ("same direction" if near else "not reproduced"), sentence(reason, note)
-    sign, bound = claim["relation"].split()
+        return ("same direction" if near else "not reproduced"), sentence(reason, claim.note)
+    if claim.relation == REPORTED:
+        return "not testable here", "the paper's number has not been typed in yet: `aecompanion missing`"
+    sign, bound = claim.relation.split()
     holds = RELATIONS[sign]
-    needed = f"needed {claim['relation']}"
+    needed = f"needed {claim.relation}"
     if holds(found.low, float(bound)) and holds(found.high, float(bound)):
-        return "reproduced", sentence(needed, note)
+        return "reproduced", sentence(needed, claim.note)
     if holds(found.value, float(bound)):
-        return "same direction", sentence(f"{needed}, the interval does not exclude the opposite", note)
-    return "not reproduced", sentence(needed, note)
+        return "same direction", sentence(f"{needed}, the interval does not exclude the opposite", claim.note)
+    return "not reproduced", sentence(needed, claim.note)
 
 
 def sentence(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def evaluate(claim: dict[str, Any], tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
-    """One row of claims.csv. The claim's estimator gets those tables of its paper that it has arguments for."""
-    estimator = getattr(ESTIMATORS[claim["paper"]], claim["estimate"])
-    wanted = inspect.signature(estimator).parameters
-    given = {name: table for name, table in tables[claim["paper"]].items() if name in wanted}
-    values, statistic = estimator(**given, **claim.get("arguments", {}))
+def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
+    """One row of claims.csv; `tables` are those of the claim's paper."""
+    values, statistic = claim.estimator(tables, **claim.arguments)
     found = interval(statistic, values, resamples=resamples, seed=seed)
     verdict, reason = judge(found, claim)
-    row = {key: claim.get(key) for key in ("id", "paper", "display", "statement", "strength", "reported")}
-    row |= {"ours": found.value, "ci_low": found.low, "ci_high": found.high, "n": values.shape[1]}
-    return row | {"seeds": values.shape[0], "verdict": verdict, "reason": reason, "command": claim["command"]}
+    number = reported.of_claim(claim.id)
+    return {
+        "id": claim.id,
+        "paper": claim.paper,
+        "display": claim.display,
+        "statement": claim.statement,
+        "strength": claim.strength,
+        "reported": number.value if number else None,
+        "ours": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "n": values.shape[1],
+        "seeds": values.shape[0],
+        "verdict": verdict,
+        "reason": reason,
+        "command": f"dvc repro {claim.stage or displays.entry(claim.display)['notebook']}",
+    }
 
 
-def evaluate_all(tables: Tables, *, progress=iter, **options) -> pd.DataFrame:
-    """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds each paper's saved tidy tables."""
-    rows = [evaluate(claim, tables, **options) for claim in progress(register())]
+def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, **options) -> pd.DataFrame:
+    """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds those of each paper, by number."""
+    rows = [evaluate(claim, tables[claim.paper], **options) for claim in progress(register())]
     return pd.DataFrame(rows)[COLUMNS]
 
 

@@ -1,50 +1,36 @@
 """The register of displays: every figure and table has a stable id, one file and a card that says where it comes from.
 
-`paperN_displays.yaml` lists for each id its slug, the notebook that makes it, its title and what the paper's original
-shows. `build/displays/NOTEBOOK/ID_slug.{png,csv}` is written with `ID_slug.json` beside it; the report stage publishes
-both, and only then takes title and original from the register, so that wording them anew makes no display stale.
+The folder of each paper lists them (`report.papers`): slug, the notebook that makes it, title, what the original shows.
+`build/displays/NOTEBOOK/ID_slug.{png,csv}` is written with `ID_slug.json` beside it; the report stage publishes both,
+and only then takes title and original from the register, so that wording them anew makes no display stale.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aecompanion.pipeline import paths
-
-REGISTERS = Path(__file__).parent  # the folder of paperN_displays.yaml
-COMPANION = {"C": 1, "S": 2}  # letters of companion experiments, whose ids do not name their paper
+from aecompanion.report.papers import papers
 
 
-def paper_of(display: str) -> int:
-    """The paper a display belongs to: the number after its letter (F5.4: 5); C1, C2, ... are the companion experiments
-    of paper 1, S2, S3, ... those of paper 2. Raises ValueError for an id of another form.
-    """
-    if display[:1] in COMPANION:
-        return COMPANION[display[0]]
-    number = display[1:].split(".")[0]
-    if not number.isdigit():
-        raise ValueError(f"display {display!r} has no paper, expected a letter and a number such as F5.4, C3 or S2")
-    return int(number)
-
-
+@functools.cache
 def register() -> dict[str, dict[str, Any]]:
-    """All displays by id, in the order of the gallery: by paper, then as its file lists them."""
-    known: dict[str, dict[str, Any]] = {}
-    for file in sorted(REGISTERS.glob("paper*_displays.yaml")):
-        known |= yaml.safe_load(file.read_text())
-    return known
+    """All displays by id, in the order of the gallery: by paper, then as its folder lists them."""
+    return {display: entry for paper in papers() for display, entry in paper.displays.items()}
 
 
 def entry(display: str) -> dict[str, Any]:
-    """One display. Raises ValueError for an id that its paper's register does not list."""
-    file = REGISTERS / f"paper{paper_of(display)}_displays.yaml"
-    known = yaml.safe_load(file.read_text()) if file.exists() else {}
-    if display not in known:
-        raise ValueError(f"display {display!r} is not in lib/aecompanion/report/{file.name}")
-    return known[display]
+    """One display. Raises ValueError for an id that no paper's register lists."""
+    if display not in register():
+        raise ValueError(f"display {display!r} is in no lib/aecompanion/report/*/paper.yaml")
+    return register()[display]
+
+
+def suffix(display: str) -> str:
+    """Displays are figures (.png) unless their id or entry says table (.csv)."""
+    return entry(display).get("suffix", ".csv" if display.startswith("T") else ".png")
 
 
 def stem(display: str) -> str:
@@ -67,6 +53,7 @@ def save(
     seeds: list[int],
     note: str = "",
     parameters: dict[str, Any] | None = None,
+    missing: str = "",
 ) -> Path:
     """Write one display and its card.
 
@@ -74,6 +61,7 @@ def save(
         source: the data set's source line; n: images behind it; seeds: training seeds behind it.
         note: what this display shows beyond its title, one or two sentences.
         parameters: the settings a reader would need to make it again.
+        missing: why the data at hand do not allow it; the gallery then leaves it out and lists the reason.
     """
     path = paths.save(place(display, suffix), write)
     card = {
@@ -84,7 +72,7 @@ def save(
         "n": n,
         "seeds": seeds,
         "parameters": parameters or {},
-    }
+    } | ({"missing": missing} if missing else {})
     paths.save(place(display, ".json"), lambda file: file.write_text(json.dumps(card, indent=1) + "\n"))
     return path
 

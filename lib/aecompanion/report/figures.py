@@ -1,6 +1,8 @@
 """One look for all figures, and `save` for those that are displays."""
 
 import contextlib
+import io
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from aecompanion.report import displays
 
@@ -29,6 +32,7 @@ COLOURS = (
     "#117733",
     "#AA4499",
 )
+PLACEHOLDER = "no figure: "
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*", "d", "p")
 
 
@@ -91,9 +95,32 @@ def channels_last(image) -> np.ndarray:
 
 
 def save(display: str, figure: Figure, **card) -> Path:
-    """Save a figure as the display with this id; `card` is described in `report.displays.save`."""
-    options = {"bbox_inches": "tight", "metadata": {"Software": None}}
-    return displays.save(display, ".png", lambda path: figure.savefig(path, **options), **card)
+    """Save a figure as the display with this id; `card` is described in `report.displays.save`. A `placeholder` makes
+    no display, only the card that says why.
+    """
+    return displays.save(display, ".png", lambda path: write(path, figure), missing=reason(figure), **card)
+
+
+def write(path: Path, figure: Figure) -> None:
+    """A PNG of 256 colours, about a third of the bytes; two runs of the same code give the same ones."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", bbox_inches="tight", metadata={"Software": None})
+    Image.open(drawn).convert("RGB").quantize(256).save(path, format="PNG", optimize=True)
+
+
+def placeholder(why: str) -> Figure:
+    """What stands in a notebook in the place of a figure that the data at hand do not allow: a sentence saying so."""
+    figure, axes = plt.subplots(figsize=(6, 1.5))
+    axes.text(0.5, 0.5, textwrap.fill(why, 60), ha="center", va="center", transform=axes.transAxes)
+    axes.set_axis_off()
+    figure.set_label(f"{PLACEHOLDER}{why}")
+    return figure
+
+
+def reason(figure: Figure) -> str:
+    """Why a placeholder stands here, "" for a real figure."""
+    label = figure.get_label() or ""
+    return label.removeprefix(PLACEHOLDER) if label.startswith(PLACEHOLDER) else ""
 
 
 @contextlib.contextmanager

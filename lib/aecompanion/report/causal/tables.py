@@ -1,0 +1,527 @@
+"""Tables and claims of Yang et al., ICIP 2019, from the tidy rows that the notebooks saved.
+
+The paper's own tables have not been worked in yet: what its released notebooks print is
+`released.csv`, the displays F1.1 to F1.9 are reconstructed. Everything starts from a cube, seeds × images
+(or cases) × conditions; a case is one finding in one test image. Where a channel is chosen, it is chosen on validation
+images and reported on test images.
+
+The tables, by the names that estimators take: latent, effects, estimates, overlap, marker, concepts, adversarial,
+released, shortcut, viewed (columns in the notebooks that write them).
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.detection import SCORES, auroc
+from aecompanion.report.cubes import cube, mean_row, untestable
+
+COUNTERFACTUAL = "counterfactual"
+REGIONS = ("mask", "box", "cam", "gradcam", "random")
+TRUTH = f"mask · {COUNTERFACTUAL}"
+TRIVIAL = {f"box · {COUNTERFACTUAL}", f"random · {COUNTERFACTUAL}"}  # equal to the truth, and always zero
+FLIPPED = 0.8  # an attack "succeeds" at a level where it changes some decision of at least this share of the images
+
+
+# latent features: one row per domain, seed, split, image, label and channel
+
+
+def fidelity_table(latent: pd.DataFrame, gate: float, **options) -> pd.DataFrame:
+    """X1.8: agreement of the decisions with and without the bottleneck, and its own effect ECE0, per domain."""
+    rows = []
+    for domain, part in per_image(latent).groupby("domain", sort=False):
+        agreement, baseline = (cube(part, column, [{"domain": domain}])[..., 0] for column in ("same", "baseline"))
+        row = {"domain": domain} | mean_row(agreement, "agreement", **options)
+        row |= {
+            "least seed": agreement.mean(1).min(),
+            "gate": gate,
+            "seeds below": int((agreement.mean(1) < gate).sum()),
+        }
+        rows.append(row | mean_row(baseline, "ECE0", **options))
+    return pd.DataFrame(rows)
+
+
+def per_image(latent: pd.DataFrame) -> pd.DataFrame:
+    """One row per domain, seed and test image: what does not depend on label and channel."""
+    test = latent[latent["split"] == "test"]
+    return test.drop_duplicates(["domain", "seed", "image"])
+
+
+def ranked(latent: pd.DataFrame, domain: str) -> np.ndarray:
+    """seeds × test images × channels of ECE_j - ECE0, channels ordered by their mean size on validation images."""
+    rows = latent[latent["domain"] == domain].drop_duplicates(["seed", "split", "image", "channel"])
+    layers = []
+    for _, part in rows.groupby("seed"):
+        chosen = part[part["split"] == "validation"].groupby("channel")["expected"].apply(lambda e: e.abs().mean())
+        order = chosen.sort_values(ascending=False).index
+        test = part[part["split"] == "test"].pivot(index="image", columns="channel", values="expected")
+        layers.append(test[order].to_numpy())
+    return np.stack(layers)
+
+
+def class_by_channel(latent: pd.DataFrame, domain: str, split: str = "test") -> dict[int, np.ndarray]:
+    """{seed: classes × channels} of the mean CE_k under do(c_j = 0) over images with label k (NaN without any)."""
+    rows = latent[(latent["domain"] == domain) & (latent["label"] >= 0)]
+    labels = range(rows["label"].max() + 1)
+    means = rows[rows["split"] == split].groupby(["seed", "label", "channel"])["effect"].mean()
+    by_seed = {seed: part.droplevel("seed").unstack("channel") for seed, part in means.groupby("seed")}
+    return {seed: part.reindex(labels).to_numpy() for seed, part in by_seed.items()}
+
+
+def agreement(latent, *, domain: str):
+    """Share of test images whose decisions are equal with and without the bottleneck."""
+    return cube(per_image(latent), "same", [{"domain": domain}]), lambda v: float(v.mean())
+
+
+def own_effect(latent, *, domain: str):
+    """Mean |ECE0|: what the bottleneck itself does."""
+    return cube(per_image(latent), "baseline", [{"domain": domain}]), lambda v: float(np.abs(v).mean())
+
+
+def channel_ratio(latent, *, domain: str):
+    """Mean |ECE_j - ECE0| of the most influential channel over that of the median channel."""
+
+    def ratio(values: np.ndarray) -> float:
+        sizes = np.abs(values).mean(1)  # seeds × channels
+        return float((sizes[:, 0] / np.median(sizes, axis=1)).mean())
+
+    return ranked(latent, domain), ratio
+
+
+def specificity(latent, *, domain: str):
+    """|mean CE_k| of the most class-specific (class, channel) pair minus the largest of that channel on another class.
+
+    The pair is chosen per seed on validation images. Cube: seeds × test images × classes, NaN where a label is absent.
+    """
+    rows = latent[(latent["domain"] == domain) & (latent["label"] >= 0)]
+    labels = range(rows["label"].max() + 1)
+    layers, own = [], []
+    for seed, means in class_by_channel(latent, domain, "validation").items():
+        sizes = np.abs(means)
+        others = np.where(np.isnan(sizes), -np.inf, sizes)
+        lead = sizes - np.stack([np.delete(others, k, 0).max(0) for k in labels])
+        label, channel = np.unravel_index(np.nanargmax(lead), lead.shape)
+        part = rows[(rows["seed"] == seed) & (rows["split"] == "test") & (rows["channel"] == channel)]
+        layers.append(part.pivot(index="image", columns="label", values="effect").reindex(columns=labels))
+        own.append(label)
+    index = layers[0].index
+    values = np.stack([layer.reindex(index).to_numpy() for layer in layers])
+    columns = np.arange(values.shape[2])
+    mark = np.stack([np.where(columns == label, 1.0, 0.0) for label in own])
+    flagged = np.concatenate([values, np.repeat(mark[:, None], values.shape[1], axis=1)], axis=2)
+
+    def lead_of(v: np.ndarray) -> float:
+        count, found = v.shape[2] // 2, []
+        for layer in v:
+            sizes, label = np.abs(np.nanmean(layer[:, :count], axis=0)), int(layer[0, count:].argmax())
+            found.append(sizes[label] - np.nanmax(np.delete(sizes, label)))
+        return float(np.mean(found))
+
+    return flagged, lead_of
+
+
+def weakest_channel(latent, *, domain: str):
+    """Mean |ECE_j - ECE0| of the least influential channel."""
+    return ranked(latent, domain)[..., -1], lambda v: float(np.abs(v).mean())
+
+
+# regions: one row per seed, case, region and fill
+
+
+def region_table(effects: pd.DataFrame, **options) -> pd.DataFrame:
+    """F1.3 and F1.4: mean |CE_y| and mean CE_y of every region under every fill."""
+    rows = []
+    for (fill, region), part in effects.groupby(["fill", "region"], sort=False):
+        values = cube(part, "effect", [{"region": region}], item="case")
+        row = {"fill": fill, "region": region} | mean_row(np.abs(values), "size", np.nanmean, **options)
+        rows.append(row | mean_row(values, "effect", np.nanmean, **options))
+    return pd.DataFrame(rows)
+
+
+def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.DataFrame:
+    """X1.11: |CE_y| of the box and of the CAM region of equal area per finding, under each of some fills."""
+    rows = []
+    for finding, own in effects.groupby("finding", sort=False):
+        for fill in (fill for fill in fills if fill in set(own["fill"])):
+            row = {"finding": finding, "fill": fill, "cases": own["case"].nunique()}
+            for region in ("box", "cam", "random"):
+                chosen = own[(own["fill"] == fill) & (own["region"] == region)]
+                values = np.abs(cube(chosen, "effect", [{"fill": fill}], item="case"))
+                row |= mean_row(values, region, np.nanmean, **options)
+            rows.append(row)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["finding", "fill", "cases", "box", "cam", "random"])
+
+
+def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool = False) -> np.ndarray | None:
+    """seeds × cases × regions of |CE_y|; with `detected` NaN where p_y was below 1/2. None without that fill."""
+    part = effects[effects["fill"] == fill]
+    if part.empty:
+        return None
+    part = part.assign(size=part["effect"].abs().where((part["p"] >= 0.5) | (not detected)))
+    return cube(part, "size", [{"region": region} for region in regions], item="case")
+
+
+def region_difference(effects, *, fill: str, regions: list[str], detected: bool = False):
+    """Mean |CE_y| of one region minus that of another, same cases."""
+    values = sizes(effects, fill, regions, detected)
+    return untestable() if values is None else (values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1])))
+
+
+def region_ratio(effects, *, fill: str, regions: list[str], detected: bool = False):
+    """Mean |CE_y| of one region over that of another, same cases."""
+    values = sizes(effects, fill, regions, detected)
+    if values is None:
+        return untestable()
+
+    def ratio(v: np.ndarray) -> float:
+        both = np.isfinite(v).all(-1)
+        return float(v[..., 0][both].mean() / v[..., 1][both].mean())
+
+    return values, ratio
+
+
+def missingness_bias(effects, *, fill: str, reference: str = "mean"):
+    """Mean |CE_y| of a random region under one fill minus that under another: what the fill itself does."""
+    part = effects[effects["region"] == "random"].assign(size=lambda rows: rows["effect"].abs())
+    if part.empty:
+        return untestable()
+    values = cube(part, "size", [{"fill": fill}, {"fill": reference}], item="case")
+    return values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1]))
+
+
+def random_size(effects, *, fill: str):
+    """Mean |CE_y| of a random region."""
+    values = sizes(effects, fill, ["random"])
+    return untestable() if values is None else (values[..., 0], lambda v: float(np.nanmean(v)))
+
+
+# maps: one row per seed, case and map
+
+
+def overlap_difference(overlap, *, maps: list[str], truth: str = "iou_box"):
+    """Mean intersection over union with the true region, one map minus another."""
+    if not set(maps) <= set(overlap["map"]):
+        return untestable()
+    values = cube(overlap, truth, [{"map": name} for name in maps], item="case")
+    return values, lambda v: float(np.mean(v[..., 0] - v[..., 1]))
+
+
+def overlap_table(overlap: pd.DataFrame, **options) -> pd.DataFrame:
+    """F1.5 as numbers: mean intersection over union of every map with the box and with the exact mask."""
+    rows = []
+    for name, part in overlap.groupby("map", sort=False):
+        row = {"map": name}
+        for truth in ("iou_box", "iou_mask"):
+            row |= mean_row(cube(part, truth, [{"map": name}], item="case"), truth, **options)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# true effects: one row per seed, case and method; the method TRUTH is what the generator says
+
+
+def rank_correlation(values: np.ndarray) -> float:
+    """Mean over seeds of Spearman's correlation over cases between the first two conditions."""
+    found = []
+    for layer in values[..., :2]:
+        ranks = stats.rankdata(layer[np.isfinite(layer).all(1)], axis=0)
+        found.append(np.corrcoef(ranks.T)[0, 1])
+    return float(np.mean(found))
+
+
+def correlation_table(estimates: pd.DataFrame, **options) -> pd.DataFrame:
+    """X1.6: rank correlation of every estimate (but `TRIVIAL` ones) with the true effect of removing the finding."""
+    if TRUTH not in set(estimates["method"]):  # radiographs
+        return pd.DataFrame(columns=["method", "spearman", "spearman_low", "spearman_high", "mean |error|"])
+    rows = []
+    for method in (name for name in estimates["method"].unique() if name not in {TRUTH, *TRIVIAL}):
+        values = cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case")
+        error = np.abs(values[..., 0] - values[..., 1])
+        row = {"method": method} | mean_row(values, "spearman", rank_correlation, **options)
+        scored = method.endswith("share")  # not an effect, so it has no error in units of probability
+        rows.append(row | {"mean |error|": None if scored else float(np.nanmean(error))})
+    return pd.DataFrame(rows).sort_values("spearman", ascending=False, ignore_index=True)
+
+
+SHORT = {  # the README's rows: estimates that need no counterfactual
+    "box · ring": "box, filled with the mean of the pixels around it",
+    "box · mean": "box, filled with the mean of the image",
+    "box · blur": "box, blurred",
+    "box · white": "box, white",
+    "box · black": "box, black",
+    "CAM share": "share of the class activation map inside the box",
+    "latent, one channel": "zeroing the most influential latent channel",
+    "released formula": "formula of the released notebooks",
+}
+
+
+def ranking_in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """X1.6 in short, for the README: the rows of `SHORT`, best first, as text with 95 % intervals."""
+    rows = table[table["method"].isin(list(SHORT))].sort_values("spearman", ascending=False)
+    texts = [f"{row.spearman:.2f} [{row.spearman_low:.2f}, {row.spearman_high:.2f}]" for row in rows.itertuples()]
+    return pd.DataFrame({"estimate": rows["method"].map(SHORT).to_list(), "rank correlation with the truth": texts})
+
+
+def truth_correlation(estimates, *, method: str):
+    """Rank correlation of one estimate with the true effect."""
+    if TRUTH not in set(estimates["method"]):
+        return untestable()
+    return cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case"), rank_correlation
+
+
+def correlation_lead(estimates, *, methods: list[str]):
+    """Rank correlation with the true effect, one estimate minus another."""
+    if TRUTH not in set(estimates["method"]):
+        return untestable()
+    values = cube(estimates, "value", [{"method": name} for name in (*methods, TRUTH)], item="case")
+    return values, lambda v: rank_correlation(v[..., [0, 2]]) - rank_correlation(v[..., [1, 2]])
+
+
+# the marker: one row per seed and test image; p_without is NaN where there is none
+
+
+def marker_effect(marker):
+    """Mean change of p(finding) when the marker is taken out of the images that carry it."""
+    if marker.empty:
+        return untestable()
+    values = cube(marker.assign(change=marker["p_without"] - marker["p"], all=0), "change", [{"all": 0}])
+    return values[..., 0], lambda v: float(np.nanmean(v))
+
+
+def association_surplus(marker):
+    """Mean p(finding) of images with the marker minus without (association), less the marker's causal effect."""
+    if marker.empty:
+        return untestable()
+    rows = marker.assign(marked=marker["p_without"].notna().astype(float), all=0)
+    parts = [cube(rows, column, [{"all": 0}])[..., 0] for column in ("p", "p_without", "marked")]
+
+    def surplus(v: np.ndarray) -> float:
+        p, without, marked = (v[..., i] for i in range(3))
+        association = p[marked == 1].mean() - p[marked == 0].mean()
+        return float(association - np.nanmean((p - without)[marked == 1]))
+
+    return np.stack(parts, axis=-1), surplus
+
+
+def marker_table(marker: pd.DataFrame, **options) -> pd.DataFrame:
+    """X1.12: p(finding) with and without the marker, compared between images and within images, by the finding."""
+    rows = []
+    for name, part in (("all", marker), *((f"finding {here}", each) for here, each in marker.groupby("present"))):
+        own = part.assign(marked=part["p_without"].notna(), all=0)
+        p, without, marked = (cube(own, column, [{"all": 0}])[..., 0] for column in ("p", "p_without", "marked"))
+        values = np.stack([p, without, marked], -1)
+
+        def between(v: np.ndarray) -> float:
+            return float(v[..., 0][v[..., 2] == 1].mean() - v[..., 0][v[..., 2] == 0].mean())
+
+        def within(v: np.ndarray) -> float:
+            return float(np.nanmean(v[..., 0] - v[..., 1]))
+
+        row = {"images": name, "with marker": int(marked[0].sum()), "n": p.shape[1]}
+        row |= mean_row(values, "between images", between, **options)
+        rows.append(row | mean_row(values, "within images (causal)", within, **options))
+    return pd.DataFrame(rows)
+
+
+# concepts: one row per source, seed, concept and image
+
+
+def concept_summary(part: pd.DataFrame) -> pd.DataFrame:
+    """Per concept: mean effect over images that have it, correlation of its value with the decision, accuracy lost."""
+    rows = []
+    for concept, own in part.groupby("concept", sort=False):
+        effect = own.loc[own["present"], "effect"].mean()
+        correlation = np.corrcoef(own["value"], own["decision"])[0, 1]
+        lost = own["right"].mean() - own["right_do"].mean()
+        rows.append({"concept": concept, "parent": own["parent"].iloc[0], "effect": effect, "correlation": correlation})
+        rows[-1]["accuracy lost"] = lost
+    return pd.DataFrame(rows)
+
+
+def concept_cube(concepts: pd.DataFrame, source: str) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """seeds × images × (effect, present, value, decision) × concepts of one source, their names, who is a parent."""
+    rows = concepts[concepts["source"] == source].assign(present=lambda each: each["present"].astype(float))
+    names = list(rows["concept"].unique())
+    layers = [
+        cube(rows, column, [{"concept": name} for name in names])
+        for column in ("effect", "present", "value", "decision")
+    ]
+    parents = rows.drop_duplicates("concept").set_index("concept").loc[names, "parent"].to_numpy(bool)
+    return np.stack(layers, axis=2), names, parents
+
+
+def mean_effects(values: np.ndarray) -> np.ndarray:
+    """|mean effect| of each concept over the images that have it, averaged over seeds."""
+    effect, present = values[:, :, 0], values[:, :, 1]
+    return np.abs((effect * present).sum(1) / present.sum(1)).mean(0)
+
+
+def correlations(values: np.ndarray) -> np.ndarray:
+    """Correlation of each concept with the decision, averaged over seeds."""
+    x, y = values[:, :, 2], values[:, :, 3]
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    return ((x * y).mean(1) / np.sqrt((x * x).mean(1) * (y * y).mean(1))).mean(0)
+
+
+def parent_margin(concepts, *, source: str, by: str = "effect"):
+    """Least value of a parent minus the largest of a concept that is none; `by` "effect" or "correlation"."""
+    values, _, parents = concept_cube(concepts, source)
+    measure = {"effect": mean_effects, "correlation": correlations}[by]
+
+    def margin(v: np.ndarray) -> float:
+        found = measure(v)
+        return float(found[parents].min() - found[~parents].max())
+
+    return values, margin
+
+
+def concept_table(concepts: pd.DataFrame) -> pd.DataFrame:
+    """T1.6: effect, correlation and accuracy lost of every concept, means over seeds."""
+    rows = []
+    for source, part in concepts.groupby("source", sort=False):
+        per_seed = pd.concat([concept_summary(own) for _, own in part.groupby("seed")])
+        mean = per_seed.groupby(["concept", "parent"], sort=False).mean().reset_index()
+        rows.append(mean.assign(source=source))
+    return pd.concat(rows)[["source", "concept", "parent", "effect", "correlation", "accuracy lost"]]
+
+
+# attacks: one row per seed, image, attack and level; the attack "clean" has level 0
+
+
+def attacked_cube(adversarial: pd.DataFrame, column: str, conditions: list[tuple[str, int]]) -> np.ndarray:
+    """seeds × images × (attack, level)."""
+    return cube(adversarial, column, [{"attack": attack, "level": level} for attack, level in conditions])
+
+
+def success(adversarial: pd.DataFrame) -> pd.DataFrame:
+    """Share of images with a changed decision, per attack and level."""
+    return adversarial.groupby(["attack", "level"], sort=False)["flipped"].mean().reset_index()
+
+
+def first_success(adversarial: pd.DataFrame, attack: str) -> int | None:
+    """The smallest level at which the attack changes a decision of at least `FLIPPED` of the images."""
+    shares = success(adversarial[adversarial["attack"] == attack])
+    enough = shares.loc[shares["flipped"] >= FLIPPED, "level"]
+    return None if enough.empty else int(enough.min())
+
+
+def shift_surplus(adversarial, *, attack: str, level: int | None = None):
+    """|mean change of e| under attack minus five times that under noise of equal size; e = ECE_j - ECE0.
+
+    `level` None: the first level at which the attack succeeds (see `FLIPPED`).
+    """
+    level = first_success(adversarial, attack) if level is None else level
+    if level is None or level not in set(adversarial.loc[adversarial["attack"] == attack, "level"]):
+        return untestable()
+    noise = "l2 noise" if attack == "cw" else "noise"
+    rows = common_images(adversarial, attack)
+    values = attacked_cube(rows, "signed_effect", [("clean", 0), (attack, level), (noise, level)])
+
+    def surplus(v: np.ndarray) -> float:
+        clean, attacked, noisy = v.mean((0, 1))
+        return float(abs(attacked - clean) - 5 * abs(noisy - clean))
+
+    return values, surplus
+
+
+def common_images(adversarial: pd.DataFrame, attack: str) -> pd.DataFrame:
+    """The rows of the images that this attack was run on (the costly one saw fewer)."""
+    return adversarial[adversarial["image"].isin(adversarial.loc[adversarial["attack"] == attack, "image"].unique())]
+
+
+def detection(adversarial, *, score: str, attack: str, level: int):
+    """AUROC of a score, attacked against clean images, averaged over seeds."""
+    rows = common_images(adversarial, attack)
+    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
+        return untestable()
+    return attacked_cube(rows, score, [("clean", 0), (attack, level)]), mean_auroc
+
+
+def mean_auroc(values: np.ndarray) -> float:
+    """Mean over seeds of the AUROC of condition 1 against condition 0."""
+    return float(np.mean([auroc(layer[:, 0], layer[:, 1]) for layer in values]))
+
+
+def detection_lead(adversarial, *, scores: list[str], attack: str, level: int):
+    """AUROC of one score minus that of another."""
+    rows = common_images(adversarial, attack)
+    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
+        return untestable()
+    values = [attacked_cube(rows, score, [("clean", 0), (attack, level)]) for score in scores]
+    return np.concatenate(values, axis=-1), lambda v: mean_auroc(v[..., :2]) - mean_auroc(v[..., 2:])
+
+
+def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
+    """X1.10: AUROC of every score under every attack and level, beside the share of changed decisions."""
+    rows = []
+    for attack, level in adversarial[["attack", "level"]].drop_duplicates().itertuples(index=False):
+        if attack == "clean":
+            continue
+        part = common_images(adversarial, attack)
+        row = {"attack": attack, "level": level}
+        row["changed"] = attacked_cube(part, "flipped", [(attack, level)]).mean()
+        for score in SCORES:
+            values = attacked_cube(part, score, [("clean", 0), (attack, level)])
+            row |= mean_row(values, score, mean_auroc, **options)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def shift_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
+    """F1.7 as numbers: mean of e = ECE_j - ECE0 and its change, per attack and level."""
+    rows = []
+    for attack, level in adversarial[["attack", "level"]].drop_duplicates().itertuples(index=False):
+        part = common_images(adversarial, attack)
+        values = attacked_cube(part, "signed_effect", [("clean", 0), (attack, level)])
+        row = {"attack": attack, "level": level} | mean_row(values[..., 1], "mean", **options)
+        change = interval(lambda v: float(v[..., 1].mean() - v[..., 0].mean()), values, **options)
+        rows.append(row | {"change": change.value, "change_low": change.low, "change_high": change.high})
+    return pd.DataFrame(rows)
+
+
+# the released loss: one row per domain, seed, variant and epoch
+
+
+def released_drop(released, *, domain: str, variant: str, column: str = "plain"):
+    """Score of the plain branch (or agreement of both) before training minus after it, seeds only."""
+    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
+    by_epoch = part.pivot(index="seed", columns="epoch", values=column)
+    first, last = by_epoch.iloc[:, 0].to_numpy(), by_epoch.iloc[:, -1].to_numpy()
+    return (first - last)[:, None], lambda v: float(v.mean())
+
+
+def last_agreement(released, *, domain: str, variant: str):
+    """Agreement of both branches after training, seeds only."""
+    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
+    values = part[part["epoch"] == part["epoch"].max()].sort_values("seed")["agreement"].to_numpy()
+    return values[:, None], lambda v: float(v.mean())
+
+
+# the view: shortcut has one row per seed, image, region and fill, viewed one per seed and test image
+
+
+def view_lead(shortcut, *, regions: list[str], classes: tuple = (), fill: str = "mean", per_share: bool = False):
+    """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
+    each divided by the region's share of the image. classes: the two views that the claim speaks of, by default any.
+    """
+    rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
+    if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
+        return untestable()
+    rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
+    values = cube(rows, "size", [{"region": region} for region in regions])
+
+    def lead(v: np.ndarray) -> float:
+        means = v[np.isfinite(v).all(-1)].mean(0)
+        return float(means[0] - means[1:].max())
+
+    return values, lead
+
+
+def view_auroc(viewed, *, classes: list[str]):
+    """AUROC of the network's log-odds of the second view, test images, averaged over seeds."""
+    if set(viewed["view"]) != set(classes):
+        return untestable()
+    rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
+    values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
+    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))

@@ -1,0 +1,1 @@
+"""Boreiko et al., GCPR 2022: sparse visual counterfactuals."""

@@ -1,0 +1,278 @@
+"""Tables and claims of Boreiko et al., GCPR 2022, from the tidy rows that the studies saved.
+
+Rows have a `seed` (training), an `image` and a `set` (one of the disjoint image sets); a cube is seeds × images ×
+conditions. Of the paper only the form of Fig. 4, 9 and 10 is certain; F2.2 to T2.11 are companion experiments for the
+rest (`results/README.md` says which).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.frechet import frechet
+from aecompanion.report.cubes import cube, mean_row, untestable
+
+KINDS = ("l1", "l1.5", "l2")
+NETWORKS = ("plain", "l2", "multi")
+TITLES = {"plain": "plain", "l2": "l2-robust", "multi": "multiple-norm robust", "untrained": "untrained"}
+NORMS = ("linf", "l2", "l1")
+SPARSITY = ("background", "outside", "changed", "gini", "largest")
+
+
+def has(rows: pd.DataFrame, column: str) -> bool:
+    """Whether a column was measured at all (a folder of images has no masks)."""
+    return bool(rows[column].notna().any())
+
+
+# tables
+
+
+def sparsity_table(counterfactuals: pd.DataFrame, **options) -> pd.DataFrame:
+    """F2.2 as numbers: per network and kind the mean confidence, realism and every measure of sparsity."""
+    columns = ["confidence", "realism", *SPARSITY, "l1", "l15", "l2"]
+    return grouped(counterfactuals, ["network", "kind"], columns, **options)
+
+
+def grouped(rows: pd.DataFrame, keys: list[str], columns: Sequence[str], **options) -> pd.DataFrame:
+    """Mean and interval of every column per group, NaN where it was not measured."""
+    lines = []
+    for key, part in rows.groupby(keys, sort=False):
+        line = dict(zip(keys, key if isinstance(key, tuple) else (key,), strict=True))
+        for column in columns:
+            if not has(part, column):
+                line |= {column: np.nan, f"{column}_low": np.nan, f"{column}_high": np.nan}
+                continue
+            values = cube(part.assign(only=0), column, [{"only": 0}])[..., 0]
+            line |= mean_row(values, column, **options)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def optimiser_table(optimisers: pd.DataFrame, p: float, **options) -> pd.DataFrame:
+    """T2.3 (p = 1.5) and T2.4 (p = 2): per radius and method the mean log confidence, and Auto-Frank-Wolfe minus the
+    method on the same images.
+    """
+    rows = optimisers[optimisers["p"] == p]
+    lines = []
+    for radius, part in rows.groupby("radius", sort=False):
+        for method in part["method"].unique():
+            values = cube(part, "value", [{"method": "AFW"}, {"method": method}])
+            ahead = interval(lambda v: float((v[..., 0] - v[..., 1]).mean()), values, **options)
+            share = float((values[..., 0] >= values[..., 1]).mean())
+            line = {"radius": radius, "method": method} | mean_row(values[..., 1], "log confidence", **options)
+            line |= {"AFW minus it": ahead.value, "AFW minus it_low": ahead.low, "AFW minus it_high": ahead.high}
+            lines.append(line | {"AFW at least as high": share})
+    return pd.DataFrame(lines)
+
+
+def schedule_table(schedules: pd.DataFrame, **options) -> pd.DataFrame:
+    """T2.5: per p, radius and variant the mean log confidence."""
+    return grouped(schedules, ["p", "radius", "schedule"], ["value"], **options).rename(
+        columns=lambda name: name.replace("value", "log confidence")
+    )
+
+
+def network_table(counterfactuals: pd.DataFrame, quality: pd.DataFrame, frechets: pd.DataFrame, **options):
+    """T2.10: per network accuracy, robust accuracy in three norms, and per kind of counterfactual its radius, realism
+    and Fréchet distance from images of the target class (starting from test images, and from images without an object).
+    """
+    lines = []
+    for network in NETWORKS:
+        part = quality[quality["network"] == network]
+        line = {"network": network}
+        for column in ("right", *NORMS):
+            values = cube(part.assign(only=0), column, [{"only": 0}])[..., 0]
+            line |= mean_row(values, "accuracy" if column == "right" else f"robust {column}", **options)
+        line |= {"temperature": part.groupby("seed")["temperature"].first().mean()}
+        line |= {"calibration error": part.groupby("seed")["ece"].first().mean()}
+        for kind in KINDS:
+            own = counterfactuals[(counterfactuals["network"] == network) & (counterfactuals["kind"] == kind)]
+            line |= {f"radius {kind}": own.groupby("seed")["eps"].first().mean()}
+            line |= {f"realism {kind}": own["realism"].mean()}
+            for start in ("ID", "OD"):
+                chosen = frechets[
+                    (frechets["network"] == network) & (frechets["kind"] == kind) & (frechets["start"] == start)
+                ]
+                line |= {f"Fréchet {kind} {start}": chosen["distance"].mean()}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def frechet_rows(features: dict[tuple, np.ndarray], real: np.ndarray) -> pd.DataFrame:
+    """One row per (seed, network, kind, start): the distance of its features from those of real images."""
+    keys = ["seed", "network", "kind", "start"]
+    return pd.DataFrame(
+        dict(zip(keys, key, strict=True)) | {"distance": frechet(f, real)} for key, f in features.items()
+    )
+
+
+def least_table(least: pd.DataFrame, **options) -> pd.DataFrame:
+    """T2.11: per kind and confidence the median least radius, the norms of the change, and the share not reached."""
+    lines = []
+    for (kind, level), part in least.groupby(["kind", "level"], sort=False):
+        line = {"kind": kind, "confidence": level, "not reached": float(np.isinf(part["radius"]).mean())}
+        values = cube(part.assign(only=0), "radius", [{"only": 0}])[..., 0]
+        line |= mean_row(values, "median radius", np.median, **options)
+        reached = part[np.isfinite(part["radius"])]
+        lines.append(line | {"mean l1": reached["l1"].mean(), "mean l2": reached["l2"].mean()})
+    return pd.DataFrame(lines)
+
+
+def false_positive_table(fooled: pd.DataFrame, **options) -> pd.DataFrame:
+    """X2.4: share of images of other classes that become the marked class, per network and strength of the mark."""
+    return grouped(fooled, ["network", "strength"], ["marked_class", "right"], **options)
+
+
+def in_short(table: pd.DataFrame) -> pd.DataFrame:
+    """The README's table from F2.2's numbers for the multiple-norm robust network."""
+
+    def text(row, column: str, digits: int = 2) -> str:
+        low, high = row[f"{column}_low"], row[f"{column}_high"]
+        return f"{row[column]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+    rows = []
+    for _, row in table[table["network"] == "multi"].iterrows():
+        line = {"ball": row["kind"], "confidence": f"{row['confidence']:.2f}"}
+        line |= {"change outside the object": text(row, "background"), "visibly changed pixels": text(row, "changed")}
+        line |= {
+            "largest change of a value": text(row, "largest"),
+            "independent network's confidence": text(row, "realism"),
+        }
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+# estimators of the claims: a cube and a statistic of it
+
+
+def paired(v: np.ndarray) -> float:
+    """Mean of the first minus the second condition."""
+    return float((v[..., 0] - v[..., 1]).mean())
+
+
+def kinds_differ(counterfactuals, *, column: str, kinds: list[str], network: str = "multi"):
+    """Mean of a column, first kind of ball minus second, the same images."""
+    if not has(counterfactuals, column):
+        return untestable()
+    conditions = [{"network": network, "kind": kind} for kind in kinds]
+    return cube(counterfactuals, column, conditions), paired
+
+
+def kinds_differ_in_every_set(counterfactuals, *, column: str, kinds: list[str], network: str = "multi"):
+    """The least difference over the disjoint image sets."""
+    if not has(counterfactuals, column):
+        return untestable()
+    conditions = [{"network": network, "kind": kind} for kind in kinds]
+    values = cube(counterfactuals, column, conditions)
+    sets = cube(counterfactuals, "set", conditions[:1])  # a set's number travels with its image
+    joined = np.concatenate([values, np.broadcast_to(sets, (*values.shape[:2], 1))], axis=-1)
+
+    def least(v: np.ndarray) -> float:
+        return min(paired(v[v[..., 2] == number]) for number in np.unique(v[..., 2]))
+
+    return joined, least
+
+
+def networks_differ(counterfactuals, *, column: str, networks: list[str], kind: str):
+    """Mean of a column, first network minus second, the same images and kind of ball."""
+    return cube(counterfactuals, column, [{"network": network, "kind": kind} for network in networks]), paired
+
+
+def matched(counterfactuals, *, confidence: float, network: str = "multi"):
+    """Largest distance of a kind's mean confidence from the one that radii were matched at."""
+    values = cube(counterfactuals, "confidence", [{"network": network, "kind": kind} for kind in KINDS])
+    return values, lambda v: float(np.abs(v.mean((0, 1)) - confidence).max())
+
+
+def methods_differ(optimisers, *, p: float, radius: str, methods: list[str]):
+    """Mean log confidence of the first method minus the second, nats."""
+    rows = optimisers[(optimisers["p"] == p) & (optimisers["radius"] == radius)]
+    return cube(rows, "value", [{"method": method} for method in methods]), paired
+
+
+def schedules_differ(schedules, *, p: float, radius: str):
+    """Largest mean minus smallest mean over the variants of the step size, nats."""
+    rows = schedules[(schedules["p"] == p) & (schedules["radius"] == radius)]
+    values = cube(rows, "value", [{"schedule": name} for name in rows["schedule"].unique()])
+    return values, lambda v: float(np.ptp(v.mean((0, 1))))
+
+
+def restart_gain(restarts):
+    """Mean gain of the best of all starts over the first, nats."""
+    return np.stack(
+        [cube(restarts.assign(only=0), name, [{"only": 0}])[..., 0] for name in ("best", "first")], -1
+    ), paired
+
+
+def restart_distance(restarts):
+    """Mean distance between counterfactuals of different starts, as a share of the change's size."""
+    return cube(restarts.assign(only=0), "apart", [{"only": 0}]), lambda v: float(v.mean())
+
+
+def falling_steps(sweep, *, kind: str):
+    """Share of images whose confidence falls by more than .01 somewhere as the radius grows."""
+    rows = sweep[sweep["kind"] == kind]
+    values = cube(rows, "confidence", [{"step": step} for step in sorted(rows["step"].unique())])
+    return values, lambda v: float((np.diff(v, axis=-1) < -0.01).any(-1).mean())
+
+
+def robust_gain(quality, *, norm: str, networks: list[str]):
+    """Robust accuracy of the first network minus the second."""
+    return cube(quality, norm, [{"network": network} for network in networks]), paired
+
+
+def least_robust_gain(quality, *, networks: list[str]):
+    """The smallest robust accuracy over the three norms, first network minus second."""
+    values = np.stack([cube(quality, norm, [{"network": network} for network in networks]) for norm in NORMS], -1)
+
+    def gain(v: np.ndarray) -> float:
+        least = v.mean((0, 1)).min(-1)
+        return float(least[0] - least[1])
+
+    return values.astype(float), gain
+
+
+def radius_grows(least, *, kind: str):
+    """The least step of the median radius from one confidence to the next."""
+    rows = least[least["kind"] == kind]
+    values = cube(rows, "radius", [{"level": level} for level in sorted(rows["level"].unique())])
+    return values, lambda v: float(np.diff(np.median(v, axis=(0, 1))).min())
+
+
+def norms_differ(least, *, column: str, kinds: list[str], level: float):
+    """Mean norm of the change at the least radius, first kind over second, of the images that reach both."""
+    rows = least[least["level"] == level]
+    rows = rows.assign(**{column: rows[column].where(np.isfinite(rows["radius"]))})
+    values = cube(rows, column, [{"kind": kind} for kind in kinds])
+
+    def ratio(v: np.ndarray) -> float:
+        both = v[np.isfinite(v).all(-1)]
+        return float(both[:, 0].mean() / both[:, 1].mean()) if len(both) else float("nan")
+
+    return values, ratio
+
+
+def on_the_mark(spurious, *, networks: list[str]):
+    """Share of the change that lies on the watermark's place, first network minus second, the same images."""
+    return cube(spurious, "on_mark", [{"network": network} for network in networks]), paired
+
+
+def fooled_by_mark(fooled, *, network: str, strengths: list[float]):
+    """Share of images of other classes called the marked class, at the last strength minus the first."""
+    values = cube(fooled, "marked_class", [{"network": network, "strength": each} for each in strengths])
+    return values.astype(float), lambda v: float((v[..., -1] - v[..., 0]).mean())
+
+
+def fooled_monotonically(fooled, *, network: str):
+    """The least step of the share of false positives as the mark gets stronger."""
+    own = fooled[fooled["network"] == network]
+    conditions = [{"strength": each} for each in sorted(own["strength"].unique())]
+    values = cube(own, "marked_class", conditions).astype(float)
+    return values, lambda v: float(np.diff(v.mean((0, 1))).min())
+
+
+def controls_differ(controls, *, column: str, networks: list[str]):
+    """Mean of a column of the sanity check, first network minus second, the same images."""
+    return cube(controls, column, [{"network": network} for network in networks]), paired

@@ -1,0 +1,1 @@
+"""Huang et al., ICPR 2020: halftoning against adversarial examples."""

@@ -1,0 +1,1 @@
+"""Kim et al., IEEE TIP 2022: Robust Perturbation, cross-checked masks."""

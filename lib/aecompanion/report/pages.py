@@ -1,0 +1,96 @@
+"""The generated parts of README.md and docs/findings.md, and results/README.md (`aecompanion report`)."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from aecompanion.pipeline import paths
+from aecompanion.report import displays, gallery, tables
+from aecompanion.report.gallery import VERDICTS
+from aecompanion.report.papers import papers
+
+
+def paper_table(claims: pd.DataFrame) -> str:
+    """The README's table: paper, question, what came out, verdicts, where to begin."""
+    rows = []
+    for paper in papers():
+        own = claims[claims["paper"] == paper.number]["verdict"].value_counts()
+        counts = ", ".join(f"{own[verdict]} {verdict}" for verdict in VERDICTS if verdict in own)
+        title = gallery.anchor(f"Paper {paper.number} · {paper.name}")
+        rows.append(
+            {
+                "paper": f"{paper.number}. [{paper.authors}, {paper.venue}]({paper.link})",
+                "question": paper.question,
+                "what came out": paper.answer,
+                "claims": f"[{counts}](results/README.md#{title})",
+                "begin with": f"[{Path(paper.first).name}](notebooks/{paper.first}.ipynb)",
+            }
+        )
+    return tables.markdown(pd.DataFrame(rows))
+
+
+def counts(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
+    """Verdicts per paper as a markdown table: all claims, in brackets those that must hold; a column per run."""
+    runs = {"embedded": claims} if public is None else {"embedded": claims, "public": public}
+    found = {"paper": [str(paper) for paper in sorted(claims["paper"].unique())]}
+    for name, run in runs.items():
+        for verdict in VERDICTS:
+            here = run[run["verdict"] == verdict]
+            cells = [here[here["paper"].astype(str) == paper] for paper in found["paper"]]
+            found[f"{name}: {verdict}"] = [f"{len(cell)} ({(cell['strength'] == 'must').sum()})" for cell in cells]
+    return tables.markdown(pd.DataFrame(found))
+
+
+def in_short(results: Path) -> dict[str, str]:
+    """The short tables of the findings by the name of their marks, from published tables (`IN_SHORT` of each paper)."""
+    found = {}
+    for paper in papers():
+        module = importlib.import_module(f"aecompanion.report.{paper.handle}.tables")
+        for mark, (function, ids) in getattr(module, "IN_SHORT", {}).items():
+            published = [pd.read_csv(results / "tables" / f"{displays.stem(id)}.csv") for id in ids]
+            found[mark] = tables.markdown(function(*published))
+    return found
+
+
+def insert(text: str, table: str, mark: str, name: str = "README.md") -> str:
+    """`text` with the part between the two marks replaced. Raises ValueError if a mark is missing."""
+    start, end = text.find(f"<!-- {mark}:"), text.find(f"<!-- end of {mark} -->")
+    if start < 0 or end < start:
+        marks = f"`<!-- {mark}:` and `<!-- end of {mark} -->`"
+        raise ValueError(f"{name}: the marks {marks} are missing or out of order")
+    return f"{text[: text.index('-->', start) + 3]}\n\n{table}\n\n{text[end:]}"
+
+
+def write() -> None:
+    """Bring the pages in step with results/. Raises ValueError for a mark that is missing in one of them."""
+    results = paths.ROOT / "results"
+    claims, public = pd.read_csv(results / "claims.csv"), results / "public" / "claims.csv"
+    parts = {
+        "README.md": {"papers": paper_table(claims)},
+        "docs/findings.md": {
+            "claims": counts(claims, pd.read_csv(public) if public.exists() else None),
+            **in_short(results),
+        },
+    }
+    for name, tables_ in parts.items():
+        text = (paths.ROOT / name).read_text()
+        for mark, table in tables_.items():
+            text = insert(text, table, mark, name)
+        replace(paths.ROOT / name, text)
+    replace(results / "README.md", gallery.page(results))
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file at once."""
+    part = file.with_name(f".part.{file.name}")
+    part.write_text(text)
+    part.replace(file)
+
+
+def main() -> None:
+    try:
+        write()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"aecompanion report: {error}")

@@ -1,0 +1,1 @@
+"""Chakraborty et al., CVPR Workshops 2022: how heatmaps shift under attack."""

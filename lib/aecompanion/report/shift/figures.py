@@ -1,0 +1,155 @@
+"""Figures of Chakraborty et al., CVPR Workshops 2022, in the paper's own form, and three of ours.
+
+All take tidy rows or maps that earlier stages saved and return a matplotlib figure.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn
+import torch
+from matplotlib.figure import Figure
+
+from aecompanion.report.figures import HEAT, RIGHT, WRONG, channels_last, colours, markers, picture
+from aecompanion.report.shift.tables import COUNTERPART, LEVELS, names
+
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))) * 2
+
+
+def label(network: str) -> str:
+    """The network with the paper's network of the same family: "resnet (as ResNet50)"."""
+    return f"{network} (as {COUNTERPART[network]})" if network in COUNTERPART else network
+
+
+def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") -> Figure:
+    """F5.4: one density panel per level, one curve per network; `quantity` is "ssim" (as plotted) or "nissim"."""
+    rows = shift[(shift["arm"] == "white") & (shift["mode"] == mode) & shift["correct0"]]
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), sharey=True)
+    palette = colours(names(rows))
+    axis_label = {"ssim": "SSIM(original, attacked)", "nissim": "NISSIM(original, attacked)"}[quantity]
+    for panel, level, letter in zip(axes.flat, LEVELS, "abcd", strict=False):
+        seaborn.kdeplot(
+            rows[rows["eps"] == level],
+            x=quantity,
+            hue="network",
+            common_norm=True,
+            palette=palette,
+            legend=False,
+            ax=panel,
+        )
+        # hue draws its curves last first; a line style per network, so that colour is not the only cue
+        for line, style in zip(reversed(panel.lines), LINES, strict=False):
+            line.set_linestyle(style)
+        medians = rows[rows["eps"] == level].groupby("network")[quantity].median()
+        for network, median in medians.items():
+            panel.plot(median, 0, "|", color=palette[network], markersize=14, markeredgewidth=2, clip_on=False)
+        xlim = (-0.4, 1.2) if quantity == "ssim" else (-0.1, 0.7)
+        panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density", xlim=xlim)
+    for panel in axes.flat[len(LEVELS) :]:
+        panel.axis("off")
+    handles = [
+        plt.Line2D([], [], color=colour, linestyle=style, label=label(network))
+        for (network, colour), style in zip(palette.items(), LINES, strict=False)
+    ]
+    axes.flat[len(LEVELS)].legend(handles=handles, loc="center", title="(e) networks; ticks: medians")
+    return figure
+
+
+def curves_with_bands(
+    table: pd.DataFrame, columns: dict[str, pd.DataFrame], *, ylabel: str, ylim: tuple[float, float], even: bool = False
+) -> Figure:
+    """One panel per entry of `columns` (title → rows with network, eps, mean, ci_low, ci_high), 95 % bands.
+
+    `even` spaces the levels evenly instead of to scale (for levels from one grey level to a tenth of the range).
+    """
+    networks = names(table)
+    figure, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns) + 1.2, 3.8), sharey=True, squeeze=False)
+    for panel, (title, rows) in zip(axes[0], columns.items(), strict=True):
+        for network in networks:
+            line = rows[rows["network"] == network].sort_values("eps")
+            colour = colours(networks)[network]
+            x = range(len(line)) if even else line["eps"]
+            panel.plot(x, line["mean"], color=colour, marker=markers(networks)[network], ms=5, label=label(network))
+            panel.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.2, lw=0)
+        panel.set(title=title, xlabel="ε (pixel units)", ylim=ylim)
+        if even:
+            ticks = sorted(rows["eps"].unique())
+            panel.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], rotation=45, fontsize=9)
+            panel.set_xlabel("ε, levels evenly spaced")
+    axes[0, 0].set_ylabel(ylabel)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    return figure
+
+
+def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
+    """X5.1: NISSIM of fooled and of still-correct images per network, for own_pred and, without the class confound,
+    for clean_pred; mean with 95 % interval over images and seeds pooled.
+    """
+    rows = shift[(shift["arm"] == "white") & (shift["eps"] == level) & shift["correct0"]]
+    modes = [mode for mode in ("own_pred", "clean_pred") if mode in set(rows["mode"])]
+    titles = {"own_pred": "own_pred: region and class may change", "clean_pred": "clean_pred: the region alone"}
+    figure, axes = plt.subplots(1, len(modes), figsize=(5 * len(modes), 3.8), sharey=True, squeeze=False)
+    for panel, mode in zip(axes[0], modes, strict=True):
+        seaborn.pointplot(
+            rows[rows["mode"] == mode].assign(outcome=rows["correct"].map({True: "still correct", False: "fooled"})),
+            x="network",
+            y="nissim",
+            hue="outcome",
+            hue_order=["still correct", "fooled"],
+            palette=[RIGHT, WRONG],
+            markers=["o", "X"],
+            linestyle="none",
+            dodge=0.3,
+            seed=0,
+            ax=panel,
+        )
+        panel.set(title=titles[mode], xlabel="", ylabel=f"NISSIM at ε = {level:g}", ylim=(0, None))
+        panel.tick_params(axis="x", rotation=20)
+        panel.legend(title=None)
+    return figure
+
+
+def strip(images: list[np.ndarray], *, right: list[bool] | None = None, titles: list[str], **options) -> Figure:
+    """One row of pictures, with frames where `right` is given (F5.1, F5.3)."""
+    figure, axes = plt.subplots(1, len(images), figsize=(1.9 * len(images), 2.5), squeeze=False)
+    for i, panel in enumerate(axes[0]):
+        picture(panel, images[i], right=None if right is None else right[i], title=titles[i], **options)
+    return figure
+
+
+def region_shift(image: torch.Tensor, heatmaps: torch.Tensor, right: list[bool], levels: list[float]) -> Figure:
+    """F5.1: a face and its heatmaps (M×1×H×W), frames for right and wrong."""
+    figure, axes = plt.subplots(1, len(levels) + 1, figsize=(1.9 * (len(levels) + 1) + 0.8, 2.4))
+    picture(axes[0], channels_last(image), title="image", cmap="gray")
+    for panel, heat, ok, level in zip(axes[1:], heatmaps, right, levels, strict=True):
+        picture(panel, heat[0], right=ok, title=f"ε = {level:g}", cmap=HEAT)
+    figure.colorbar(axes[-1].images[0], ax=axes, shrink=0.8, label="Grad-CAM")
+    return figure
+
+
+def addition(image, signs, attacked, *, eps: float, titles: list[str]) -> Figure:
+    """F5.2: image + ε · signs = attacked image."""
+    figure, axes = plt.subplots(1, 5, figsize=(9, 3), width_ratios=[4, 0.9, 4, 0.6, 4])
+    for panel, content, title in zip(axes[::2], (image, (signs + 1) / 2, attacked), titles, strict=True):
+        picture(panel, channels_last(content), title=title)
+    for panel, text in zip(axes[1::2], (f"+ {eps:g} ×", "="), strict=True):
+        panel.axis("off")
+        panel.text(0.5, 0.5, text, ha="center", va="center", fontsize=13)
+    return figure
+
+
+def grid(
+    rows: dict[str, list[tuple[np.ndarray, bool | None]]], levels: list[float], *, row_labels: dict[str, str]
+) -> Figure:
+    """F5.5, F5.6: rows of heatmaps over the levels; a cell is a map in [0,1] and whether the network was right."""
+    figure, axes = plt.subplots(
+        len(rows), len(levels), figsize=(1.6 * len(levels) + 3, 1.65 * len(rows) + 0.3), squeeze=False
+    )
+    for line, (name, cells) in zip(axes, rows.items(), strict=True):
+        for panel, (heat, ok) in zip(line, cells, strict=True):
+            picture(panel, heat, right=ok, cmap=HEAT)
+        line[0].set_ylabel(row_labels[name], rotation=0, ha="right", va="center", fontsize=9)
+    for panel, level in zip(axes[0], levels, strict=True):
+        panel.set_title(f"ε = {level:g}", fontsize=10)
+    figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.5, label="Grad-CAM, normalised per map")
+    return figure

@@ -1,0 +1,470 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.container import BarContainer, ErrorbarContainer
+
+from aecompanion.attack.attacks import ATTACKS
+from aecompanion.data.dataset import Dataset
+from aecompanion.data.regions import Regions
+from aecompanion.evaluate.detection import SCORES
+from aecompanion.pipeline.rng import generator
+from aecompanion.report.causal import figures as causal_figures
+from aecompanion.report.causal import tables as causal_tables
+from aecompanion.report.causal.tables import REGIONS
+from aecompanion.report.figures import COLOURS
+
+OPTIONS = {"resamples": 10, "seed": 0}
+FILLS = ["counterfactual", "mean", "ring", "black", "white", "blur", "inpaint"]
+SIZE = 16
+
+
+def image(*shape, part=0):
+    return torch.rand(shape, generator=generator(9, part))
+
+
+def shown(panel):
+    (picture,) = panel.images
+    return np.asarray(picture.get_array())
+
+
+def titles(panels):
+    return [panel.get_title() for panel in panels]
+
+
+def names(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def ticks(labels):
+    return [text.get_text() for text in labels]
+
+
+def containers(panel, kind):
+    return [drawn for drawn in panel.containers if isinstance(drawn, kind)]
+
+
+def ends(errors, axis=1):
+    """Lower and upper ends of error bars, a row each."""
+    (lines,) = errors.lines[2]
+    return np.array([segment[:, axis] for segment in lines.get_segments()])
+
+
+def intervals(rows, name):
+    return rows[[f"{name}_low", f"{name}_high"]].to_numpy()
+
+
+def fits(figure):
+    """Whether everything that is drawn, text above all, lies on the figure (to a pixel)."""
+    figure.canvas.draw()
+    drawn, pixel = figure.get_tightbbox(figure.canvas.get_renderer()), 1.5 / figure.dpi
+    width, height = figure.get_size_inches()
+    return min(drawn.x0, drawn.y0) >= -pixel and drawn.x1 <= width + pixel and drawn.y1 <= height + pixel
+
+
+def test_text_beyond_the_edge_does_not_fit():
+    figure, panel = plt.subplots()
+    assert fits(figure)
+    panel.text(1.2, 0.5, "too far to the right", transform=panel.transAxes).set_in_layout(True)
+    figure.set_layout_engine("none")
+    assert not fits(figure)
+
+
+@pytest.fixture
+def regions():
+    """Two cases of finding 0 in image 1, one each of 2 and 3; the mask is the box without its first row."""
+    boxes = np.array([[2, 3, 8, 9], [2, 3, 12, 12], [4, 4, 10, 8], [5, 1, 9, 7]])
+    masks = np.zeros((4, SIZE, SIZE), bool)
+    for mask, (top, left, bottom, right) in zip(masks, boxes, strict=True):
+        mask[top + 1 : bottom, left:right] = True
+    without = (image(4, 1, SIZE, SIZE, part=3) * 255).byte().numpy()
+    return Regions(np.array([1, 1, 0, 2]), np.array([0, 0, 2, 3]), boxes, masks, without)
+
+
+def of_real_images(regions):
+    return Regions(regions.image, regions.label, regions.boxes, regions.masks)
+
+
+@pytest.fixture
+def dataset():
+    packed = (image(3, 1, SIZE, SIZE, part=4) * 255).byte().numpy()
+    labels, split = torch.zeros(3, 4, dtype=torch.int64), np.array(["test"] * 3, dtype=object)
+    return Dataset(labels, split, ["mass", "none", "nodule", "fluid"], "drawn", 1, SIZE, images=packed)
+
+
+@pytest.fixture
+def table(paper1_tables):
+    return causal_tables.region_table(paper1_tables["effects"], **OPTIONS)
+
+
+@pytest.fixture
+def history():
+    """Divergences 1/epoch in seed 1 and three times that in seed 2, beside rows of the network's own training."""
+    rows = [("bottleneck", seed, epoch, factor / epoch) for seed, factor in ((1, 1), (2, 3)) for epoch in (1, 2, 3)]
+    rows += [("network", seed, epoch, np.nan) for seed in (1, 2) for epoch in range(1, 9)]
+    return pd.DataFrame(rows, columns=["part", "seed", "epoch", "deep"])
+
+
+# ---- X1.3
+
+
+@pytest.mark.parametrize("generated", [True, False], ids=["generated", "real"])
+def test_every_finding_has_a_case_of_median_size_with_its_mask_above_the_image_without_it(dataset, regions, generated):
+    figure = causal_figures.findings(dataset, regions if generated else of_real_images(regions))
+    panels = np.reshape(figure.axes, (1 + generated, 4))
+    assert titles(panels[0]) == dataset.classes
+    for column, entry, number in ((0, 1, 1), (2, 2, 0), (3, 3, 2)):  # of two the larger one
+        assert shown(panels[0, column]) == pytest.approx(dataset.images[number, 0] / 255)
+        assert len(panels[0, column].collections) == 1  # the outline
+        if generated:
+            assert shown(panels[1, column]) == pytest.approx(regions.without[entry, 0] / 255)
+    assert [text.get_text() for text in panels[0, 1].texts] == ["no region"]
+    assert not any(len(panel.images) for panel in panels[:, 1])
+    assert [line[0].get_ylabel() for line in panels] == ["with mask", "finding off"][: 1 + generated]
+    assert fits(figure)
+
+
+# ---- F1.1, F1.2
+
+
+def test_the_channel_bars_show_training_ordered_sizes_and_effects_per_class(paper1_tables, history):
+    latent = paper1_tables["latent"]
+    figure = causal_figures.channel_bars(latent[latent["domain"] == "digits"], history)
+    left, middle, right, scale = figure.axes
+    assert titles([left, middle, right]) == [
+        *("training the bottleneck", "size of the effect", "CE of the own class, first seed")
+    ]
+    assert left.lines[0].get_ydata().tolist() == pytest.approx([2, 1, 2 / 3])  # the mean over seeds
+    assert (left.get_yscale(), left.get_xticks().tolist()) == ("log", [1, 2, 3])
+    (bars,) = containers(middle, BarContainer)
+    sizes = np.array([[0.6, 0.2, 0.9, 0.05, 0.1], [0.8, 0.2, 0.9, 0.05, 0.3]])
+    assert [bar.get_height() for bar in bars] == pytest.approx(sizes.mean(0).tolist())
+    assert np.array([line.get_ydata() for line in middle.lines]) == pytest.approx(
+        sizes.T if len(middle.lines) == 5 else sizes
+    )
+    assert middle.get_ylim()[0] == 0
+    assert middle.get_ylim()[1] >= sizes.max()  # no point is cut off
+    assert shown(right) == pytest.approx(-np.outer([1, 2, 3], [1, 2, 3, 4, 5]) / 20)
+    assert right.images[0].get_clim() == pytest.approx((-0.75, 0.75))  # zero is white
+    assert right.get_yticks().tolist() == [0, 1, 2]
+    assert scale.get_ylabel() == "mean CE$_y$"
+    assert fits(figure)
+
+
+def test_the_class_channel_map_has_a_panel_per_network_on_one_scale(paper1_tables):
+    latent, classes = paper1_tables["latent"], ["mass", "nodule", "fluid"]
+    latent = latent[latent["domain"] == "chest"]
+    figure = causal_figures.class_channel_map(latent, classes)
+    *panels, scale = figure.axes
+    assert titles(panels) == ["training seed 1", "training seed 2"]
+    for panel, means in zip(panels, causal_tables.class_by_channel(latent, "chest").values(), strict=True):
+        assert np.array_equal(shown(panel), means)
+        assert panel.images[0].get_clim() == pytest.approx((-0.9, 0.9))
+    assert ticks(panels[0].get_yticklabels()) == classes
+    assert "mean CE" in scale.get_ylabel()
+    assert fits(figure)
+
+
+def test_the_map_of_many_networks_shows_three(paper1_tables):
+    chest = paper1_tables["latent"].query("domain == 'chest' and seed == 1")
+    many = pd.concat([chest.assign(seed=seed) for seed in range(5)])
+    figure = causal_figures.class_channel_map(many, ["a", "b", "c"])
+    assert titles(figure.axes)[:-1] == ["training seed 0", "training seed 1", "training seed 2"]
+    assert titles(causal_figures.class_channel_map(chest, ["a", "b", "c"]).axes)[:-1] == ["training seed 1"]
+
+
+def test_a_finding_without_test_images_keeps_its_row(paper1_tables):
+    chest = paper1_tables["latent"].query("domain == 'chest'")
+    whole = next(iter(causal_tables.class_by_channel(chest, "chest").values()))
+    figure = causal_figures.class_channel_map(chest[chest["label"] != 0], ["mass", "nodule", "fluid"])
+    found = shown(figure.axes[0])
+    row = ticks(figure.axes[0].get_yticklabels()).index("fluid")
+    assert np.array_equal(found[row], whole[2])
+
+
+# ---- X1.4
+
+
+@pytest.mark.parametrize("fill", ["counterfactual", "mean"])
+def test_the_telling_case_is_seen_and_has_the_median_effect_of_its_box(paper1_tables, fill):
+    effects = paper1_tables["effects"].query("seed == 1")
+    if fill == "mean":
+        effects = effects[effects["fill"] != "counterfactual"]
+    assert causal_figures.telling_case(effects) == 1  # cases 0, 1 and 2 are seen
+    assert causal_figures.telling_case(effects.sample(frac=1, random_state=1)) == 1
+
+
+def test_where_nothing_is_seen_the_telling_case_is_one_of_all(paper1_tables):
+    effects = paper1_tables["effects"].query("seed == 1")
+    own = effects.query("region == 'box' and fill == 'counterfactual'").sort_values("effect")
+    assert causal_figures.telling_case(effects.assign(p=0.3)) == own["case"].iloc[3]
+
+
+def drawn_regions(regions, free=True):
+    """The five regions of the case 2; a place elsewhere, or none."""
+    box = regions.box_masks()[[2]]
+    found = {"mask": torch.from_numpy(regions.masks[[2]])[:, None], "box": box}
+    found |= {"cam": box.roll(3, 2), "gradcam": box.roll(2, 3), "random": box.roll(6, 3)}
+    return found if free else found | {"random": torch.zeros_like(box)}
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["place elsewhere", "no place elsewhere"])
+@pytest.mark.parametrize("generated", [True, False], ids=["generated", "real"])
+def test_the_masking_panel_shows_what_is_put_into_each_region_and_what_follows(paper1_tables, regions, generated, free):
+    effects, picture = paper1_tables["effects"], image(1, SIZE, SIZE)
+    effects = effects[(effects["seed"] == 1) & (effects["case"] == (2 if free else 5))]
+    places, own = drawn_regions(regions, free), regions if generated else of_real_images(regions)
+    figure = causal_figures.masking_panel(picture, places, effects, own.select([2]))
+    fills = ["counterfactual", "mean", "black", "white"][not generated :]
+    used = REGIONS if free else REGIONS[:-1]
+    panels = np.reshape(figure.axes, (len(fills) + 1, len(used)))
+    p = effects["p"].iloc[0]
+    assert titles(panels[0]) == [f"{causal_figures.TITLES[name]}\np = {p:.2f}" for name in used]
+    assert [line[0].get_ylabel() for line in panels] == ["", *fills]
+    for column, name in zip(panels.T, used, strict=True):
+        assert np.array_equal(shown(column[0]), picture[0])
+        place = places[name][0, 0].numpy()
+        for panel, fill in zip(column[1:], fills, strict=True):
+            change = effects.query("region == @name and fill == @fill")["effect"].item()
+            assert panel.get_title() == f"p' = {p + change:.2f}, CE = {change:+.2f}"
+            found = shown(panel)
+            assert np.array_equal(found[~place], picture[0].numpy()[~place])
+            inside = {"black": 0.0, "white": 1.0, "mean": picture.mean().item()}.get(fill)
+            expected = regions.without[2, 0][place] / 255 if inside is None else np.full(place.sum(), inside)
+            assert found[place] == pytest.approx(expected, abs=1e-6)
+    assert fits(figure)
+
+
+# ---- F1.3, F1.4
+
+
+@pytest.mark.parametrize("fills", [["counterfactual", "mean"], ["mean"]], ids=["generated", "real"])
+def test_the_region_bars_have_a_panel_per_fill_and_a_bar_with_its_interval_per_region(table, fills):
+    real = table if "counterfactual" in fills else table[table["fill"] != "counterfactual"]
+    figure = causal_figures.region_bars(real.sample(frac=1, random_state=1), fills)
+    assert titles(figure.axes) == [f"fill: {fill}" for fill in fills]
+    for panel, fill in zip(figure.axes, fills, strict=True):
+        rows = table[table["fill"] == fill].set_index("region").loc[list(REGIONS)]
+        (bars,) = containers(panel, BarContainer)
+        (errors,) = containers(panel, ErrorbarContainer)
+        assert [bar.get_height() for bar in bars] == rows["size"].tolist()
+        assert ends(errors) == pytest.approx(intervals(rows, "size"))
+        assert ticks(panel.get_xticklabels()) == ["exact mask", "box", "CAM", "Grad-CAM", "elsewhere"]
+        assert [to_hex(bar.get_facecolor()).upper() for bar in bars] == list(COLOURS[:5])
+        assert panel.get_ylim()[0] == 0
+    assert figure.axes[0].get_ylabel() == "mean |CE$_y$|"
+    assert fits(figure)
+
+
+@pytest.mark.parametrize("fills", [["white", "inpaint"], ["inpaint", "white"]])
+def test_no_bar_is_cut_off(table, fills):
+    figure = causal_figures.region_bars(table, fills)
+    for panel in figure.axes:
+        assert panel.get_ylim()[1] >= max(bar.get_height() for bar in containers(panel, BarContainer)[0])
+        assert panel.get_ylim()[1] >= ends(containers(panel, ErrorbarContainer)[0]).max()
+
+
+def test_the_fill_grid_has_a_marker_with_its_interval_per_region_and_fill(table):
+    figure = causal_figures.fill_grid(table)
+    (panel,) = figure.axes
+    assert ticks(panel.get_xticklabels()) == FILLS
+    (legend,) = figure.legends
+    assert names(legend) == [causal_figures.TITLES[name] for name in REGIONS]
+    assert legend.get_title().get_text() == "region"
+    drawn = containers(panel, ErrorbarContainer)
+    assert len(drawn) == len(REGIONS)
+    for place, (errors, name) in enumerate(zip(drawn, REGIONS, strict=True)):
+        rows = table[table["region"] == name].set_index("fill").loc[FILLS]
+        assert errors.lines[0].get_ydata().tolist() == rows["size"].tolist()
+        assert errors.lines[0].get_xdata() == pytest.approx(np.arange(7) + 0.12 * (place - 2))
+        assert ends(errors) == pytest.approx(intervals(rows, "size"))
+        assert panel.get_ylim()[1] >= ends(errors).max()
+    looks = {(errors.lines[0].get_color(), errors.lines[0].get_marker()) for errors in drawn}
+    assert len(looks) == len(REGIONS)
+    assert panel.get_ylim()[0] == 0
+    assert fits(figure)
+
+
+def test_the_fill_grid_of_real_images_lacks_the_counterfactual(table):
+    (panel,) = causal_figures.fill_grid(table[table["fill"] != "counterfactual"]).axes
+    assert ticks(panel.get_xticklabels()) == FILLS[1:]
+
+
+# ---- F1.5
+
+
+def test_the_map_gallery_shows_a_case_per_finding_with_its_box_and_the_overlaps(paper1_tables, regions):
+    images = image(4, 1, SIZE, SIZE)
+    maps = {name: image(4, 1, SIZE, SIZE, part=i) for i, name in enumerate(("CE, mean", "CAM", "random"), 1)}
+    overlaps = causal_tables.overlap_table(paper1_tables["overlap"], **OPTIONS)
+    figure = causal_figures.map_gallery(images, maps, regions, overlaps, ["mass", "mass", "nodule", "fluid"])
+    *panels, bars = figure.axes
+    panels = np.reshape(panels, (3, 4))
+    assert titles(panels[0]) == ["image", "CE, mean", "CAM", "random"]
+    assert [line[0].get_ylabel() for line in panels] == ["mass", "nodule", "fluid"]
+    for line, case in zip(panels, (0, 2, 3), strict=True):
+        top, left, bottom, right = regions.boxes[case] - 0.5  # pixel centres are whole numbers
+        for panel, content in zip(line, (images, *maps.values()), strict=True):
+            assert np.array_equal(shown(panel), content[case, 0])
+            (box,) = panel.lines
+            assert (min(box.get_xdata()), max(box.get_xdata())) == (left, right)
+            assert (min(box.get_ydata()), max(box.get_ydata())) == (top, bottom)
+    assert panels[0, 0].images[0].get_clim() == (0, 1)
+    map_clim = panels[0, 1].images[0].get_clim()
+    assert map_clim == (maps["CE, mean"][0].min().item(), maps["CE, mean"][0].max().item())  # each on its own scale
+    assert ticks(bars.get_yticklabels()) == overlaps["map"].tolist()
+    assert bars.yaxis_inverted()  # the first map on top
+    assert names(bars.get_legend()) == ["box", "exact mask"]
+    both, errors = containers(bars, BarContainer), containers(bars, ErrorbarContainer)
+    for drawn, ranges, truth in zip(both, errors, ("iou_box", "iou_mask"), strict=True):
+        assert [bar.get_width() for bar in drawn] == overlaps[truth].tolist()
+        assert ends(ranges, axis=0) == pytest.approx(intervals(overlaps, truth))
+    assert fits(figure)
+
+
+def test_the_gallery_shows_four_findings_at_most(paper1_tables, regions):
+    five = regions.select([0, 1, 2, 3, 0])
+    five = Regions(five.image, np.arange(5), five.boxes, five.masks)
+    overlaps = causal_tables.overlap_table(paper1_tables["overlap"], **OPTIONS)
+    maps = {"CAM": image(5, 1, SIZE, SIZE, part=1)}
+    figure = causal_figures.map_gallery(image(5, 1, SIZE, SIZE), maps, five, overlaps, list("abcde"))
+    assert len(figure.axes) == 4 * 2 + 1
+
+
+# ---- X1.5
+
+
+def test_the_estimates_are_scattered_over_the_truth_in_the_colour_of_their_finding(paper1_tables):
+    estimates = paper1_tables["estimates"].sample(frac=1, random_state=1)
+    finding = paper1_tables["effects"].drop_duplicates("case").set_index("case")["finding"]
+    figure = causal_figures.estimates_against_truth(estimates, finding)
+    methods = ["box · mean", "box · ring", "box · white", "CAM share", "latent, one channel", "released formula"]
+    assert [title.split("\n")[0] for title in titles(figure.axes)] == methods
+    table = causal_tables.correlation_table(estimates, **OPTIONS).set_index("method")["spearman"]
+    for panel, method in zip(figure.axes, methods, strict=True):
+        assert panel.get_title().split("\n")[1] == f"rank correlation {table[method]:.2f}"
+        (points,) = panel.collections
+        own = estimates[estimates["method"].isin([method, causal_tables.TRUTH])]
+        expected = own.pivot(index=["seed", "case"], columns="method", values="value")[[causal_tables.TRUTH, method]]
+        found, expected = np.asarray(points.get_offsets()), expected.to_numpy()
+        assert found[np.lexsort(found.T)] == pytest.approx(expected[np.lexsort(expected.T)])
+        assert len(panel.lines) == (1 if method == "CAM share" else 2)  # a share is no effect: no line of equality
+        # cases 0 to 2, the larger effects, are masses
+        mass = found[:, 0] < -0.35
+        colours = np.array([to_hex(colour).upper() for colour in points.get_facecolors()])
+        assert set(colours[mass]) == {COLOURS[0]}
+        assert set(colours[~mass]) == {COLOURS[1]}
+    assert names(figure.legends[0]) == ["Mass", "Nodule"]
+    assert figure.axes[0].get_title().endswith("0.97")
+    assert fits(figure)
+
+
+# ---- F1.7
+
+
+def test_the_distributions_have_a_panel_per_level_and_one_for_carlini_wagner(paper1_tables):
+    rows = paper1_tables["adversarial"]
+    figure = causal_figures.effect_distributions(rows, [2, 8])
+    assert titles(figure.axes) == ["ε = 2/255", "ε = 8/255", "Carlini-Wagner"]
+    expected = [("clean", "noise", "fgsm", "pgd")] * 2 + [("clean", "l2 noise", "cw")]
+    palette = dict(zip(("clean", "noise", "fgsm", "ifgsm", "pgd", "cw", "l2 noise"), COLOURS, strict=False))
+    assert {name: colour for name, (_, colour, _) in causal_figures.looks().items() if name in palette} == palette
+    bound = np.quantile(rows["signed_effect"].abs(), 0.995)
+    for panel, attacks in zip(figure.axes, expected, strict=True):
+        assert [to_hex(line.get_color()).upper() for line in panel.lines] == [palette[name] for name in attacks]
+        assert panel.get_xlim() == pytest.approx((-bound, bound))
+        assert panel.get_xlabel() == "e = ECE$_j$ - ECE$_0$"
+    assert names(figure.legends[0]) == ["clean", "noise", "l2 noise", "FGSM", "PGD", "C&W, l2"]
+    assert [panel.get_ylabel() for panel in figure.axes if panel.yaxis.label.get_visible()] == ["density"]
+    assert fits(figure)
+
+
+def test_the_density_of_an_attack_is_that_of_its_level(paper1_tables):
+    figure = causal_figures.effect_distributions(paper1_tables["adversarial"], [1, 8])
+
+    def centre(line):
+        return np.average(line.get_xdata(), weights=line.get_ydata())
+
+    for panel, (noise, fgsm, pgd) in zip(figure.axes[:2], ((0, -0.1, -0.15), (0.1, -0.4, -0.45)), strict=True):
+        found = [centre(line) for line in panel.lines]
+        assert found == pytest.approx([0.5, 0.5 + noise, 0.5 + fgsm, 0.5 + pgd], abs=0.005)
+    found = [centre(line) for line in figure.axes[2].lines]
+    assert found == pytest.approx([0.5, 0.55, 0.3], abs=0.005)
+
+
+def test_without_levels_from_two_on_carlini_wagner_stands_alone(paper1_tables):
+    assert titles(causal_figures.effect_distributions(paper1_tables["adversarial"], []).axes) == ["Carlini-Wagner"]
+
+
+# ---- F1.8
+
+
+def test_the_detector_curves_have_a_panel_per_attack_and_a_line_with_intervals_per_score(paper1_tables):
+    table = causal_tables.detection_table(paper1_tables["adversarial"], **OPTIONS)
+    figure = causal_figures.detector_curves(table.sample(frac=1, random_state=1))
+    attacks = ["fgsm", "ifgsm", "pgd", "cw", "noise"]
+    assert titles(figure.axes) == ["FGSM", "I-FGSM", "PGD", "C&W, l2", "noise"]
+    for panel, attack in zip(figure.axes, attacks, strict=True):
+        rows = table[table["attack"] == attack]
+        drawn = containers(panel, ErrorbarContainer)
+        for place, (errors, score) in enumerate(zip(drawn, SCORES, strict=True)):
+            assert errors.lines[0].get_ydata().tolist() == rows[score].tolist()
+            assert errors.lines[0].get_xdata() == pytest.approx(np.arange(len(rows)) + 0.06 * (place - 1.5))
+            assert ends(errors) == pytest.approx(intervals(rows, score))
+        assert len({(each.lines[0].get_color(), each.lines[0].get_marker()) for each in drawn}) == len(SCORES)
+        chance = panel.lines[-1]
+        assert set(chance.get_ydata()) == {0.5}
+        assert panel.get_ylim() == (0, 1.02)
+        labels = ["minimal"] if attack == "cw" else ["1", "2", "4", "8"]
+        assert ticks(panel.get_xticklabels()) == labels
+        assert panel.get_xlim() == (-0.5, len(rows) - 0.5)
+    assert names(figure.legends[0]) == [causal_figures.DETECTORS[score] for score in SCORES]
+    assert figure.legends[0].get_title().get_text() == "score"
+    assert fits(figure)
+
+
+# ---- F1.9
+
+
+def test_the_collapse_shows_score_above_agreement_per_domain_and_a_line_per_loss(paper1_tables):
+    released = paper1_tables["released"]
+    figure = causal_figures.collapse(released.sample(frac=1, random_state=1).sort_values("domain", ascending=False))
+    panels = np.reshape(figure.axes, (2, 2))
+    assert titles(panels[0]) == ["digits", "chest"]
+    assert [panel.get_ylabel() for panel in panels[0]] == ["accuracy of the network", "AUROC of the network"]
+    assert {panel.get_ylabel() for panel in panels[1]} == {"agreement of the branches"}
+    assert {panel.get_ylim() for panel in panels.flat} == {(0, 1.03)}
+    assert sorted(names(figure.legends[0])) == ["intended loss", "released loss", "summed TV loss"]
+    for line, value in zip(panels, ("plain", "agreement"), strict=True):
+        for panel, domain in zip(line, ("digits", "chest"), strict=True):
+            drawn = {each.get_label(): each for each in panel.lines if not each.get_label().startswith("_")}
+            assert len(panel.collections) == len(drawn) == 3  # a band each
+            for label, each in drawn.items():
+                own = released[(released["domain"] == domain) & (released["variant"] == label.removesuffix(" loss"))]
+                means = own.groupby("epoch")[value].mean().dropna()
+                assert each.get_xdata().tolist() == means.index.tolist()  # the intended loss starts at epoch 1 below
+                assert each.get_ydata() == pytest.approx(means.to_numpy())
+            assert panel.get_xticks().tolist() == [0, 1, 2]
+    chance = [panel.lines[-1].get_ydata()[0] for panel in panels[0]]
+    assert chance == [0.1, 0.5]
+    assert fits(figure)
+
+
+def test_the_bands_of_the_collapse_span_the_seeds(paper1_tables):
+    released = paper1_tables["released"].query("domain == 'digits' and variant == 'released'")
+    figure = causal_figures.collapse(released)
+    assert len(figure.axes) == 2
+    (band,) = figure.axes[0].collections
+    points = band.get_paths()[0].vertices
+    for epoch, low, high in ((0, 0.96, 0.98), (1, 0.2, 0.3), (2, 0.1, 0.2)):
+        own = points[points[:, 0] == epoch, 1]
+        assert (own.min(), own.max()) == pytest.approx((low, high))
+
+
+def test_every_region_attack_and_score_has_a_name():
+    assert set(causal_figures.TITLES) == set(REGIONS)
+    assert set(causal_figures.DETECTORS) == set(SCORES)
+    assert set(causal_figures.looks()) == {"clean", "noise", "l2 noise", *ATTACKS}
+    assert not plt.get_fignums()
