@@ -10,7 +10,8 @@ import torch
 from benchmarks.collect import interleave
 from PIL import Image
 
-from aecompanion.defend.halftone import KERNELS, halftone, reference
+from aecompanion.defend.diffusion import KERNELS
+from aecompanion.defend.halftone import halftone, reference
 
 
 def pictures(count: int, side: int) -> torch.Tensor:

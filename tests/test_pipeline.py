@@ -65,7 +65,7 @@ def test_a_stage_declares_every_file_its_notebook_saves(name):
 
 def test_a_stage_runs_its_notebook_and_nothing_else():
     for name in NOTEBOOKS:
-        assert STAGES[name]["cmd"] == f"aecompanion run {name}"
+        assert STAGES[name]["cmd"] == f"python -m aecompanion run {name}"
 
 
 def test_the_raw_data_are_what_the_first_stage_copies_from_packages():

@@ -43,7 +43,7 @@ from aecompanion.studies import masks as mask_study
 from aecompanion.studies import regions as region_study
 from aecompanion.studies import shortcut
 from aecompanion.studies.all_five import Options, examine
-from aecompanion.train import causal_autoencoder
+from aecompanion.train import causal_autoencoder, fidelity
 
 # ---- the device
 
@@ -256,7 +256,7 @@ METHODS = {
     "regions": lambda net: causal_effect.region_effects(net, IMAGES, BOXES, fill="ring"),
     "blocks": lambda net: causal_effect.block_effects(net, IMAGES, LABELS, per_side=4),
     "bottleneck": lambda net: bottleneck(net)[0].state_dict(),
-    "fidelity": lambda net: causal_autoencoder.fidelity(net, IMAGES, **through(net)),
+    "fidelity": lambda net: fidelity.fidelity(net, IMAGES, **through(net)),
     "latent effects": lambda net: causal_effect.latent_effects(net, IMAGES, **through(net)),
     "released effects": lambda net: causal_effect.released_effects(
         net, IMAGES, BOXES, fill="black", channel=0, **through(net)

@@ -10,20 +10,10 @@ from PIL import Image
 from scipy import ndimage
 
 from aecompanion.data import sources
-from aecompanion.data.chest import (
-    FINDINGS,
-    OUTLINE,
-    Body,
-    Phantoms,
-    Tables,
-    bits,
-    field_boxes,
-    letter,
-    pair_of_lungs,
-    phantom_set,
-    read_tables,
-)
+from aecompanion.data.chest import Phantoms, phantom_set
 from aecompanion.data.dataset import Dataset
+from aecompanion.data.lungs import FINDINGS, OUTLINE, Tables, bits, field_boxes, pair_of_lungs, read_tables
+from aecompanion.data.phantom import Body, letter
 from aecompanion.data.regions import bounding_box
 from aecompanion.pipeline.rng import derive
 
@@ -173,7 +163,7 @@ def test_the_masks_are_those_of_the_labels_in_their_order():
 
 
 def test_a_finding_too_faint_to_be_seen_keeps_its_label_and_has_an_empty_mask(monkeypatch):
-    monkeypatch.setattr("aecompanion.data.chest.CONTRAST", dict.fromkeys(FINDINGS, (1e-4, 2e-4)))
+    monkeypatch.setattr("aecompanion.data.phantom.CONTRAST", dict.fromkeys(FINDINGS, (1e-4, 2e-4)))
     series = phantoms(healthy=0, marker_with=None)
     for index in range(10):
         image, masks = series.render(index)

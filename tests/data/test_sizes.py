@@ -2,7 +2,7 @@
 
 import pytest
 
-from aecompanion.data import chest, sizes
+from aecompanion.data import lungs, sizes
 
 
 def test_a_folder_that_is_not_there_has_its_published_size():
@@ -11,7 +11,7 @@ def test_a_folder_that_is_not_there_has_its_published_size():
     some = sizes.from_folder("public/vggface2", "faces_data.root", channels=3, size=224, classes=100)
     assert (some.count, some.classes) == (36_250, 100)
     assert sizes.from_folder("public/VOC", "scenes_data.voc_root", channels=3, size=300, limit=50).count == 50
-    assert len(chest.FINDINGS) == sizes.FINDINGS
+    assert len(lungs.FINDINGS) == sizes.FINDINGS
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from aecompanion.defend.halftone import (
-    KERNELS,
-    METHODS,
-    bayer,
-    bayer_threshold,
-    diffuse_compiled,
-    diffuse_wavefront,
-    halftone,
-    random_threshold,
-    reference,
-)
+from aecompanion.defend.diffusion import KERNELS, diffuse_compiled, diffuse_wavefront
+from aecompanion.defend.halftone import METHODS, bayer, bayer_threshold, halftone, random_threshold, reference
 from aecompanion.pipeline.rng import generator
 
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "moon", "rocket")

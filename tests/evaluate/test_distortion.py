@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from aecompanion.evaluate.distortion import DEFINITIONS, distortion_score, log_odds, nontarget_change, nontarget_level
-from aecompanion.explain.mask import bounded_log_l1
+from aecompanion.explain.readout import bounded_log_l1
 from aecompanion.pipeline.rng import generator
 
 every_definition = pytest.mark.parametrize("definition", DEFINITIONS)

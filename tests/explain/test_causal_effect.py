@@ -11,7 +11,8 @@ from skimage.restoration import inpaint_biharmonic
 from torch import nn
 
 from aecompanion.explain import causal_effect
-from aecompanion.explain.causal_effect import FILLS, RING, blocks, blurred, expected_effect, replace
+from aecompanion.explain.causal_effect import blocks, expected_effect
+from aecompanion.explain.fills import FILLS, RING, blurred, replace
 from aecompanion.networks.read import probabilities, squashed
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut

@@ -10,19 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from aecompanion.explain import mask as module
-from aecompanion.explain.mask import (
-    DIVERGENCES,
-    LOSSES,
-    PUBLISHED,
-    Loop,
-    Readout,
-    Settings,
-    bernoulli_kl,
-    bounded_log_l1,
-    shared,
-    total_variation,
-    upsample,
-)
+from aecompanion.explain.mask import LOSSES, PUBLISHED, Settings
+from aecompanion.explain.mask_loop import Loop, shared, total_variation, upsample
+from aecompanion.explain.readout import DIVERGENCES, Readout, bernoulli_kl, bounded_log_l1
 from aecompanion.pipeline.rng import generator
 
 QUIET = {"side": None, "noise": 0.0, "variation": 0.0}  # the image's own resolution, nothing random, nothing smoothed

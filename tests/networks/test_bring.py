@@ -7,8 +7,9 @@ import torchvision
 from torch import nn
 
 from aecompanion.data import photos
-from aecompanion.networks.bring import USUAL, advice, bring, compare_normalisations, with_normalisation
+from aecompanion.networks.bring import bring
 from aecompanion.networks.efficientnet_lite import EfficientNetLite0
+from aecompanion.networks.normalisation import USUAL, advice, compare_normalisations, with_normalisation
 from aecompanion.networks.zoo import Network
 from aecompanion.pipeline.paths import DATA, raw
 from aecompanion.pipeline.rng import generator, seeded

@@ -10,7 +10,8 @@ from aecompanion.explain.gradcam import explain_classes, gradcam
 from aecompanion.networks.borrow import plain
 from aecompanion.networks.layers import layer_of
 from aecompanion.networks.zoo import create
-from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of
+from aecompanion.train.fidelity import fidelity
 
 
 @pytest.fixture

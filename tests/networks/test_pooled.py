@@ -203,7 +203,7 @@ def test_a_checkpoint_gives_the_same_logits_and_card(name, tmp_path, images):
 
 def test_a_checkpoint_of_another_family_is_refused(tmp_path):
     checkpoint.save(network("vgg"), tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"a\.safetensors: weights do not fit lib\.networks\.pooled:vgg"):
+    with pytest.raises(ValueError, match=r"a\.safetensors: weights do not fit aecompanion\.networks\.pooled:vgg"):
         checkpoint.load(tmp_path / "a.safetensors", source="aecompanion.networks.pooled:resnet")
 
 

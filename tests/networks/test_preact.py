@@ -209,5 +209,5 @@ def test_a_checkpoint_gives_the_same_logits_and_card(name, tmp_path, images):
 
 def test_a_checkpoint_of_the_other_network_is_refused(tmp_path):
     checkpoint.save(network("plain"), tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"^a\.safetensors: weights do not fit lib\.networks\.preact:plain \("):
+    with pytest.raises(ValueError, match=r"^a\.safetensors: weights do not fit aecompanion\.networks\.preact:plain \("):
         checkpoint.load(tmp_path / "a.safetensors", source="aecompanion.networks.preact:preact")

@@ -9,7 +9,7 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.networks.read import answers, features, predict, probabilities, several_labels, squashed
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.train import fit
+from aecompanion.train import score
 
 EXACT = {"rtol": 0, "atol": 1e-12}
 
@@ -107,14 +107,14 @@ def test_the_hook_is_gone_after_an_exception(convolutional, images, condition, f
 
 
 def test_files_are_read_as_packed_images_are(convolutional, monkeypatch):
-    """A set that is decoded from files passes through `fit.predict` in threads, in order."""
+    """A set that is decoded from files passes through `score.predict` in threads, in order."""
     packed = (torch.rand(5, 2, 8, 8, generator=generator(2)) * 255).byte().numpy()
     split = np.array(["test"] * 5, dtype=object)
     dataset = Dataset(torch.zeros(5, dtype=torch.long), split, ["a"], "drawn", 2, 8, images=packed)
-    expected = fit.predict(convolutional, dataset, np.arange(5), batch=2)
+    expected = score.predict(convolutional, dataset, np.arange(5), batch=2)
     assert torch.equal(expected, predict(convolutional, torch.from_numpy(packed) / 255, batch=2))
-    monkeypatch.setattr(fit, "readers", lambda views: 3)
-    assert torch.equal(fit.predict(convolutional, dataset, np.arange(5), batch=2), expected)
+    monkeypatch.setattr(score, "readers", lambda views: 3)
+    assert torch.equal(score.predict(convolutional, dataset, np.arange(5), batch=2), expected)
 
 
 @pytest.mark.parametrize("grad", [False, True])

@@ -185,5 +185,5 @@ def test_the_command_writes_every_page_and_leaves_the_sources(folder, executed, 
 
 def test_the_command_ends_with_its_sentence(folder, monkeypatch):
     monkeypatch.setattr(notebooks.page, "__defaults__", (folder / "build" / "executed",))
-    with pytest.raises(SystemExit, match=r"^lib\.notebooks: build/executed/first\.ipynb is missing"):
+    with pytest.raises(SystemExit, match=r"^aecompanion pages: build/executed/first\.ipynb is missing"):
         notebooks.main()

@@ -212,7 +212,7 @@ def test_a_line_without_type_or_value_is_one_sentence(notebook, line):
 
 
 def test_a_type_that_the_vocabulary_lacks_is_one_sentence(notebook):
-    with pytest.raises(ValueError, match=r"^tiny\.ipynb: n is of type 'Integer', which lib\.parameters does not have$"):
+    with pytest.raises(ValueError, match=r"^tiny\.ipynb: n is of type 'Integer', which `pipeline.parameters` lacks$"):
         parameters.declared(notebook('n: "Integer" = 3'))
 
 

@@ -159,7 +159,7 @@ def test_a_profile_with_a_value_out_of_range_is_an_error_that_names_it(checkout)
 def test_a_run_reproduces_in_the_side_tree_with_its_own_modules(checkout, pipeline):
     profile.run("small")
     side = checkout / "build" / "profiles" / "small"
-    assert pipeline.commands == [([sys.executable, "-m", "dvc", "repro"], side, str(side))]
+    assert pipeline.commands == [([sys.executable, "-m", "dvc", "repro"], side, str(side / "lib"))]
 
 
 def test_a_run_brings_results_and_lock_back_and_leaves_the_defaults_alone(checkout, pipeline):

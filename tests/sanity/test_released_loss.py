@@ -8,7 +8,8 @@ from torch import nn
 
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.sanity.released_loss import VARIANTS, summed_variation, train_intended, train_released
-from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, fidelity, fit_autoencoder
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, fit_autoencoder
+from aecompanion.train.fidelity import fidelity
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 FRONT = ["conv1", "norm", "conv2"]  # f of the convolutional network, cut after conv2

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from aecompanion.data.regions import Regions, bounding_box, boxes_to_masks
 from aecompanion.evaluate.detection import most_influential
 from aecompanion.explain.cam import hottest
-from aecompanion.explain.causal_effect import FILLS, latent_effects, released_effects, replace
+from aecompanion.explain.causal_effect import latent_effects, released_effects
+from aecompanion.explain.fills import FILLS, replace
 from aecompanion.networks.read import probabilities
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded

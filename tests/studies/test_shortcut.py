@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from aecompanion.data.chest import LUNG_FIELD
 from aecompanion.data.dataset import Dataset
+from aecompanion.data.lungs import LUNG_FIELD
 from aecompanion.data.regions import Regions
 from aecompanion.studies.shortcut import (
     CORNERS,

@@ -13,11 +13,9 @@ from aecompanion.networks.borrow import borrowed
 from aecompanion.networks.layers import layer_of
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.train import causal_autoencoder
+from aecompanion.train import causal_autoencoder, fidelity
 from aecompanion.train.causal_autoencoder import (
-    GATE,
     CausalAutoencoder,
-    Fidelity,
     activations_of,
     chain,
     cut,
@@ -28,9 +26,10 @@ from aecompanion.train.causal_autoencoder import (
     start_at_components,
     total_variation,
 )
+from aecompanion.train.fidelity import GATE, Fidelity
 
 # the networks here have no card
-fidelity = functools.partial(causal_autoencoder.fidelity, multi_label=False)
+fidelity = functools.partial(fidelity.fidelity, multi_label=False)
 fit_autoencoder = functools.partial(causal_autoencoder.fit_autoencoder, multi_label=False)
 SMALL = {"encoder": (4, 3), "decoder": (4,), "batch": 16, "epochs": 2}
 
@@ -491,7 +490,7 @@ def test_without_a_card_the_outputs_form_must_be_told(two_channels, many):
         causal_autoencoder.fit_autoencoder(two_channels, many, layer="features")
     options = {"layer": "features", "autoencoder": bottleneck(torch.eye(2), torch.eye(2))}
     with pytest.raises(ValueError, match=told):
-        causal_autoencoder.fidelity(two_channels, many, **options)
+        fidelity.fidelity(two_channels, many, **options)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 128])
@@ -564,7 +563,7 @@ def test_fidelity_reads_several_labels_from_the_card(two_channels):
     two_channels.card = {"multi_label": True}
     nothing = bottleneck(torch.eye(2), torch.zeros(2, 2))
     options = {"layer": "features", "autoencoder": nothing}
-    assert causal_autoencoder.fidelity(two_channels, constant([1.0, 0.0]), **options).decisions == 0.5
+    assert fidelity.fidelity(two_channels, constant([1.0, 0.0]), **options).decisions == 0.5
 
 
 @pytest.mark.parametrize("images", [0.0, 0.5, GATE - 1e-6, GATE, 1.0])

@@ -23,7 +23,8 @@ from aecompanion.networks.compact import FAMILIES
 from aecompanion.pipeline import paths
 from aecompanion.train import adversarial, ensemble
 from aecompanion.train.ensemble import Run
-from aecompanion.train.fit import accuracy, auroc, fit
+from aecompanion.train.fit import fit
+from aecompanion.train.score import accuracy, auroc
 
 NETWORKS = ["compact/vgg", "compact/resnet"]
 EPOCHS = 24

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from aecompanion.data.dataset import Dataset, split_by_sample
 from aecompanion.networks.zoo import create
 from aecompanion.train import fit as module
-from aecompanion.train.fit import accuracy, auroc, classification_loss, fit, metric, predict, right, score
+from aecompanion.train.fit import classification_loss, fit
+from aecompanion.train.score import accuracy, auroc, metric, predict, right, score
 
 OPTIONS = {"epochs": 5, "batch": 8, "lr": 1e-3}
 

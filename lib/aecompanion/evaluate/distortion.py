@@ -15,7 +15,7 @@ one. Probabilities are kept 1e-7 from 0 and 1, so one saturated class weighs at 
 
 import torch
 
-from aecompanion.explain.mask import bernoulli_kl
+from aecompanion.explain.readout import bernoulli_kl
 
 LEAST = 1e-7
 DEFINITIONS = ("absolute", "signed", "ratio")

@@ -143,9 +143,7 @@ def _declared(source: Path, _changed: int) -> dict[str, Parameter]:
         try:
             found[name] = Parameter(eval(kind, globals()), value)
         except NameError:
-            raise ValueError(
-                f"{source.name}: {name} is of type {kind!r}, which aecompanion.pipeline.parameters does not have"
-            ) from None
+            raise ValueError(f"{source.name}: {name} is of type {kind!r}, which `pipeline.parameters` lacks") from None
     return found
 
 

@@ -24,14 +24,8 @@ from torch import nn
 from aecompanion.networks.borrow import device_of
 from aecompanion.networks.read import predict, several_labels
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.train.causal_autoencoder import (
-    CausalAutoencoder,
-    cut,
-    divergence,
-    fidelity,
-    fit_autoencoder,
-    logits_and_shape,
-)
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut, divergence, fit_autoencoder, logits_and_shape
+from aecompanion.train.fidelity import fidelity
 
 VARIANTS = ("released", "summed TV")
 

@@ -26,8 +26,8 @@ from aecompanion.attack.gradient import fgsm, quantise
 from aecompanion.defend.halftone import halftone
 from aecompanion.evaluate.dissimilarity import nissim
 from aecompanion.explain.cam import hottest
-from aecompanion.explain.causal_effect import replace
 from aecompanion.explain.counterfactual import counterfactual
+from aecompanion.explain.fills import replace
 from aecompanion.explain.gradcam import gradcam, heatmap, is_zero
 from aecompanion.explain.mask import Settings, optimise
 from aecompanion.explain.references import reference

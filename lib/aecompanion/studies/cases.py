@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from aecompanion.explain.logit_slice import Slice
-from aecompanion.explain.mask import bounded_log_l1
+from aecompanion.explain.readout import bounded_log_l1
 from aecompanion.networks.read import probabilities
 from aecompanion.studies import pictures
 

@@ -17,14 +17,14 @@ from aecompanion.evaluate.distortion import DEFINITIONS, distortion_score, nonta
 from aecompanion.evaluate.games import energy, hottest_removed, play, schedule
 from aecompanion.explain.methods import Explained
 from aecompanion.networks.read import probabilities
-from aecompanion.train import fit
+from aecompanion.train import score as scoring
 
 BATCH = 32  # images per pass in the games: on a CPU compact networks take a third longer per image in batches of 128
 
 
 def right(model: nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> np.ndarray:
     """Which label decisions are right (probability above 1/2 means yes), N×K booleans."""
-    return ((fit.predict(model, dataset, indices, batch=batch) > 0) == dataset.labels[indices].bool()).numpy()
+    return ((scoring.predict(model, dataset, indices, batch=batch) > 0) == dataset.labels[indices].bool()).numpy()
 
 
 def choose(

@@ -20,8 +20,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from aecompanion.explain.mask import Readout
 from aecompanion.explain.methods import Explained
+from aecompanion.explain.readout import Readout
 from aecompanion.explain.rise import rise
 from aecompanion.networks.read import predict
 

@@ -14,13 +14,8 @@ from torch.nn import functional as F
 from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.detection import most_influential
 from aecompanion.explain.cam import cam, hottest
-from aecompanion.explain.causal_effect import (
-    FILLS,
-    block_effects,
-    latent_effects,
-    region_effects,
-    released_effects,
-)
+from aecompanion.explain.causal_effect import block_effects, latent_effects, region_effects, released_effects
+from aecompanion.explain.fills import FILLS
 from aecompanion.explain.gradcam import gradcam
 from aecompanion.networks.read import probabilities
 from aecompanion.pipeline.rng import generator

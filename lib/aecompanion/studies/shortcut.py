@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from aecompanion.data.chest import LUNG_FIELD
 from aecompanion.data.dataset import Dataset
+from aecompanion.data.lungs import LUNG_FIELD
 from aecompanion.data.regions import Regions
 from aecompanion.explain.causal_effect import block_effects, region_effects
 from aecompanion.networks.read import probabilities
@@ -45,7 +45,7 @@ RADIOGRAPHS, PHANTOMS = ("AP", "PA"), ("no marker", "marker")  # the two views, 
 def mean_lungs(outlines: np.ndarray, size: int) -> np.ndarray:
     """The share of lungs at every pixel of a size×size image, 2×size×size in [0,1], left lung first.
 
-    outlines: mean of the pairs of lungs of `data.chest.read_tables`, 2×128×128 in [0,1]; they fill their frame,
+    outlines: mean of the pairs of lungs of `data.lungs.read_tables`, 2×128×128 in [0,1]; they fill their frame,
     which is put at `LUNG_FIELD`. Raises ValueError for another shape.
     """
     if outlines.ndim != 3 or len(outlines) != 2:

@@ -20,7 +20,6 @@ Sources: Yang et al., ICIP 2019, sections 2 and 3; Harradon et al., 2018, for th
 """
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,11 +33,10 @@ from torch.nn import functional as F
 
 from aecompanion.networks.borrow import borrowed, device_of, plain
 from aecompanion.networks.layers import layer_of
-from aecompanion.networks.read import answers, features, predict, several_labels
+from aecompanion.networks.read import features, predict, several_labels
 from aecompanion.pipeline.rng import generator, seeded
 
 START_IMAGES = 256  # whose activations give the principal components
-GATE = 0.9  # least agreement of the decisions with and without the bottleneck
 
 
 class CausalAutoencoder(nn.Module):
@@ -236,50 +234,6 @@ def runs_once(calls: int, passes: int, layer: str | nn.Module) -> None:
     """Raise ValueError unless the layer ran once in each of `passes` forward passes."""
     if calls != passes:
         raise ValueError(f"layer {layer!r} runs {calls} times in {passes} forward passes, expected once in each")
-
-
-@dataclasses.dataclass(frozen=True)
-class Fidelity:
-    """How little the bottleneck changes by itself: share of equal single decisions, share of images with all decisions
-    equal, mean |d(c(a)) - a| / mean |a|, and whether the decisions pass the gate.
-    """
-
-    decisions: float
-    images: float
-    error: float
-
-    @property
-    def passes(self) -> bool:
-        """The share of images whose decisions all agree is at least `GATE`."""
-        return self.images >= GATE
-
-
-def fidelity(
-    model: nn.Module,
-    images: torch.Tensor,
-    *,
-    layer: str | nn.Module,
-    autoencoder: CausalAutoencoder,
-    multi_label: bool | None = None,
-    batch: int = 128,
-) -> Fidelity:
-    """Compare the network with and without the bottleneck on N images."""
-    several, model = several_labels(model, multi_label), plain(model)
-    same, sums = [], []
-
-    def both(activations: torch.Tensor) -> torch.Tensor:
-        restored = autoencoder(activations)
-        sums.append(torch.stack([(restored - activations).abs().sum(), activations.abs().sum()]).double().cpu())
-        return torch.cat([activations, restored])
-
-    with cut(model, layer, both):
-        for logits in answers(model, images.split(batch)):
-            clean, through = logits.chunk(2)
-            equal = (clean > 0) == (through > 0) if several else (clean.argmax(1) == through.argmax(1))[:, None]
-            same.append(equal)
-    runs_once(len(sums), len(same), layer)
-    equal, (error, size) = torch.cat(same), torch.stack(sums).sum(0)
-    return Fidelity(equal.double().mean().item(), equal.all(1).double().mean().item(), (error / size).item())
 
 
 def save(autoencoder: CausalAutoencoder, file: Path, **facts) -> None:

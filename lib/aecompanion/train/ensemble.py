@@ -26,7 +26,7 @@ import torch
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks import checkpoint, compact, zoo
 from aecompanion.pipeline import paths
-from aecompanion.train import fit
+from aecompanion.train import fit, reading, score
 
 PRECISION_VARIABLE = (
     "COMPANION_PRECISION"  # set by aecompanion.pipeline.run where params.yaml asks for other than float32
@@ -147,8 +147,8 @@ def train_one(job: dict) -> pd.DataFrame:
         progress=lambda row: _updates.put(identity | row),
         **job["options"],
     )
-    measure = fit.metric(first)
-    measured = {split: fit.score(network, first, first.indices(split)) for split in ("validation", "test")}
+    measure = score.metric(first)
+    measured = {split: score.score(network, first, first.indices(split)) for split in ("validation", "test")}
     file = Path(job["folder"]) / f"{identity['network']}_{job['seed']}.safetensors"
     checkpoint.save(network, file, **{measure: measured}, epochs=job["options"]["epochs"], source=first.source)
     facts = {"family": network.card["family"], f"test_{measure}": measured["test"]}
@@ -198,7 +198,7 @@ def forget_resume() -> None:
 def code_and_data(folders: tuple[Path, ...]) -> str:
     """Hash of the training code and of the data sets' files."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for module in (fit, zoo, compact):
+    for module in (fit, reading, score, zoo, compact):
         digest.update(inspect.getsource(module).encode())
     for file in (file for data in folders for file in sorted(data.iterdir())):
         digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())

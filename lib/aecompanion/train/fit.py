@@ -19,27 +19,22 @@ batches, stay the same. `precision="bfloat16"` computes training steps on a CUDA
 and in every evaluation, arithmetic is float32.
 """
 
-import collections
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset
-from aecompanion.networks.read import answers
 from aecompanion.networks.zoo import Network
 from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.train.reading import ahead, readers
+from aecompanion.train.score import metric, right, score
 
 Craft = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]  # network, images, labels to images
-Job, Result = TypeVar("Job"), TypeVar("Result")
-READERS = 8  # threads that decode files, as many batches ahead
 
 
 def fit(
@@ -191,70 +186,8 @@ def arithmetic(device: str, precision: str) -> contextlib.AbstractContextManager
     return contextlib.nullcontext()
 
 
-def readers(views: Iterable[Dataset]) -> int:
-    """How many threads read ahead: none for packed images, which are in memory."""
-    return READERS if any(view.images is None for view in views) else 0
-
-
-def ahead(function: Callable[[Job], Result], jobs: Iterable[Job], *, threads: int) -> Iterator[Result]:
-    """function(job) of every job in order, computed up to `threads` jobs ahead; without threads one after another."""
-    if not threads:
-        yield from map(function, jobs)
-        return
-    pool, pending = ThreadPoolExecutor(threads), collections.deque()
-    try:
-        for job in jobs:
-            pending.append(pool.submit(function, job))
-            if len(pending) > threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def predict(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray, *, batch: int = 128) -> torch.Tensor:
-    """Logits N×classes (on the CPU) of the images at `indices`; the network's mode comes back as it was."""
-    parts = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    return torch.cat(list(answers(network, ahead(dataset.batch, parts, threads=readers([dataset])))))
-
-
-def accuracy(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
-    """Share of the images at `indices` whose largest logit is at their label (of several labels: of the decisions
-    logit > 0 that are right).
-    """
-    return right(predict(network, dataset, indices), dataset.labels[indices]).float().mean().item()
-
-
-def auroc(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
-    """Mean over the classes of the area under the ROC curve; classes without both kinds of images are left out.
-
-    Raises ValueError if no class is left.
-    """
-    logits, labels = predict(network, dataset, indices).numpy(), dataset.labels[indices].numpy()
-    both = [k for k in range(labels.shape[1]) if 0 < labels[:, k].sum() < len(labels)]
-    if not both:
-        raise ValueError(f"no class has both positive and negative images among {len(labels)}, expected at least one")
-    return float(np.mean([roc_auc_score(labels[:, k], logits[:, k]) for k in both]))
-
-
-def metric(dataset: Dataset) -> str:
-    """What `score` measures on this data set: "accuracy" or "auroc"."""
-    return "auroc" if dataset.multi_label else "accuracy"
-
-
-def score(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> float:
-    """Accuracy, of several labels the mean AUROC."""
-    return (auroc if dataset.multi_label else accuracy)(network, dataset, indices)
-
-
 def classification_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of N class indices, binary cross-entropy of N×K zeros and ones."""
     if labels.dim() == 1:
         return F.cross_entropy(logits, labels)
     return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-
-
-def right(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Which decisions are right: N booleans, or N×K for several labels."""
-    return logits.argmax(1) == labels if labels.dim() == 1 else (logits > 0) == labels.bool()

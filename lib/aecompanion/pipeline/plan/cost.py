@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from aecompanion.networks.facts import network_facts
-from aecompanion.train import fit
+from aecompanion.train import reading
 
 DEVICES = yaml.safe_load(Path(__file__).with_name("devices.yaml").read_text())
 SMALL = 3e8  # FLOP; a network below is a compact one
@@ -79,7 +79,7 @@ def seconds(passes: Passes, device: Device, precision: str) -> float:
     if not learning:
         both = forward + INPUT_SHARE * (both - forward)
     computing = max(passes.forward - passes.backward, 0) * forward + passes.backward * both
-    return max(computing, passes.reads * passes.forward * READ / min(fit.READERS, device.cores))
+    return max(computing, passes.reads * passes.forward * READ / min(reading.READERS, device.cores))
 
 
 def memory(passes: Passes, precision: str) -> float:

@@ -117,7 +117,7 @@ def masking_panel(
     image: torch.Tensor, shown: dict[str, torch.Tensor], effects: pd.DataFrame, region: Regions
 ) -> Figure:
     """X1.4: regions (columns) under fills (rows) with p' and CE under each picture."""
-    from aecompanion.explain.causal_effect import replace
+    from aecompanion.explain.fills import replace
 
     fills = {"mean": "mean", "black": "black", "white": "white"}
     if region.without is not None:
