@@ -39,6 +39,10 @@ PINS = ROOT / "requirements.txt"
 NAMED = re.compile(r"^(aecompanion(?:\.\w+)+):\w+$")  # "package.module:function"
 SAVED = re.compile(r"""(?:figures|tables|displays)\.save\(\s*["']([A-Z][\w.]*)["']""")
 DRAWING = "aecompanion.report.figures"  # what every module that draws imports
+LOADED = {  # modules that import others by name: what they import
+    "aecompanion.report.claims": r"aecompanion\.report\.\w+\.claims\w*",
+    "aecompanion.report.pages": r"aecompanion\.report\.\w+\.tables",
+}
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
@@ -65,6 +69,10 @@ def graph() -> grimp.ImportGraph:
             inside = within(name, found)
             if inside and inside != module:
                 found.add_import(importer=module, imported=inside)
+    for loader, names in LOADED.items():
+        for module in found.modules:
+            if re.fullmatch(names, module):
+                found.add_import(importer=loader, imported=module)
     return found
 
 

@@ -1,6 +1,6 @@
 """What the papers claim, tested on the saved tables: effect, bootstrap interval over images and seeds, verdict.
 
-A claim stands above the estimator that measures it, in `HANDLE/claims.py` of its paper:
+A claim stands above the estimator that measures it, in `HANDLE/claims*.py` of its paper:
 
     @claim("P3.04", "T3.2", "report", "< 1", "RP deletes better than MP (ratio of deletion AUCs)", data="voc", ...)
     def ratio(tables, *, data, column, methods):
@@ -28,7 +28,7 @@ import pandas as pd
 
 from aecompanion.evaluate.bootstrap import Interval, interval
 from aecompanion.report import displays, reported
-from aecompanion.report.papers import number_of, papers
+from aecompanion.report.papers import ROOM, number_of, papers
 
 COLUMNS = [
     "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "n", "seeds", "verdict",
@@ -129,9 +129,10 @@ def add(new: Claim) -> None:
 
 
 def register() -> list[Claim]:
-    """All claims by paper and number, from the module `claims` of every paper's folder."""
+    """All claims by paper and number, from the modules `claims*` of every paper's folder."""
     for paper in papers():
-        importlib.import_module(f"aecompanion.report.{paper.handle}.claims")
+        for file in sorted((ROOM / paper.handle).glob("claims*.py")):
+            importlib.import_module(f"aecompanion.report.{paper.handle}.{file.stem}")
     return sorted(_claims.values(), key=lambda each: each.order)
 
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.detection import SCORES, auroc
-from aecompanion.report.cubes import cube, mean_row, untestable
+from aecompanion.report.cubes import cube, mean_row
 
 COUNTERFACTUAL = "counterfactual"
 REGIONS = ("mask", "box", "cam", "gradcam", "random")
@@ -69,63 +69,6 @@ def class_by_channel(latent: pd.DataFrame, domain: str, split: str = "test") -> 
     return {seed: part.reindex(labels).to_numpy() for seed, part in by_seed.items()}
 
 
-def agreement(latent, *, domain: str):
-    """Share of test images whose decisions are equal with and without the bottleneck."""
-    return cube(per_image(latent), "same", [{"domain": domain}]), lambda v: float(v.mean())
-
-
-def own_effect(latent, *, domain: str):
-    """Mean |ECE0|: what the bottleneck itself does."""
-    return cube(per_image(latent), "baseline", [{"domain": domain}]), lambda v: float(np.abs(v).mean())
-
-
-def channel_ratio(latent, *, domain: str):
-    """Mean |ECE_j - ECE0| of the most influential channel over that of the median channel."""
-
-    def ratio(values: np.ndarray) -> float:
-        sizes = np.abs(values).mean(1)  # seeds × channels
-        return float((sizes[:, 0] / np.median(sizes, axis=1)).mean())
-
-    return ranked(latent, domain), ratio
-
-
-def specificity(latent, *, domain: str):
-    """|mean CE_k| of the most class-specific (class, channel) pair minus the largest of that channel on another class.
-
-    The pair is chosen per seed on validation images. Cube: seeds × test images × classes, NaN where a label is absent.
-    """
-    rows = latent[(latent["domain"] == domain) & (latent["label"] >= 0)]
-    labels = range(rows["label"].max() + 1)
-    layers, own = [], []
-    for seed, means in class_by_channel(latent, domain, "validation").items():
-        sizes = np.abs(means)
-        others = np.where(np.isnan(sizes), -np.inf, sizes)
-        lead = sizes - np.stack([np.delete(others, k, 0).max(0) for k in labels])
-        label, channel = np.unravel_index(np.nanargmax(lead), lead.shape)
-        part = rows[(rows["seed"] == seed) & (rows["split"] == "test") & (rows["channel"] == channel)]
-        layers.append(part.pivot(index="image", columns="label", values="effect").reindex(columns=labels))
-        own.append(label)
-    index = layers[0].index
-    values = np.stack([layer.reindex(index).to_numpy() for layer in layers])
-    columns = np.arange(values.shape[2])
-    mark = np.stack([np.where(columns == label, 1.0, 0.0) for label in own])
-    flagged = np.concatenate([values, np.repeat(mark[:, None], values.shape[1], axis=1)], axis=2)
-
-    def lead_of(v: np.ndarray) -> float:
-        count, found = v.shape[2] // 2, []
-        for layer in v:
-            sizes, label = np.abs(np.nanmean(layer[:, :count], axis=0)), int(layer[0, count:].argmax())
-            found.append(sizes[label] - np.nanmax(np.delete(sizes, label)))
-        return float(np.mean(found))
-
-    return flagged, lead_of
-
-
-def weakest_channel(latent, *, domain: str):
-    """Mean |ECE_j - ECE0| of the least influential channel."""
-    return ranked(latent, domain)[..., -1], lambda v: float(np.abs(v).mean())
-
-
 # regions: one row per seed, case, region and fill
 
 
@@ -162,49 +105,7 @@ def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool =
     return cube(part, "size", [{"region": region} for region in regions], item="case")
 
 
-def region_difference(effects, *, fill: str, regions: list[str], detected: bool = False):
-    """Mean |CE_y| of one region minus that of another, same cases."""
-    values = sizes(effects, fill, regions, detected)
-    return untestable() if values is None else (values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1])))
-
-
-def region_ratio(effects, *, fill: str, regions: list[str], detected: bool = False):
-    """Mean |CE_y| of one region over that of another, same cases."""
-    values = sizes(effects, fill, regions, detected)
-    if values is None:
-        return untestable()
-
-    def ratio(v: np.ndarray) -> float:
-        both = np.isfinite(v).all(-1)
-        return float(v[..., 0][both].mean() / v[..., 1][both].mean())
-
-    return values, ratio
-
-
-def missingness_bias(effects, *, fill: str, reference: str = "mean"):
-    """Mean |CE_y| of a random region under one fill minus that under another: what the fill itself does."""
-    part = effects[effects["region"] == "random"].assign(size=lambda rows: rows["effect"].abs())
-    if part.empty:
-        return untestable()
-    values = cube(part, "size", [{"fill": fill}, {"fill": reference}], item="case")
-    return values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1]))
-
-
-def random_size(effects, *, fill: str):
-    """Mean |CE_y| of a random region."""
-    values = sizes(effects, fill, ["random"])
-    return untestable() if values is None else (values[..., 0], lambda v: float(np.nanmean(v)))
-
-
 # maps: one row per seed, case and map
-
-
-def overlap_difference(overlap, *, maps: list[str], truth: str = "iou_box"):
-    """Mean intersection over union with the true region, one map minus another."""
-    if not set(maps) <= set(overlap["map"]):
-        return untestable()
-    values = cube(overlap, truth, [{"map": name} for name in maps], item="case")
-    return values, lambda v: float(np.mean(v[..., 0] - v[..., 1]))
 
 
 def overlap_table(overlap: pd.DataFrame, **options) -> pd.DataFrame:
@@ -263,45 +164,7 @@ def ranking_in_short(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"estimate": rows["method"].map(SHORT).to_list(), "rank correlation with the truth": texts})
 
 
-def truth_correlation(estimates, *, method: str):
-    """Rank correlation of one estimate with the true effect."""
-    if TRUTH not in set(estimates["method"]):
-        return untestable()
-    return cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case"), rank_correlation
-
-
-def correlation_lead(estimates, *, methods: list[str]):
-    """Rank correlation with the true effect, one estimate minus another."""
-    if TRUTH not in set(estimates["method"]):
-        return untestable()
-    values = cube(estimates, "value", [{"method": name} for name in (*methods, TRUTH)], item="case")
-    return values, lambda v: rank_correlation(v[..., [0, 2]]) - rank_correlation(v[..., [1, 2]])
-
-
 # the marker: one row per seed and test image; p_without is NaN where there is none
-
-
-def marker_effect(marker):
-    """Mean change of p(finding) when the marker is taken out of the images that carry it."""
-    if marker.empty:
-        return untestable()
-    values = cube(marker.assign(change=marker["p_without"] - marker["p"], all=0), "change", [{"all": 0}])
-    return values[..., 0], lambda v: float(np.nanmean(v))
-
-
-def association_surplus(marker):
-    """Mean p(finding) of images with the marker minus without (association), less the marker's causal effect."""
-    if marker.empty:
-        return untestable()
-    rows = marker.assign(marked=marker["p_without"].notna().astype(float), all=0)
-    parts = [cube(rows, column, [{"all": 0}])[..., 0] for column in ("p", "p_without", "marked")]
-
-    def surplus(v: np.ndarray) -> float:
-        p, without, marked = (v[..., i] for i in range(3))
-        association = p[marked == 1].mean() - p[marked == 0].mean()
-        return float(association - np.nanmean((p - without)[marked == 1]))
-
-    return np.stack(parts, axis=-1), surplus
 
 
 def marker_table(marker: pd.DataFrame, **options) -> pd.DataFrame:
@@ -364,18 +227,6 @@ def correlations(values: np.ndarray) -> np.ndarray:
     return ((x * y).mean(1) / np.sqrt((x * x).mean(1) * (y * y).mean(1))).mean(0)
 
 
-def parent_margin(concepts, *, source: str, by: str = "effect"):
-    """Least value of a parent minus the largest of a concept that is none; `by` "effect" or "correlation"."""
-    values, _, parents = concept_cube(concepts, source)
-    measure = {"effect": mean_effects, "correlation": correlations}[by]
-
-    def margin(v: np.ndarray) -> float:
-        found = measure(v)
-        return float(found[parents].min() - found[~parents].max())
-
-    return values, margin
-
-
 def concept_table(concepts: pd.DataFrame) -> pd.DataFrame:
     """T1.6: effect, correlation and accuracy lost of every concept, means over seeds."""
     rows = []
@@ -406,50 +257,14 @@ def first_success(adversarial: pd.DataFrame, attack: str) -> int | None:
     return None if enough.empty else int(enough.min())
 
 
-def shift_surplus(adversarial, *, attack: str, level: int | None = None):
-    """|mean change of e| under attack minus five times that under noise of equal size; e = ECE_j - ECE0.
-
-    `level` None: the first level at which the attack succeeds (see `FLIPPED`).
-    """
-    level = first_success(adversarial, attack) if level is None else level
-    if level is None or level not in set(adversarial.loc[adversarial["attack"] == attack, "level"]):
-        return untestable()
-    noise = "l2 noise" if attack == "cw" else "noise"
-    rows = common_images(adversarial, attack)
-    values = attacked_cube(rows, "signed_effect", [("clean", 0), (attack, level), (noise, level)])
-
-    def surplus(v: np.ndarray) -> float:
-        clean, attacked, noisy = v.mean((0, 1))
-        return float(abs(attacked - clean) - 5 * abs(noisy - clean))
-
-    return values, surplus
-
-
 def common_images(adversarial: pd.DataFrame, attack: str) -> pd.DataFrame:
     """The rows of the images that this attack was run on (the costly one saw fewer)."""
     return adversarial[adversarial["image"].isin(adversarial.loc[adversarial["attack"] == attack, "image"].unique())]
 
 
-def detection(adversarial, *, score: str, attack: str, level: int):
-    """AUROC of a score, attacked against clean images, averaged over seeds."""
-    rows = common_images(adversarial, attack)
-    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
-        return untestable()
-    return attacked_cube(rows, score, [("clean", 0), (attack, level)]), mean_auroc
-
-
 def mean_auroc(values: np.ndarray) -> float:
     """Mean over seeds of the AUROC of condition 1 against condition 0."""
     return float(np.mean([auroc(layer[:, 0], layer[:, 1]) for layer in values]))
-
-
-def detection_lead(adversarial, *, scores: list[str], attack: str, level: int):
-    """AUROC of one score minus that of another."""
-    rows = common_images(adversarial, attack)
-    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
-        return untestable()
-    values = [attacked_cube(rows, score, [("clean", 0), (attack, level)]) for score in scores]
-    return np.concatenate(values, axis=-1), lambda v: mean_auroc(v[..., :2]) - mean_auroc(v[..., 2:])
 
 
 def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
@@ -483,45 +298,7 @@ def shift_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
 # the released loss: one row per domain, seed, variant and epoch
 
 
-def released_drop(released, *, domain: str, variant: str, column: str = "plain"):
-    """Score of the plain branch (or agreement of both) before training minus after it, seeds only."""
-    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
-    by_epoch = part.pivot(index="seed", columns="epoch", values=column)
-    first, last = by_epoch.iloc[:, 0].to_numpy(), by_epoch.iloc[:, -1].to_numpy()
-    return (first - last)[:, None], lambda v: float(v.mean())
-
-
-def last_agreement(released, *, domain: str, variant: str):
-    """Agreement of both branches after training, seeds only."""
-    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
-    values = part[part["epoch"] == part["epoch"].max()].sort_values("seed")["agreement"].to_numpy()
-    return values[:, None], lambda v: float(v.mean())
-
-
 # the view: shortcut has one row per seed, image, region and fill, viewed one per seed and test image
 
 
-def view_lead(shortcut, *, regions: list[str], classes: tuple = (), fill: str = "mean", per_share: bool = False):
-    """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
-    each divided by the region's share of the image. classes: the two views that the claim speaks of, by default any.
-    """
-    rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
-    if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
-        return untestable()
-    rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
-    values = cube(rows, "size", [{"region": region} for region in regions])
-
-    def lead(v: np.ndarray) -> float:
-        means = v[np.isfinite(v).all(-1)].mean(0)
-        return float(means[0] - means[1:].max())
-
-    return values, lead
-
-
-def view_auroc(viewed, *, classes: list[str]):
-    """AUROC of the network's log-odds of the second view, test images, averaged over seeds."""
-    if set(viewed["view"]) != set(classes):
-        return untestable()
-    rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
-    values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
-    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))
+IN_SHORT = {"effects": (ranking_in_short, ("X1.6",))}  # for docs/findings.md: mark, function, published tables

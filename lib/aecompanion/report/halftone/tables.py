@@ -12,7 +12,7 @@ from aecompanion.attack.attacks import crafted_names
 from aecompanion.defend.defences import KINDS
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import area
-from aecompanion.report.cubes import Condition, cube, mean_row, untestable
+from aecompanion.report.cubes import Condition, cube, mean_row
 
 LEVEL = 8  # grey levels of 255: the eps of the tables
 PAPER_TOP5 = {"fgsm": 0.8097, "ifgsm": 0.7877, "pgd": 0.8156}  # hybrid model, abstract
@@ -145,20 +145,6 @@ def side_by_side(adaptive: pd.DataFrame) -> pd.DataFrame:
 # claims: each takes the tables and returns a cube and a statistic of it
 
 
-def view_difference(transfer, representations, adaptive, *, first, second, metric: str = "top1"):
-    """Accuracy of one (network, representation) on clean images minus that of another."""
-    conditions = [{"split": "known", "network": network, "view": view} for network, view in (first, second)]
-    return cube(representations, metric, conditions), first_drop
-
-
-def largest_drop(transfer, representations, adaptive, *, split: str = "known", metric: str = "top5"):
-    """Clean minus attacked accuracy of hybrid + halftone, the largest over the attacks."""
-    if not has(transfer, split):
-        return untestable()
-    values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *crafted_names())])
-    return values, lambda v: max(drops(v))
-
-
 def first(attack: str) -> list[str]:
     """The attacks, this one before the others."""
     return [attack, *(name for name in crafted_names() if name != attack)]
@@ -175,84 +161,4 @@ def first_drop(values: np.ndarray) -> float:
     return drops(values)[0]
 
 
-def undefended_order(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Accuracy of the undefended network under the other attacks (the largest) minus that under FGSM."""
-    values = cube(transfer, metric, [under(attack, defence="no defence") for attack in first("fgsm")])
-    return values, lambda v: -min(drops(v))
-
-
-def undefended_drop(transfer, representations, adaptive, *, attack: str = "pgd", metric: str = "top5"):
-    """Clean minus attacked accuracy of the undefended network."""
-    values = cube(transfer, metric, [under(name, defence="no defence") for name in ("clean", attack)])
-    return values, first_drop
-
-
-def attack_spread(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Largest minus smallest accuracy of hybrid + halftone over the attacks."""
-    return cube(transfer, metric, [under(attack) for attack in crafted_names()]), lambda v: float(
-        np.ptp(v.mean((0, 1)))
-    )
-
-
-def least_margin(
-    transfer,
-    representations,
-    adaptive,
-    *,
-    kind: str,
-    split: str = "known",
-    metric: str = "top5",
-    defence: str = HYBRID,
-):
-    """Mean over attacks of hybrid + halftone (or another) minus that of each defence of a kind, the least over them."""
-    if not has(transfer, split):
-        return untestable()
-    rivals = list(dict.fromkeys(transfer.loc[transfer["kind"] == kind, "defence"]))
-    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (defence, *rivals)], axis=-1)
-    return values, lambda v: float(min(drops(v)))
-
-
-def gain_over(transfer, representations, adaptive, *, defences: list[str], split: str = "known", metric: str = "top5"):
-    """Mean over attacks of hybrid + halftone minus the mean of the given defences."""
-    if not has(transfer, split):
-        return untestable()
-    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (HYBRID, *defences)], axis=-1)
-    return values, lambda v: float(np.mean(drops(v)))
-
-
-def hybrid_accuracy(transfer, representations, adaptive, *, attack: str, split: str = "known", metric: str = "top5"):
-    """Accuracy of hybrid + halftone under one transferred attack."""
-    return cube(transfer, metric, [under(attack, split=split)]), lambda v: float(v.mean())
-
-
-def pgd_weakest(transfer, representations, adaptive, *, metric: str = "top5"):
-    """Accuracy of hybrid + halftone under PGD minus the largest under another attack; positive: PGD does least."""
-    return cube(transfer, metric, [under(attack) for attack in first("pgd")]), lambda v: min(drops(v))
-
-
-def inverse_gain(transfer, representations, adaptive, *, inverse: str, attack: str = "clean", metric: str = "top1"):
-    """Accuracy of the grey network on inverse halftones minus that on the halftones themselves."""
-    names = (f"{inverse} inverse, grey network", "halftone, grey network")
-    return cube(transfer, metric, [under(attack, defence=name) for name in names]), first_drop
-
-
-def adaptive_loss(transfer, representations, adaptive, *, adversary: str, metric: str = "top1"):
-    """Accuracy of hybrid + halftone under transferred PGD minus that under an adaptive attack, same images and level;
-    the strongest setting (most steps) of that adversary.
-    """
-    rows = adaptive[(adaptive["defence"] == HYBRID) & (adaptive["level"] == LEVEL)]
-    steps = int(rows.loc[rows["adversary"] == adversary, "steps"].max())
-    return cube(rows, metric, [{"adversary": "transfer"}, {"adversary": adversary, "steps": steps}]), first_drop
-
-
-def adaptive_accuracy(transfer, representations, adaptive, *, adversary: str, metric: str = "top1"):
-    """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
-    values, _ = adaptive_loss(transfer, representations, adaptive, adversary=adversary, metric=metric)
-    return values[..., 1], lambda v: float(v.mean())
-
-
-def eot_gain(transfer, representations, adaptive, *, metric: str = "top1"):
-    """Accuracy of the randomised halftone under BPDA without EOT minus that with it; positive: EOT is stronger."""
-    rows = adaptive[(adaptive["defence"] == "hybrid + randomised halftone") & (adaptive["level"] == LEVEL)]
-    conditions = [{"adversary": name} for name in ("bpda identity", "bpda + eot")]
-    return cube(rows, metric, conditions), first_drop
+IN_SHORT = {"adaptive": (transfer_beside_adaptive, ("T4.5",))}  # for docs/findings.md: mark, function, published tables

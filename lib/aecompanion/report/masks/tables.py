@@ -12,24 +12,11 @@ import numpy as np
 import pandas as pd
 
 from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS, named
+from aecompanion.report import reported
 from aecompanion.report.cubes import cube, mean_row, untestable
 
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
 NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
-REPORTED = {  # deletion AUC of the paper's T3.2, other data and other networks
-    ("EP", "voc"): 0.4329,
-    ("EP", "chest"): 0.1511,
-    ("EP", "coco"): 0.5621,
-    ("RISE", "voc"): 0.3216,
-    ("RISE", "chest"): 0.1502,
-    ("RISE", "coco"): 0.4664,
-    ("MP", "voc"): 0.2806,
-    ("MP", "chest"): 0.1389,
-    ("MP", "coco"): 0.4945,
-    ("RP", "voc"): 0.2068,
-    ("RP", "chest"): 0.1248,
-    ("RP", "coco"): 0.4299,
-}
 
 
 def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: str, family: str = "vgg") -> np.ndarray:
@@ -72,7 +59,7 @@ def deletion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
         table = pd.concat([table, pd.DataFrame(differences)], axis=1)
         for column in ("stuck", "ties"):
             table[column] = [values(scores, [method], column, data=data).mean() for method in methods]
-        table["reported"] = [REPORTED.get((method, data), np.nan) for method in methods]
+        table["reported"] = [reported.value("T3.2", method=method, data=data) for method in methods]
         parts.append(table)
     return pd.concat(parts, ignore_index=True).drop(columns="network")
 
@@ -174,53 +161,6 @@ def paired(v: np.ndarray) -> float:
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
 
 
-@where_explained
-def difference(scores, *, data: str, column: str, methods: list[str]):
-    """Mean over pairs and seeds of the column, first method minus second."""
-    return values(scores, methods, column, data=data), paired
 
 
-@where_explained
-def ratio(scores, *, data: str, column: str, methods: list[str]):
-    """Mean of the column for the first method over that for the second."""
-    return values(scores, methods, column, data=data), lambda v: float(v[..., 0].mean() / v[..., 1].mean())
-
-
-@where_explained
-def lead(scores, *, data: str, column: str, method: str, others: list[str]):
-    """Mean of the column for one method minus the largest mean among the others."""
-
-    def ahead(v: np.ndarray) -> float:
-        means = v.mean((0, 1))
-        return float(means[0] - means[1:].max())
-
-    return values(scores, [method, *others], column, data=data), ahead
-
-
-@where_explained
-def share(scores, *, data: str, column: str, method: str):
-    """Mean of a column of one method (a share of pairs for booleans)."""
-    return values(scores, [method], column, data=data), lambda v: float(v.mean())
-
-
-def cured(scores, *, data: str, least: float):
-    """Share of pairs in whose reverse image some non-target rises by more than `least` with L_M's mask and none does
-    with RP's.
-    """
-    worst = values(scores, ["L_M", "RP"], "worst", data=data)
-    return worst, lambda v: float(((v[..., 0] > least) & (v[..., 1] <= least)).mean())
-
-
-def top_layer(randomization, *, method: str, measure: str):
-    """Mean similarity to the intact network's map when the last layer alone is re-initialised."""
-    rows = randomization[(randomization["way"] == "cascading") & (randomization["method"] == method)]
-    rows = rows[rows["depth"] == rows["depth"].min()]
-    return cube(rows, measure, [{"method": method}], item="position"), lambda v: float(v.mean())
-
-
-def largest_later(randomization, *, method: str, measure: str):
-    """Largest mean similarity at any depth of the cascade with recalibrated normalisations."""
-    chosen = (randomization["way"] == "cascading, recalibrated") & (randomization["method"] == method)
-    rows = randomization[chosen]
-    depths = [{"depth": depth} for depth in sorted(rows["depth"].unique())]
-    return cube(rows, measure, depths, item="position"), lambda v: float(v.mean((0, 1)).max())
+IN_SHORT = {"masks": (in_short, ("T3.2", "T3.1"))}  # for docs/findings.md: mark, function, published tables

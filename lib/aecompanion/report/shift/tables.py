@@ -9,11 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.dissimilarity import vid
-from aecompanion.report.cubes import untestable
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
 # Mean of the quantity plotted in Fig. 4 (it behaves as SSIM), read off the figure at LEVELS, ±0.03
@@ -170,57 +168,6 @@ def vid_statistic(reading: str) -> Statistic:
 # claims: each takes the two tables and returns a cube and a statistic of it
 
 
-def psnr_falls(predictions, shift):
-    """Smallest drop of the mean PSNR from one level to the next, dB, over networks."""
-    return cube(predictions, "psnr"), lambda v: -np.diff(curve(v), axis=1).max()
-
-
-def psnr_formula(predictions, shift, *, column: str, levels: list[float]):
-    """Largest distance between the mean PSNR and -20 log10 ε over networks and the given levels, dB."""
-    ideal = -20 * np.log10(levels)
-    return cube(predictions, column, levels=levels), lambda v: np.abs(curve(v) - ideal).max()
-
-
-def mod_at_zero(predictions, shift, *, mode: str):
-    """Largest NISSIM of the unattacked maps with themselves."""
-    return cube(shift, "nissim", mode=mode, levels=(0.0,)), lambda v: np.nanmax(np.abs(v))
-
-
-def mod_rise(predictions, shift, *, mode: str):
-    """MOD at the largest level minus MOD at the smallest, the least over networks."""
-    return cube(shift, "nissim", mode=mode), lambda v: (curve(v)[:, -1] - curve(v)[:, 0]).min()
-
-
-def mod_monotone(predictions, shift, *, mode: str):
-    """Smallest step of MOD from one level to the next, over networks."""
-    return cube(shift, "nissim", mode=mode), lambda v: np.diff(curve(v), axis=1).min()
-
-
-def accuracy_rise(predictions, shift, *, arm: str):
-    """Largest rise of accuracy from one level (0 included) to the next, over networks."""
-    values = cube(predictions, "correct", levels=levels_of(predictions), arm=arm)
-    return values, lambda v: np.diff(curve(v), axis=1).max()
-
-
-def transfer_gap(predictions, shift):
-    """Black-box minus white-box accuracy, the least over networks and the paper's levels."""
-    both = np.stack([cube(predictions, "correct", arm=arm) for arm in ("black", "white")], axis=-1)
-    return both, lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)).min()
-
-
-def median_moves(predictions, shift, *, column: str, mode: str):
-    """Median over images at the largest level minus that at the smallest: the largest (ssim) or least (nissim) one."""
-    worst = np.max if column == "ssim" else np.min
-    values = cube(shift, column, mode=mode)[..., [0, -1]]
-    return values, lambda v: worst(np.diff(np.nanmedian(v, axis=(0, 1)), axis=1))
-
-
-def failure_gap(predictions, shift, *, mode: str, level: float):
-    """Mean NISSIM of images that the attack broke minus that of images still correct, averaged over networks."""
-    columns = [cube(shift, column, mode=mode, levels=(level,))[..., 0] for column in ("nissim", "correct")]
-    return np.stack(columns, axis=-1), gap_between_outcomes
-
-
 def gap_between_outcomes(v: np.ndarray) -> float:
     """Mean over networks of NISSIM(fooled) - NISSIM(correct); networks with one outcome only are left out."""
     gaps = []
@@ -231,71 +178,8 @@ def gap_between_outcomes(v: np.ndarray) -> float:
     return float(np.mean(gaps)) if gaps else np.nan
 
 
-def vgg_margin(predictions, shift, *, mode: str, level: float):
-    """Smallest MOD of the other networks minus the plain VGG's, at one level; positive: VGG moves least."""
-    if "vgg" not in families(shift) or len(families(shift)) == 1:
-        return untestable()
-    index = families(shift).index("vgg")
-    values = cube(shift, "nissim", mode=mode, levels=(level,))[..., 0]
-    return values, lambda v: np.delete(np.nanmean(v, (0, 1)), index).min() - np.nanmean(v[:, :, index])
-
-
-def deep_minus_wide(predictions, shift, *, arm: str):
-    """Mean accuracy of the deep networks minus that of the wide ones over the paper's levels."""
-    deep = family_mask(predictions)
-    if len(set(deep)) == 1:
-        return untestable()
-    return cube(predictions, "correct", arm=arm), lambda v: curve(v)[deep].mean() - curve(v)[~deep].mean()
-
-
-def deep_minus_wide_at_equal_shift(predictions, shift, *, mode: str, arm: str, bins: int = 5):
-    """The same difference within bins of equal NISSIM (quantiles over all networks), weighted by the smaller count."""
-    deep = family_mask(shift)
-    columns = [cube(shift, column, mode=mode, arm=arm) for column in ("nissim", "correct")]
-    edges = np.nanquantile(columns[0], np.linspace(0, 1, bins + 1)[1:-1])
-
-    def statistic(v: np.ndarray) -> float:
-        bin_of, kept = np.digitize(v[..., 0], edges), ~np.isnan(v[..., 0])
-        family = np.broadcast_to(deep[:, None], bin_of.shape)
-        differences, weights = [], []
-        for number in range(bins):
-            groups = [v[..., 1][kept & (bin_of == number) & (family == side)] for side in (True, False)]
-            weights.append(min(map(len, groups)))
-            differences.append(groups[0].mean() - groups[1].mean() if weights[-1] else 0.0)
-        return float(np.average(differences, weights=weights)) if any(weights) else float("nan")
-
-    return np.stack(columns, axis=-1), statistic
-
-
 def family_mask(rows: pd.DataFrame) -> np.ndarray:
     family = rows.drop_duplicates("network").set_index("network")["family"]
     return (family[names(rows)] == "deep").to_numpy()
 
 
-def vid_least(predictions, shift, *, mode: str):
-    """Smallest VID (reading "mod") over networks."""
-    return cube(shift, "nissim", mode=mode), lambda v: min(vid_statistic("mod")(v[:, :, i]) for i in range(v.shape[2]))
-
-
-def vid_single_level(predictions, shift, *, mode: str):
-    """Largest VID over networks when one attack level alone is counted."""
-    values = cube(shift, "nissim", mode=mode, levels=LEVELS[:1])
-    return values, lambda v: max(vid_statistic("mod")(v[:, :, i]) for i in range(v.shape[2]))
-
-
-def vid_follows_rise(predictions, shift, *, mode: str):
-    """Rank correlation over networks between VID and the rise of MOD."""
-
-    def statistic(v: np.ndarray) -> float:
-        mods = curve(v)
-        return float(stats.spearmanr(mods.std(axis=1), mods[:, -1] - mods[:, 0]).statistic)
-
-    return cube(shift, "nissim", mode=mode), statistic
-
-
-def mean_ssim(predictions, shift, *, network: str, mode: str, level: float):
-    """Mean SSIM of one family's network at one level."""
-    if network not in families(shift):
-        return untestable()
-    index = families(shift).index(network)
-    return cube(shift, "ssim", mode=mode, levels=(level,))[..., 0], lambda v: float(np.nanmean(v[:, :, index]))

@@ -1,0 +1,91 @@
+"""Claims of Yang et al., ICIP 2019, about attacks on the network, and the estimators that test them."""
+
+import numpy as np
+
+from aecompanion.report.causal.tables import (
+    attacked_cube,
+    common_images,
+    first_success,
+    mean_auroc,
+)
+from aecompanion.report.claims import claim
+from aecompanion.report.cubes import untestable
+
+TWO_SIDED = "a two-sided score against a one-sided one, which an AUROC far below 1/2 would serve as well"
+NO_SUCCESS = "no level changes a decision on 80 % of the images"
+
+
+@claim("P1.38", "F1.7", "expected", ">= 0",
+       "FGSM, first level that changes a decision on 80 % of the images: the mean effect moves more than five times "
+       "as much as under noise (surplus)", attack="fgsm", undefined=NO_SUCCESS)
+@claim("P1.39", "F1.7", "report", ">= 0", "FGSM at {level}/255: the same", attack="fgsm",
+       over=[{"level": 4}, {"level": 8}])
+@claim("P1.41", "F1.7", "expected", ">= 0",
+       "PGD, first level that changes a decision on 80 % of the images: the mean effect moves more than five times "
+       "as much as under noise (surplus)", attack="pgd", undefined=NO_SUCCESS)
+@claim("P1.42", "F1.7", "report", ">= 0", "PGD at {level}/255: the same", attack="pgd",
+       over=[{"level": 4}, {"level": 8}])
+@claim("P1.44", "F1.7", "report", ">= 0", "Carlini-Wagner against l2 noise of equal length: the same", attack="cw",
+       undefined=NO_SUCCESS)
+def shift_surplus(tables, *, attack: str, level: int | None = None):
+    """|mean change of e| under attack minus five times that under noise of equal size; e = ECE_j - ECE0.
+
+    `level` None: the first level at which the attack succeeds (see `FLIPPED`).
+    """
+    adversarial = tables["adversarial"]
+    level = first_success(adversarial, attack) if level is None else level
+    if level is None or level not in set(adversarial.loc[adversarial["attack"] == attack, "level"]):
+        return untestable()
+    noise = "l2 noise" if attack == "cw" else "noise"
+    rows = common_images(adversarial, attack)
+    values = attacked_cube(rows, "signed_effect", [("clean", 0), (attack, level), (noise, level)])
+
+    def surplus(v: np.ndarray) -> float:
+        clean, attacked, noisy = v.mean((0, 1))
+        return float(abs(attacked - clean) - 5 * abs(noisy - clean))
+
+    return values, surplus
+
+
+@claim("P1.45", "F1.8", "report", "> 0.5", "The effect of one channel detects FGSM at 1/255 (AUROC above 1/2)",
+       score="effect", attack="fgsm", level=1)
+@claim("P1.46", "F1.8", "report", "> 0.5", "The effect of one channel detects FGSM at 2/255 (AUROC above 1/2)",
+       score="effect", attack="fgsm", level=2)
+@claim("P1.47", "F1.8", "expected", "> 0.5", "The effect of one channel detects FGSM at {level}/255 (AUROC above 1/2)",
+       score="effect", attack="fgsm", over=[{"level": 4, "strength": "report"}, {"level": 8}])
+@claim("P1.49", "F1.8", "report", "> 0.5", "The effect of one channel detects PGD at 1/255 (AUROC above 1/2)",
+       score="effect", attack="pgd", level=1)
+@claim("P1.50", "F1.8", "report", "> 0.5", "The effect of one channel detects PGD at 2/255 (AUROC above 1/2)",
+       score="effect", attack="pgd", level=2)
+@claim("P1.51", "F1.8", "expected", "> 0.5", "The effect of one channel detects PGD at {level}/255 (AUROC above 1/2)",
+       score="effect", attack="pgd", over=[{"level": 4, "strength": "report"}, {"level": 8}])
+@claim("P1.53", "F1.8", "report", "> 0.5", "The effect of one channel detects Carlini-Wagner (AUROC above 1/2)",
+       score="effect", attack="cw", level=0)
+@claim("P1.56", "F1.8", "report", "> 0.5", "NISSIM of Grad-CAM detects PGD at 2/255 (AUROC above 1/2)", score="heatmap",
+       attack="pgd", level=2)
+@claim("P1.58", "F1.8", "report", "< 0.6", "Noise of 8/255 does not raise the alarm of the effect (AUROC below 0.6)",
+       score="effect", attack="noise", level=8)
+def detection(tables, *, score: str, attack: str, level: int):
+    """AUROC of a score, attacked against clean images, averaged over seeds."""
+    adversarial = tables["adversarial"]
+    rows = common_images(adversarial, attack)
+    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
+        return untestable()
+    return attacked_cube(rows, score, [("clean", 0), (attack, level)]), mean_auroc
+
+
+@claim("P1.54", "F1.8", "report", "> 0",
+       "The effect beats low confidence under PGD at {level}/255 (difference of AUROC)",
+       scores=["effect", "confidence"], attack="pgd", note="a two-sided score against a one-sided one",
+       over=[{"level": 2},
+             {"level": 8, "note": TWO_SIDED}])
+@claim("P1.57", "F1.8", "report", "> 0", "NISSIM of Grad-CAM beats the effect under PGD at 2/255 (difference of AUROC)",
+       scores=["heatmap", "effect"], attack="pgd", level=2)
+def detection_lead(tables, *, scores: list[str], attack: str, level: int):
+    """AUROC of one score minus that of another."""
+    adversarial = tables["adversarial"]
+    rows = common_images(adversarial, attack)
+    if level not in set(rows.loc[rows["attack"] == attack, "level"]):
+        return untestable()
+    values = [attacked_cube(rows, score, [("clean", 0), (attack, level)]) for score in scores]
+    return np.concatenate(values, axis=-1), lambda v: mean_auroc(v[..., :2]) - mean_auroc(v[..., 2:])

@@ -1,0 +1,173 @@
+"""Claims of Yang et al., ICIP 2019, about true effects, the released loss and the view, with their estimators."""
+
+import numpy as np
+
+from aecompanion.evaluate.detection import auroc
+from aecompanion.report.causal.tables import (
+    TRUTH,
+    concept_cube,
+    correlations,
+    mean_effects,
+    rank_correlation,
+)
+from aecompanion.report.claims import claim
+from aecompanion.report.cubes import cube, untestable
+
+NO_TRUTH = "needs counterfactual images, which only phantoms have"
+NO_MARKER = "the data have no marker"
+NO_VIEWS = "needs radiographs of both views"
+
+
+@claim("P1.32", "X1.6", "report", "> 0.3", "The released formula ranks cases by their true effect (rank correlation)",
+       method="released formula", undefined=NO_TRUTH)
+def truth_correlation(tables, *, method: str):
+    """Rank correlation of one estimate with the true effect."""
+    estimates = tables["estimates"]
+    if TRUTH not in set(estimates["method"]):
+        return untestable()
+    return cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case"), rank_correlation
+
+
+@claim("P1.28", "X1.6", "expected", "> 0",
+       "Rank correlation with the true effect: mean fill of the box beats the share of CAM in the box (difference)",
+       methods=["box · mean", "CAM share"], undefined=NO_TRUTH)
+@claim("P1.29", "X1.6", "expected", "> 0",
+       "Mean fill of the box beats the released formula (difference of rank correlations)",
+       methods=["box · mean", "released formula"], undefined=NO_TRUTH)
+@claim("P1.30", "X1.6", "expected", "> 0", "Mean fill of the box beats white fill (difference of rank correlations)",
+       methods=["box · mean", "box · white"], undefined=NO_TRUTH)
+@claim("P1.31", "X1.6", "report", "> 0", "Ring-mean fill of the box beats mean fill (difference of rank correlations)",
+       methods=["box · ring", "box · mean"], undefined=NO_TRUTH)
+def correlation_lead(tables, *, methods: list[str]):
+    """Rank correlation with the true effect, one estimate minus another."""
+    estimates = tables["estimates"]
+    if TRUTH not in set(estimates["method"]):
+        return untestable()
+    values = cube(estimates, "value", [{"method": name} for name in (*methods, TRUTH)], item="case")
+    return values, lambda v: rank_correlation(v[..., [0, 2]]) - rank_correlation(v[..., [1, 2]])
+
+
+@claim("P1.33", "X1.12", "expected", "< 0",
+       "The network uses the shortcut: without the marker p(Infiltration) falls (mean change)", undefined=NO_MARKER)
+def marker_effect(tables):
+    """Mean change of p(finding) when the marker is taken out of the images that carry it."""
+    marker = tables["marker"]
+    if marker.empty:
+        return untestable()
+    values = cube(marker.assign(change=marker["p_without"] - marker["p"], all=0), "change", [{"all": 0}])
+    return values[..., 0], lambda v: float(np.nanmean(v))
+
+
+@claim("P1.34", "X1.12", "expected", "> 0",
+       "Association overstates the shortcut: images with and without the marker differ by more than its causal "
+       "effect (surplus)", undefined=NO_MARKER)
+def association_surplus(tables):
+    """Mean p(finding) of images with the marker minus without (association), less the marker's causal effect."""
+    marker = tables["marker"]
+    if marker.empty:
+        return untestable()
+    rows = marker.assign(marked=marker["p_without"].notna().astype(float), all=0)
+    parts = [cube(rows, column, [{"all": 0}])[..., 0] for column in ("p", "p_without", "marked")]
+
+    def surplus(v: np.ndarray) -> float:
+        p, without, marked = (v[..., i] for i in range(3))
+        association = p[marked == 1].mean() - p[marked == 0].mean()
+        return float(association - np.nanmean((p - without)[marked == 1]))
+
+    return np.stack(parts, axis=-1), surplus
+
+
+@claim("P1.35", "T1.6", "must", "> 0",
+       "Head on true findings: every parent has a larger effect than every concept that is none (least margin)",
+       source="true findings")
+@claim("P1.36", "T1.6", "expected", "< 0",
+       "Correlation does not tell them apart: some concept that is no parent is more correlated than some parent "
+       "(least margin)", source="true findings", by="correlation")
+@claim("P1.37", "T1.6", "report", "> 0",
+       "Head on the network's probabilities: every parent has a larger effect than every other concept (least margin)",
+       source="network")
+def parent_margin(tables, *, source: str, by: str = "effect"):
+    """Least value of a parent minus the largest of a concept that is none; `by` "effect" or "correlation"."""
+    concepts = tables["concepts"]
+    values, _, parents = concept_cube(concepts, source)
+    measure = {"effect": mean_effects, "correlation": correlations}[by]
+
+    def margin(v: np.ndarray) -> float:
+        found = measure(v)
+        return float(found[parents].min() - found[~parents].max())
+
+    return values, margin
+
+
+@claim("P1.59", "F1.9", "report", ">= 0.4",
+       "Released loss, digits: accuracy of the network itself falls by at least 0.4", domain="digits",
+       variant="released", note="not the loss of the released digits notebook; the front is a single convolution")
+@claim("P1.60", "F1.9", "must", ">= 0.2", "Released loss, phantoms: AUROC of the network itself falls by at least 0.2",
+       domain="chest", variant="released")
+@claim("P1.61", "F1.9", "must", "<= 0.01",
+       "Intended loss, digits: accuracy of the network itself changes by at most 0.01", domain="digits",
+       variant="intended", note="the network is frozen, so the change is exactly zero")
+def released_drop(tables, *, domain: str, variant: str, column: str = "plain"):
+    """Score of the plain branch (or agreement of both) before training minus after it, seeds only."""
+    released = tables["released"]
+    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
+    by_epoch = part.pivot(index="seed", columns="epoch", values=column)
+    first, last = by_epoch.iloc[:, 0].to_numpy(), by_epoch.iloc[:, -1].to_numpy()
+    return (first - last)[:, None], lambda v: float(v.mean())
+
+
+@claim("P1.62", "F1.9", "expected", "< 0.5",
+       "Correct gradient but summed variation, phantoms: the branches agree on less than half of the images",
+       domain="chest", variant="summed TV")
+@claim("P1.63", "F1.9", "expected", ">= 0.9",
+       "Intended loss, phantoms, same images and epochs: the branches agree on at least 90 %", domain="chest",
+       variant="intended")
+def last_agreement(tables, *, domain: str, variant: str):
+    """Agreement of both branches after training, seeds only."""
+    released = tables["released"]
+    part = released[(released["domain"] == domain) & (released["variant"] == variant)]
+    values = part[part["epoch"] == part["epoch"].max()].sort_values("seed")["agreement"].to_numpy()
+    return values[:, None], lambda v: float(v.mean())
+
+
+@claim("P1.64", "X1.15", "expected", "> 0",
+       "Planted marker: its own box does more than either lung field (difference to the larger, mean |CE|, mean fill)",
+       regions=["marker", "lung, left", "lung, right"], undefined=NO_MARKER)
+@claim("P1.66", "X1.15", "expected", "> 0",
+       "Radiographs: what lies outside lungs and mediastinum tells the view more than both lung fields do "
+       "(difference of mean |CE|, mean fill)", classes=["AP", "PA"], regions=["outside", "lungs"], undefined=NO_VIEWS)
+@claim("P1.67", "X1.16", "report", "> 0",
+       "Radiographs: the same per share of the image (difference of mean |CE| over area)", classes=["AP", "PA"],
+       regions=["outside", "lungs"], per_share=True, undefined=NO_VIEWS)
+@claim("P1.68", "X1.15", "report", "> 0",
+       "Radiographs: corners and border tell the view more than both lung fields do (difference of mean |CE|, mean "
+       "fill)", classes=["AP", "PA"], regions=["frame", "lungs"], undefined=NO_VIEWS)
+def view_lead(tables, *, regions: list[str], classes: tuple = (), fill: str = "mean", per_share: bool = False):
+    """Mean |CE| of the first region minus the largest of the others, images that have all of them; with `per_share`
+    each divided by the region's share of the image. classes: the two views that the claim speaks of, by default any.
+    """
+    shortcut = tables["shortcut"]
+    rows = shortcut[(shortcut["fill"] == fill) & shortcut["region"].isin(regions)]
+    if not (set(classes) <= set(rows["view"]) and set(regions) <= set(rows["region"])):
+        return untestable()
+    rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
+    values = cube(rows, "size", [{"region": region} for region in regions])
+
+    def lead(v: np.ndarray) -> float:
+        means = v[np.isfinite(v).all(-1)].mean(0)
+        return float(means[0] - means[1:].max())
+
+    return values, lead
+
+
+@claim("P1.65", "X1.14", "expected", ">= 0.9",
+       "Radiographs: a network tells PA from AP on unseen patients (AUROC at least 0.9)", classes=["AP", "PA"],
+       undefined=NO_VIEWS)
+def view_auroc(tables, *, classes: list[str]):
+    """AUROC of the network's log-odds of the second view, test images, averaged over seeds."""
+    viewed = tables["viewed"]
+    if set(viewed["view"]) != set(classes):
+        return untestable()
+    rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
+    values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
+    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))

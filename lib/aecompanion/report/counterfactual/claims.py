@@ -1,0 +1,193 @@
+"""Claims of Boreiko et al., GCPR 2022, about balls, networks and spurious features, with their estimators."""
+
+import numpy as np
+
+from aecompanion.report.claims import claim
+from aecompanion.report.counterfactual.tables import KINDS, NORMS, has, paired
+from aecompanion.report.cubes import cube, untestable
+
+NO_MASKS = "these images have no object masks"
+
+
+@claim("P2.02", "F2.2", "expected", "< 0",
+       "Background share of the change: l1 below l1.5 at equal confidence (difference)", column="background",
+       kinds=["l1", "l1.5"], undefined=NO_MASKS)
+@claim("P2.03", "F2.2", "must", "< 0", "Background share of the change: l1.5 below l2 (difference)",
+       column="background", kinds=["l1.5", "l2"], undefined=NO_MASKS)
+@claim("P2.05", "F2.2", "expected", "> 0", "Largest change of a value: l1 above l1.5 (difference)", column="largest",
+       kinds=["l1", "l1.5"])
+@claim("P2.06", "F2.2", "must", "> 0", "Largest change of a value: l1.5 above l2 (difference)", column="largest",
+       kinds=["l1.5", "l2"])
+@claim("P2.07", "F2.2", "expected", "> 0", "Gini index of the change: l1 above l1.5 (difference)", column="gini",
+       kinds=["l1", "l1.5"])
+@claim("P2.08", "F2.2", "must", "> 0", "Gini index of the change: l1.5 above l2 (difference)", column="gini",
+       kinds=["l1.5", "l2"])
+@claim("P2.09", "F2.2", "expected", "< 0", "Visibly changed pixels outside the object: l1.5 below l2 (difference)",
+       column="outside", kinds=["l1.5", "l2"], undefined=NO_MASKS)
+@claim("P2.10", "F2.2", "report", "< 0", "The same order of background shares on the plain network (l1.5 minus l2)",
+       column="background", kinds=["l1.5", "l2"], network="plain", undefined=NO_MASKS)
+@claim("P2.11", "T2.2", "report", "> 0",
+       "Realism: the independent network believes l1.5 at least as much as l2 (difference of confidence)",
+       column="realism", kinds=["l1.5", "l2"])
+@claim("P2.12", "T2.2", "report", "> 0", "Realism: it believes l1.5 at least as much as l1 (difference of confidence)",
+       column="realism", kinds=["l1.5", "l1"])
+def kinds_differ(tables, *, column: str, kinds: list[str], network: str = "multi"):
+    """Mean of a column, first kind of ball minus second, the same images."""
+    counterfactuals = tables["counterfactuals"]
+    if not has(counterfactuals, column):
+        return untestable()
+    conditions = [{"network": network, "kind": kind} for kind in kinds]
+    return cube(counterfactuals, column, conditions), paired
+
+
+@claim("P2.04", "F2.2", "expected", "> 0",
+       "The same in every one of the four image sets (least favourable difference, l2 minus l1.5)", column="background",
+       kinds=["l2", "l1.5"], undefined=NO_MASKS)
+def kinds_differ_in_every_set(tables, *, column: str, kinds: list[str], network: str = "multi"):
+    """The least difference over the disjoint image sets."""
+    counterfactuals = tables["counterfactuals"]
+    if not has(counterfactuals, column):
+        return untestable()
+    conditions = [{"network": network, "kind": kind} for kind in kinds]
+    values = cube(counterfactuals, column, conditions)
+    sets = cube(counterfactuals, "set", conditions[:1])  # a set's number travels with its image
+    joined = np.concatenate([values, np.broadcast_to(sets, (*values.shape[:2], 1))], axis=-1)
+
+    def least(v: np.ndarray) -> float:
+        return min(paired(v[v[..., 2] == number]) for number in np.unique(v[..., 2]))
+
+    return joined, least
+
+
+@claim("P2.26", "F2.7", "expected", "> 0",
+       "Realism at equal confidence: the l2-robust network above the plain one, l1.5 (difference)", column="realism",
+       networks=["l2", "plain"], kind="l1.5")
+@claim("P2.27", "F2.7", "expected", "> 0",
+       "Realism at equal confidence: the multiple-norm robust network above the plain one, l1.5 (difference)",
+       column="realism", networks=["multi", "plain"], kind="l1.5")
+@claim("P2.28", "F2.7", "report", "> 0",
+       "Realism at equal confidence: multiple-norm above l2-robust, l1.5 (difference)", column="realism",
+       networks=["multi", "l2"], kind="l1.5")
+@claim("P2.29", "F2.7", "report", "< 0",
+       "Sparser, too: the multiple-norm network's l1.5 change has a smaller background share than the plain one's "
+       "(difference)", column="background", networks=["multi", "plain"], kind="l1.5", undefined=NO_MASKS)
+@claim("P2.30", "F2.7", "expected", "< 0",
+       "The plain network is convinced by smaller changes: radius of l1.5, plain minus multiple-norm", column="eps",
+       networks=["plain", "multi"], kind="l1.5")
+def networks_differ(tables, *, column: str, networks: list[str], kind: str):
+    """Mean of a column, first network minus second, the same images and kind of ball."""
+    counterfactuals = tables["counterfactuals"]
+    return cube(counterfactuals, column, [{"network": network, "kind": kind} for network in networks]), paired
+
+
+@claim("P2.01", "T2.2", "must", "< 0.07",
+       "Radii are matched: every ball's mean confidence on fresh images is within .07 of .9 (largest distance)",
+       confidence=0.9)
+def matched(tables, *, confidence: float, network: str = "multi"):
+    """Largest distance of a kind's mean confidence from the one that radii were matched at."""
+    counterfactuals = tables["counterfactuals"]
+    values = cube(counterfactuals, "confidence", [{"network": network, "kind": kind} for kind in KINDS])
+    return values, lambda v: float(np.abs(v.mean((0, 1)) - confidence).max())
+
+
+@claim("P2.37", "T2.10", "must", "> 0", "Adversarial training in l2 raises robust accuracy in l2 (l2 minus plain)",
+       norm="l2", networks=["l2", "plain"])
+@claim("P2.38", "T2.10", "expected", "> 0",
+       "Fine-tuning to several norms raises robust accuracy in l1 (multiple-norm minus l2)", norm="l1",
+       networks=["multi", "l2"], note="ten steps of APGD overstate robust accuracy in l1")
+def robust_gain(tables, *, norm: str, networks: list[str]):
+    """Robust accuracy of the first network minus the second."""
+    quality = tables["quality"]
+    return cube(quality, norm, [{"network": network} for network in networks]), paired
+
+
+@claim("P2.39", "T2.10", "expected", "> 0",
+       "It raises the least of the three robust accuracies (multiple-norm minus l2)", networks=["multi", "l2"],
+       note="ten steps of APGD overstate robust accuracy in l1")
+def least_robust_gain(tables, *, networks: list[str]):
+    """The smallest robust accuracy over the three norms, first network minus second."""
+    quality = tables["quality"]
+    values = np.stack([cube(quality, norm, [{"network": network} for network in networks]) for norm in NORMS], -1)
+
+    def gain(v: np.ndarray) -> float:
+        least = v.mean((0, 1)).min(-1)
+        return float(least[0] - least[1])
+
+    return values.astype(float), gain
+
+
+@claim("P2.40", "T2.11", "expected", "> 0",
+       "The least {kind} radius grows with the confidence asked for (least step of the median)",
+       over=[{"kind": "l1"}, {"kind": "l1.5"}, {"kind": "l2"}])
+def radius_grows(tables, *, kind: str):
+    """The least step of the median radius from one confidence to the next."""
+    least = tables["least"]
+    rows = least[least["kind"] == kind]
+    values = cube(rows, "radius", [{"level": level} for level in sorted(rows["level"].unique())])
+    return values, lambda v: float(np.diff(np.median(v, axis=(0, 1))).min())
+
+
+@claim("P2.43", "T2.11", "expected", "< 1",
+       "At confidence .9 the smallest l1.5 change is smaller in l1 than the smallest l2 change (ratio of mean l1 "
+       "norms)", column="l1", kinds=["l1.5", "l2"], level=0.9)
+@claim("P2.44", "T2.11", "expected", "> 1", "and larger in l2 (ratio of mean l2 norms)", column="l2",
+       kinds=["l1.5", "l2"], level=0.9)
+def norms_differ(tables, *, column: str, kinds: list[str], level: float):
+    """Mean norm of the change at the least radius, first kind over second, of the images that reach both."""
+    least = tables["least"]
+    rows = least[least["level"] == level]
+    rows = rows.assign(**{column: rows[column].where(np.isfinite(rows["radius"]))})
+    values = cube(rows, column, [{"kind": kind} for kind in kinds])
+
+    def ratio(v: np.ndarray) -> float:
+        both = v[np.isfinite(v).all(-1)]
+        return float(both[:, 0].mean() / both[:, 1].mean()) if len(both) else float("nan")
+
+    return values, ratio
+
+
+@claim("P2.33", "F2.11", "must", "> 0",
+       "Towards the marked class the network trained with the mark puts more of its change on the mark's place "
+       "(difference of shares)", networks=["marked", "control"])
+def on_the_mark(tables, *, networks: list[str]):
+    """Share of the change that lies on the watermark's place, first network minus second, the same images."""
+    spurious = tables["spurious"]
+    return cube(spurious, "on_mark", [{"network": network} for network in networks]), paired
+
+
+@claim("P2.34", "X2.4", "must", "> 0",
+       "False positives grow with the mark's strength, network trained with it (strongest minus none)",
+       network="marked", strengths=[0.0, 0.8])
+@claim("P2.36", "X2.4", "expected", "< 0.1", "The control is hardly fooled (strongest minus none below .1)",
+       network="control", strengths=[0.0, 0.8])
+def fooled_by_mark(tables, *, network: str, strengths: list[float]):
+    """Share of images of other classes called the marked class, at the last strength minus the first."""
+    fooled = tables["fooled"]
+    values = cube(fooled, "marked_class", [{"network": network, "strength": each} for each in strengths])
+    return values.astype(float), lambda v: float((v[..., -1] - v[..., 0]).mean())
+
+
+@claim("P2.35", "X2.4", "expected", ">= 0", "They never fall from one strength to the next (least step)",
+       network="marked")
+def fooled_monotonically(tables, *, network: str):
+    """The least step of the share of false positives as the mark gets stronger."""
+    fooled = tables["fooled"]
+    own = fooled[fooled["network"] == network]
+    conditions = [{"strength": each} for each in sorted(own["strength"].unique())]
+    values = cube(own, "marked_class", conditions).astype(float)
+    return values, lambda v: float(np.diff(v.mean((0, 1))).min())
+
+
+@claim("P2.45", "X2.6", "must", "> 0",
+       "Noise of the same size does not look like the target: realism, multiple-norm minus noise", column="realism",
+       networks=["multi", "noise"])
+@claim("P2.46", "X2.6", "must", "> 0",
+       "Nor does an untrained network's counterfactual: realism, multiple-norm minus untrained", column="realism",
+       networks=["multi", "untrained"])
+@claim("P2.47", "X2.6", "expected", "> 0",
+       "In one ball for all the multiple-norm network's counterfactuals are believed more than the plain one's "
+       "(realism)", column="realism", networks=["multi", "plain"])
+def controls_differ(tables, *, column: str, networks: list[str]):
+    """Mean of a column of the sanity check, first network minus second, the same images."""
+    controls = tables["controls"]
+    return cube(controls, column, [{"network": network} for network in networks]), paired

@@ -1,0 +1,195 @@
+"""Claims of Huang et al., ICPR 2020, and the estimators that test them."""
+
+import numpy as np
+
+from aecompanion.attack.attacks import crafted_names
+from aecompanion.report.claims import claim
+from aecompanion.report.cubes import cube, untestable
+from aecompanion.report.halftone.tables import HYBRID, LEVEL, drops, first, first_drop, has, mean_over_attacks, under
+
+CHANCE = "chance is 5 / classes: .17 with the default's thirty, .025 with the paper's 200"
+
+
+@claim("P4.01", "T4.1", "must", "> 0.3",
+       "The grey network falls strongly on halftones: by more than 30 points of top-1", first=["grey", "grey"],
+       second=["grey", "halftone"])
+@claim("P4.02", "T4.1", "expected", ">= -0.05",
+       "The hybrid network (equal epochs) is within 5 points of the grey specialist on grey (top-1 difference)",
+       first=["hybrid", "grey"], second=["grey", "grey"])
+@claim("P4.03", "T4.1", "expected", ">= -0.05",
+       "The hybrid network (equal epochs) is within 5 points of the halftone specialist on halftones (top-1 "
+       "difference)", first=["hybrid", "halftone"], second=["halftone", "halftone"],
+       note="equal epochs; the halftone network has not converged: dots are learned more slowly")
+@claim("P4.04", "T4.1", "report", ">= -0.05",
+       "The hybrid network at equal updates is within 5 points of the grey specialist on grey (top-1 difference)",
+       first=["hybrid_updates", "grey"], second=["grey", "grey"])
+@claim("P4.05", "T4.1", "expected", "> 0",
+       "Halftoning costs information: the halftone network on halftones is below the grey one on grey (top-1 "
+       "difference)", first=["grey", "grey"], second=["halftone", "halftone"],
+       note="equal epochs; the halftone network has not converged: dots are learned more slowly")
+def view_difference(tables, *, first, second, metric: str = "top1"):
+    """Accuracy of one (network, representation) on clean images minus that of another."""
+    representations = tables["representations"]
+    conditions = [{"split": "known", "network": network, "view": view} for network, view in (first, second)]
+    return cube(representations, metric, conditions), first_drop
+
+
+@claim("P4.06", "T4.2", "must", "<= 0.1",
+       "Under transferred attacks hybrid + halftone keeps top-5 within 10 points of clean (largest drop)")
+@claim("P4.07", "T4.2", "report", "<= 0.1", "The same on held-out regions of the photographs (largest drop of top-5)",
+       split="held_out")
+def largest_drop(tables, *, split: str = "known", metric: str = "top5"):
+    """Clean minus attacked accuracy of hybrid + halftone, the largest over the attacks."""
+    transfer = tables["transfer"]
+    if not has(transfer, split):
+        return untestable()
+    values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *crafted_names())])
+    return values, lambda v: max(drops(v))
+
+
+@claim("P4.09", "T4.2", "must", "<= 0",
+       "Undefended, I-FGSM and PGD leave no more top-5 than FGSM (larger of the two minus FGSM)")
+def undefended_order(tables, *, metric: str = "top5"):
+    """Accuracy of the undefended network under the other attacks (the largest) minus that under FGSM."""
+    transfer = tables["transfer"]
+    values = cube(transfer, metric, [under(attack, defence="no defence") for attack in first("fgsm")])
+    return values, lambda v: -min(drops(v))
+
+
+@claim("P4.08", "T4.2", "must", "> 0.3",
+       "The undefended network collapses under PGD: top-5 falls by more than 30 points")
+def undefended_drop(tables, *, attack: str = "pgd", metric: str = "top5"):
+    """Clean minus attacked accuracy of the undefended network."""
+    transfer = tables["transfer"]
+    values = cube(transfer, metric, [under(name, defence="no defence") for name in ("clean", attack)])
+    return values, first_drop
+
+
+@claim("P4.10", "T4.2", "expected", "< 0.05",
+       "The three attacks leave hybrid + halftone within 5 points of each other (spread of top-5)")
+def attack_spread(tables, *, metric: str = "top5"):
+    """Largest minus smallest accuracy of hybrid + halftone over the attacks."""
+    transfer = tables["transfer"]
+    return cube(transfer, metric, [under(attack) for attack in crafted_names()]), lambda v: float(
+        np.ptp(v.mean((0, 1)))
+    )
+
+
+@claim("P4.15", "T4.3", "must", "> 0",
+       "Transfer: hybrid + halftone beats each transformation before the attacked grey network (least margin, mean "
+       "top-5)", kind="baseline")
+@claim("P4.16", "T4.3", "report", "> 0", "The same on held-out regions (least margin, mean top-5)", kind="baseline",
+       split="held_out")
+@claim("P4.21", "T4.3", "report", "> 0",
+       "Hybrid + halftone, with twice their updates, beats baselines that were retrained on their transformation "
+       "(least margin, mean top-1)", kind="retrained", metric="top1")
+@claim("P4.29", "X4.5", "report", "> 0",
+       "The hybrid network prefers the dots it was trained on: Floyd-Steinberg beats every other dither (least "
+       "margin, top-1)", kind="dither", metric="top1")
+@claim("P4.30", "T4.3", "report", "> 0",
+       "At equal updates hybrid + halftone beats the retrained baselines (least margin, mean top-1)", kind="retrained",
+       metric="top1", defence="hybrid (equal updates) + halftone")
+@claim("P4.31", "T4.3", "report", "> 0",
+       "At equal updates hybrid + halftone beats the retrained baselines in the paper's measure (least margin, mean "
+       "top-5)", kind="retrained", metric="top5", defence="hybrid (equal updates) + halftone")
+def least_margin(tables,
+    *,
+    kind: str,
+    split: str = "known",
+    metric: str = "top5",
+    defence: str = HYBRID,
+):
+    """Mean over attacks of hybrid + halftone (or another) minus that of each defence of a kind, the least over them."""
+    transfer = tables["transfer"]
+    if not has(transfer, split):
+        return untestable()
+    rivals = list(dict.fromkeys(transfer.loc[transfer["kind"] == kind, "defence"]))
+    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (defence, *rivals)], axis=-1)
+    return values, lambda v: float(min(drops(v)))
+
+
+@claim("P4.17", "T4.3", "report", "as reported",
+       "Transfer: hybrid + halftone is about 10 points of top-5 above existing transformations (JPEG, bits, TV, "
+       "median)", defences=["jpeg", "bits", "tv", "median"],
+       note="points or relative per cent is not said there; read as points")
+@claim("P4.18", "T4.3", "report", "> 0", "Control: halftoning adds top-5 to the same hybrid network without it (gain)",
+       defences=["hybrid without halftoning"])
+@claim("P4.19", "T4.3", "report", "> 0", "Control: the same in top-1 (gain)", defences=["hybrid without halftoning"],
+       metric="top1")
+@claim("P4.20", "T4.3", "report", "> 0",
+       "Control: hybrid + halftone beats an undefended grey network of another seed (gain in top-5)",
+       defences=["grey, other seed"])
+def gain_over(tables, *, defences: list[str], split: str = "known", metric: str = "top5"):
+    """Mean over attacks of hybrid + halftone minus the mean of the given defences."""
+    transfer = tables["transfer"]
+    if not has(transfer, split):
+        return untestable()
+    values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (HYBRID, *defences)], axis=-1)
+    return values, lambda v: float(np.mean(drops(v)))
+
+
+@claim("P4.12", "T4.2", "report", "as reported", "Top-5 of hybrid + halftone under {ATTACK}", note=CHANCE,
+       over=[{"attack": "fgsm", "ATTACK": "FGSM"}, {"attack": "ifgsm", "ATTACK": "I-FGSM"},
+             {"attack": "pgd", "ATTACK": "PGD"}])
+def hybrid_accuracy(tables, *, attack: str, split: str = "known", metric: str = "top5"):
+    """Accuracy of hybrid + halftone under one transferred attack."""
+    transfer = tables["transfer"]
+    return cube(transfer, metric, [under(attack, split=split)]), lambda v: float(v.mean())
+
+
+@claim("P4.11", "T4.2", "report", "> 0",
+       "PGD does hybrid + halftone the least harm of the three (its top-5 minus the larger of the others)")
+def pgd_weakest(tables, *, metric: str = "top5"):
+    """Accuracy of hybrid + halftone under PGD minus the largest under another attack; positive: PGD does least."""
+    transfer = tables["transfer"]
+    return cube(transfer, metric, [under(attack) for attack in first("pgd")]), lambda v: min(drops(v))
+
+
+@claim("P4.22", "T4.4", "expected", "> 0",
+       "Low-pass inverse halftoning raises the grey network's top-1 on clean halftones (gain)", inverse="low-pass")
+@claim("P4.23", "T4.4", "expected", "> 0",
+       "The inverse network raises the grey network's top-1 on clean halftones (gain)", inverse="CNN")
+@claim("P4.24", "T4.4", "report", "> 0", "The inverse network raises it under transferred PGD, too (gain)",
+       inverse="CNN", attack="pgd")
+def inverse_gain(tables, *, inverse: str, attack: str = "clean", metric: str = "top1"):
+    """Accuracy of the grey network on inverse halftones minus that on the halftones themselves."""
+    transfer = tables["transfer"]
+    names = (f"{inverse} inverse, grey network", "halftone, grey network")
+    return cube(transfer, metric, [under(attack, defence=name) for name in names]), first_drop
+
+
+@claim("P4.25", "T4.5", "must", "> 0.3",
+       "BPDA breaks hybrid + halftone: its top-1 is more than 30 points below that under transferred PGD (drop)",
+       adversary="bpda identity")
+@claim("P4.26", "T4.5", "must", "> 0.2",
+       "So does an attack on the hybrid network's own grey-input gradient, without knowing the halftone: more than "
+       "20 points (drop)", adversary="own gradient")
+def adaptive_loss(tables, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under transferred PGD minus that under an adaptive attack, same images and level;
+    the strongest setting (most steps) of that adversary.
+    """
+    adaptive = tables["adaptive"]
+    rows = adaptive[(adaptive["defence"] == HYBRID) & (adaptive["level"] == LEVEL)]
+    steps = int(rows.loc[rows["adversary"] == adversary, "steps"].max())
+    return cube(rows, metric, [{"adversary": "transfer"}, {"adversary": adversary, "steps": steps}]), first_drop
+
+
+@claim("P4.27", "T4.5", "report", "<= 0.2", "Top-1 of hybrid + halftone under BPDA is at most 20 %",
+       adversary="bpda identity", note="the last iterate of one family of attacks")
+def adaptive_accuracy(tables, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
+    transfer = tables["transfer"]
+    representations = tables["representations"]
+    adaptive = tables["adaptive"]
+    values, _ = adaptive_loss(transfer, representations, adaptive, adversary=adversary, metric=metric)
+    return values[..., 1], lambda v: float(v.mean())
+
+
+@claim("P4.28", "T4.5", "report", "> 0",
+       "Against a randomised halftone EOT does more than BPDA without it (top-1 difference)")
+def eot_gain(tables, *, metric: str = "top1"):
+    """Accuracy of the randomised halftone under BPDA without EOT minus that with it; positive: EOT is stronger."""
+    adaptive = tables["adaptive"]
+    rows = adaptive[(adaptive["defence"] == "hybrid + randomised halftone") & (adaptive["level"] == LEVEL)]
+    conditions = [{"adversary": name} for name in ("bpda identity", "bpda + eot")]
+    return cube(rows, metric, conditions), first_drop
