@@ -14,8 +14,7 @@ from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import by_transform, defended
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report.causal import figures as causal_figures
-from aecompanion.report.halftone import figures as halftone_figures
-from aecompanion.report.halftone import tables as halftone_tables
+from aecompanion.report.halftone import figures as halftone_figures, tables as halftone_tables
 
 OPTIONS = {"resamples": 100, "seed": 0}
 SIDE, CLASSES, COUNT, LEVELS = 20, 8, 6, (2, 8)

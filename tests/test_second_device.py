@@ -38,10 +38,12 @@ from aecompanion.networks.folding import folded
 from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import create
 from aecompanion.sanity import map_randomization, randomization, released_loss
-from aecompanion.studies import counterfactuals as counterfactual_study
-from aecompanion.studies import masks as mask_study
-from aecompanion.studies import regions as region_study
-from aecompanion.studies import shortcut
+from aecompanion.studies import (
+    counterfactuals as counterfactual_study,
+    masks as mask_study,
+    regions as region_study,
+    shortcut,
+)
 from aecompanion.studies.all_five import Options, examine
 from aecompanion.train import causal_autoencoder, fidelity
 

@@ -11,8 +11,7 @@ from aecompanion.data.sources import manifest
 from aecompanion.networks.facts import ALIASES, network_facts
 from aecompanion.pipeline import parameters, passes
 from aecompanion.pipeline.paths import ROOT
-from aecompanion.pipeline.plan import __main__ as command
-from aecompanion.pipeline.plan import cost, data, scale
+from aecompanion.pipeline.plan import __main__ as command, cost, data, scale
 from aecompanion.pipeline.plan.cost import Passes
 from aecompanion.pipeline.plan.scale import SCALES, Size, scaled
 

@@ -141,4 +141,4 @@ def test_a_missing_value_is_left_out_by_nanmean_only():
 
 
 def test_paper_4_uses_these():
-    assert (halftone_tables.cube, halftone_tables.mean_row, halftone_tables.untestable) == (cube, mean_row, untestable)
+    assert (halftone_tables.cube, halftone_tables.mean_row) == (cube, mean_row)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from aecompanion.pipeline import paths
-from aecompanion.report import displays, gallery
+from aecompanion.report import displays
 
 CARD = {"source": "faces", "n": 240, "seeds": [1, 2]}
 
@@ -27,12 +27,12 @@ def write(path):
 
 def test_every_display_has_slug_notebook_title_and_original():
     for name, entry in displays.register().items():
-        assert set(entry) - {"suffix"} == {"slug", "notebook", "title", "original"}, name
+        assert set(entry) - {"suffix", "alias"} == {"slug", "notebook", "title", "original"}, name
         assert all(entry.values()), name
 
 
 def test_no_two_displays_have_the_same_file():
-    files = [(displays.place(name, gallery.suffix(name))) for name in displays.register()]
+    files = [(displays.place(name, displays.suffix(name))) for name in displays.register()]
     assert len(set(files)) == len(files)
 
 
@@ -40,18 +40,18 @@ def test_a_display_is_found_by_its_id():
     assert displays.entry("F5.4")["slug"] == "vid_distribution"
     assert displays.stem("F5.4") == "F5.4_vid_distribution"
     assert displays.place("F5.4", ".png") == "displays/mod_vid/F5.4_vid_distribution.png"
-    assert displays.place("T1.6", ".csv") == "displays/true_effects/C6_concepts.csv"
+    assert displays.place("T1.6", ".csv") == "displays/true_effects/T1.6_concepts.csv"
 
 
 def test_the_companion_experiments_and_our_displays_of_paper_1_are_complete():
     known = displays.register()
-    assert [name for name in known if name.startswith("C")] == [f"C{number}" for number in range(1, 10)]
+    assert [known[name].get("alias") for name in known if name[:3] in ("F1.", "T1.")] == [f"C{k}" for k in range(1, 10)]
     assert [name for name in known if name.startswith("X1.")] == [f"X1.{number}" for number in range(1, 17)]
 
 
 @pytest.mark.parametrize("function", [displays.entry, displays.stem, lambda name: displays.place(name, ".png")])
 def test_an_unknown_id_is_an_error_that_names_it_and_the_register(function):
-    with pytest.raises(ValueError, match=r"^display 'F5\.40' is not in lib/aecompanion/report/paper5_displays\.yaml$"):
+    with pytest.raises(ValueError, match=r"^display 'F5\.40' is in no lib/aecompanion/report/\*/paper\.yaml$"):
         function("F5.40")
 
 
@@ -99,3 +99,15 @@ def test_an_unknown_id_writes_nothing(tree):
 )
 def test_the_seed_line_names_the_training_seeds(seeds, line):
     assert displays.seed_line(seeds) == line
+
+
+def test_a_display_that_cannot_be_made_says_why_in_its_card():
+    saved = displays.save("F5.4", ".png", write, **CARD, missing="needs boxes")
+    assert json.loads(saved.with_suffix(".json").read_text())["missing"] == "needs boxes"
+
+
+@pytest.mark.parametrize(
+    ("display", "suffix"), [("F1.1", ".png"), ("T1.6", ".csv"), ("X1.5", ".png"), ("X1.6", ".csv"), ("X3.8", ".gif")]
+)
+def test_the_suffix_of_a_registered_display(display, suffix):
+    assert displays.suffix(display) == suffix

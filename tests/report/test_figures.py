@@ -1,9 +1,12 @@
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from PIL import Image
 from torch import nn
 
 from aecompanion.explain.gradcam import gradcam, heatmap
@@ -14,8 +17,7 @@ from aecompanion.pipeline import paths
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import figures
 from aecompanion.report.figures import RIGHT, WRONG
-from aecompanion.report.shift import figures as shift_figures
-from aecompanion.report.shift import sanity as shift_sanity
+from aecompanion.report.shift import figures as shift_figures, sanity as shift_sanity
 from aecompanion.report.shift.tables import LEVELS
 from aecompanion.sanity.randomization import randomized, study
 
@@ -115,6 +117,21 @@ def test_the_same_figure_saved_twice_gives_the_same_bytes(tree):
     assert contents[0] == contents[1]
     assert contents[0][0].startswith(b"\x89PNG")
     assert b"Matplotlib" not in contents[0][0]
+
+
+def test_a_placeholder_makes_a_card_with_its_reason(tree):
+    saved = figures.save("F5.4", figures.placeholder("needs boxes"), source="faces", n=0, seeds=[])
+    assert json.loads(saved.with_suffix(".json").read_text())["missing"] == "needs boxes"
+    assert figures.reason(plt.figure()) == ""
+    plt.close("all")
+
+
+def test_a_saved_figure_has_a_palette(tree):
+    figure = plt.figure()
+    figure.add_subplot().imshow(np.random.default_rng(0).random((50, 50)), cmap="viridis")
+    saved = figures.save("F5.4", figure, source="faces", n=1, seeds=[1])
+    assert Image.open(saved).mode == "P"
+    plt.close(figure)
 
 
 def test_a_drawing_is_shown_once_and_closed(monkeypatch):

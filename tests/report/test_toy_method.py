@@ -9,10 +9,12 @@ from torch import nn
 from aecompanion.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report.masks import figures as masks_figures
-from aecompanion.report.masks import randomization as masks_randomization
-from aecompanion.report.masks import sanity as masks_sanity
-from aecompanion.report.masks import tables as masks_tables
+from aecompanion.report.masks import (
+    figures as masks_figures,
+    randomization as masks_randomization,
+    sanity as masks_sanity,
+    tables as masks_tables,
+)
 from aecompanion.sanity.map_randomization import OTHER, WAYS, study
 
 INTERVALS = {"resamples": 20, "seed": 0}

@@ -15,8 +15,7 @@ from aecompanion.evaluate.robustness import robust
 from aecompanion.networks import checkpoint
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.train import adversarial
-from aecompanion.train import fit as plain
+from aecompanion.train import adversarial, fit as plain
 from aecompanion.train.adversarial import Adversary, Threat, fit
 
 P = {"linf": math.inf, "l2": 2, "l1": 1}

@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from aecompanion.report import claims as claims_
-from aecompanion.report import displays, reported, source, tables
+from aecompanion.report import claims as claims_, displays, reported, source, tables
 from aecompanion.report.papers import Paper, number_of, papers
 
 VERDICTS = ("reproduced", "same direction", "not reproduced", "not testable here")  # of report.claims

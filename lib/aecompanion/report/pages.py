@@ -63,23 +63,27 @@ def insert(text: str, table: str, mark: str, name: str = "README.md") -> str:
     return f"{text[: text.index('-->', start) + 3]}\n\n{table}\n\n{text[end:]}"
 
 
-def write() -> None:
-    """Bring the pages in step with results/. Raises ValueError for a mark that is missing in one of them."""
+def texts() -> dict[str, str]:
+    """What the pages should say now, by their path in the tree. Raises ValueError for a mark that one of them lacks."""
     results = paths.ROOT / "results"
     claims, public = pd.read_csv(results / "claims.csv"), results / "public" / "claims.csv"
+    verdicts = counts(claims, pd.read_csv(public) if public.exists() else None)
     parts = {
         "README.md": {"papers": paper_table(claims)},
-        "docs/findings.md": {
-            "claims": counts(claims, pd.read_csv(public) if public.exists() else None),
-            **in_short(results),
-        },
+        "docs/findings.md": {"claims": verdicts, **in_short(results)},
     }
-    for name, tables_ in parts.items():
-        text = (paths.ROOT / name).read_text()
-        for mark, table in tables_.items():
-            text = insert(text, table, mark, name)
+    found = {}
+    for name, marked in parts.items():
+        found[name] = (paths.ROOT / name).read_text()
+        for mark, table in marked.items():
+            found[name] = insert(found[name], table, mark, name)
+    return found | {"results/README.md": gallery.page(results)}
+
+
+def write() -> None:
+    """Bring the pages in step with results/ and with the code that they link."""
+    for name, text in texts().items():
         replace(paths.ROOT / name, text)
-    replace(results / "README.md", gallery.page(results))
 
 
 def replace(file: Path, text: str) -> None:

@@ -11,8 +11,7 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
 from aecompanion.evaluate.detection import SCORES
 from aecompanion.pipeline.rng import generator
-from aecompanion.report.causal import figures as causal_figures
-from aecompanion.report.causal import tables as causal_tables
+from aecompanion.report.causal import figures as causal_figures, tables as causal_tables
 from aecompanion.report.causal.tables import REGIONS
 from aecompanion.report.figures import COLOURS
 

@@ -3,12 +3,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from support import One, estimators
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.detection import SCORES
 from aecompanion.report.causal import tables as causal_tables
 from aecompanion.report.causal.tables import TRUTH
 from aecompanion.studies import regions as region_study
+
+ESTIMATORS = estimators(1)
 
 OPTIONS = {"resamples": 10, "seed": 0}
 FLOAT = {"abs": 1e-12}
@@ -19,14 +22,14 @@ def shuffled(rows):
 
 
 def estimate(name, table, **arguments):
-    values, statistic = getattr(causal_tables, name)(table, **arguments)
+    values, statistic = ESTIMATORS[name](One(table), **arguments)
     found = statistic(values)
     assert isinstance(found, float)
     return found
 
 
 def undefined(name, table, **arguments):
-    values, statistic = getattr(causal_tables, name)(table, **arguments)
+    values, statistic = ESTIMATORS[name](One(table), **arguments)
     found = interval(statistic, values, **OPTIONS)
     return bool(np.isnan([found.value, found.low, found.high]).all())
 
@@ -116,7 +119,7 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
 def test_the_estimate_is_the_one_by_hand_on_seeds_by_images(
     paper1_tables, estimator, table, arguments, expected, shape
 ):
-    values, statistic = getattr(causal_tables, estimator)(paper1_tables[table], **arguments)
+    values, statistic = ESTIMATORS[estimator](One(paper1_tables[table]), **arguments)
     assert values.shape[:2] == shape
     assert isinstance(statistic(values), float)
     assert statistic(values) == pytest.approx(expected, **FLOAT)
@@ -135,7 +138,7 @@ def test_an_estimate_does_not_depend_on_the_order_of_the_rows_and_leaves_them(
 def test_with_one_training_seed_every_estimate_has_a_value(paper1_tables):
     for estimator, table, arguments, _, shape in BY_HAND:
         rows = paper1_tables[table]
-        values, statistic = getattr(causal_tables, estimator)(rows[rows["seed"] == 1], **arguments)
+        values, statistic = ESTIMATORS[estimator](One(rows[rows["seed"] == 1]), **arguments)
         assert values.shape[:2] == (1, shape[1])
         assert np.isfinite(interval(statistic, values, **OPTIONS).value)
 
@@ -192,7 +195,7 @@ def test_the_mean_effects_are_of_the_labels_that_images_have(paper1_tables):
 
 def test_the_specific_pair_is_chosen_on_validation_images_and_reported_on_test_images(paper1_tables):
     latent = paper1_tables["latent"]
-    values, statistic = causal_tables.specificity(latent, domain="chest")
+    values, statistic = ESTIMATORS["specificity"](One(latent), domain="chest")
     assert values.shape == (2, 4, 6)
     assert values[:, :, 3:].tolist() == [[[1, 0, 0]] * 4, [[0, 0, 1]] * 4]  # the chosen findings
     labels = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
@@ -205,7 +208,7 @@ def test_the_specific_pair_is_chosen_on_validation_images_and_reported_on_test_i
 
 
 def test_a_resample_without_the_chosen_finding_has_no_specificity(paper1_tables):
-    values, statistic = causal_tables.specificity(paper1_tables["latent"], domain="chest")
+    values, statistic = ESTIMATORS["specificity"](One(paper1_tables["latent"]), domain="chest")
     with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
         assert np.isnan(statistic(values[:1, [3, 3]]))
 
@@ -214,7 +217,7 @@ def test_specificity_keeps_the_finding_where_validation_images_lack_another(pape
     latent = paper1_tables["latent"]
     # without finding 0 (and without image 10, 11 of it) the pair of seed 2 is still finding 2, channel 0
     gone = (latent["split"] == "validation") & (latent["label"] == 0)
-    values, _ = causal_tables.specificity(latent[~gone & (latent["seed"] == 2)], domain="chest")
+    values, _ = ESTIMATORS["specificity"](One(latent[~gone & (latent["seed"] == 2)]), domain="chest")
     assert values[0, 0, 3:].tolist() == [0, 0, 1]
 
 
@@ -336,7 +339,7 @@ def test_the_rank_correlation_is_spearmans_with_ties_and_without_missing_cases(s
 
 @pytest.mark.parametrize("method", ["released formula", "latent, one channel", "random · mean", "box · mean"])
 def test_the_correlation_with_the_truth_is_scipys(paper1_tables, method):
-    values, statistic = causal_tables.truth_correlation(paper1_tables["estimates"], method=method)
+    values, statistic = ESTIMATORS["truth_correlation"](One(paper1_tables["estimates"]), method=method)
     assert statistic(values) == pytest.approx(spearman(values))
 
 
@@ -610,8 +613,8 @@ def test_only_the_first_and_the_last_epoch_count_for_the_drop(paper1_tables):
 
 def test_the_values_of_the_released_loss_are_one_per_seed_ascending(paper1_tables):
     released = shuffled(paper1_tables["released"])
-    drop, _ = causal_tables.released_drop(released, domain="digits", variant="released")
-    last, _ = causal_tables.last_agreement(released, domain="chest", variant="intended")
+    drop, _ = ESTIMATORS["released_drop"](One(released), domain="digits", variant="released")
+    last, _ = ESTIMATORS["last_agreement"](One(released), domain="chest", variant="intended")
     assert drop == pytest.approx(np.array([[0.88], [0.76]]))
     assert last == pytest.approx(np.array([[0.98], [0.9]]))
 

@@ -5,8 +5,7 @@ from matplotlib.colors import to_hex
 
 from aecompanion.attack.lp_ball import lmo
 from aecompanion.pipeline.rng import generator
-from aecompanion.report.counterfactual import figures as counterfactual_figures
-from aecompanion.report.counterfactual import tables as counterfactual_tables
+from aecompanion.report.counterfactual import figures as counterfactual_figures, tables as counterfactual_tables
 from aecompanion.report.figures import COLOURS, MARKERS
 
 OPTIONS = {"resamples": 20, "seed": 0}

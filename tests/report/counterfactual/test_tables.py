@@ -1,9 +1,8 @@
-import inspect
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import One, Watched, claims_of, estimators
 
 from aecompanion.evaluate import sparsity
 from aecompanion.evaluate.bootstrap import interval
@@ -11,9 +10,11 @@ from aecompanion.report import claims
 from aecompanion.report.counterfactual import tables as counterfactual_tables
 from aecompanion.studies import counterfactuals as counterfactual_study
 
+ESTIMATORS = estimators(2)
+
 OPTIONS = {"resamples": 20, "seed": 0}
-CLAIMS = [claim for claim in claims.register() if claim["paper"] == 2]
-ARGUMENTS = {claim["id"]: claim.get("arguments", {}) for claim in CLAIMS}
+CLAIMS = claims_of(2)
+ARGUMENTS = {claim.id: claim.arguments for claim in CLAIMS}
 MASKED = ["background", "outside"]  # what is not measured without masks
 
 
@@ -43,9 +44,7 @@ def spread(*names):
 
 def estimated(tables, estimate, **arguments):
     """What an estimator says about its tables."""
-    estimator = getattr(counterfactual_tables, estimate)
-    given = {name: tables[name] for name in inspect.signature(estimator).parameters if name in tables}
-    values, statistic = estimator(**given, **arguments)
+    values, statistic = ESTIMATORS[estimate](tables, **arguments)
     return statistic(values)
 
 
@@ -351,15 +350,14 @@ def test_the_order_of_rows_does_not_matter(paper2_tables, estimate, arguments, e
 
 
 def test_every_estimator_of_a_claim_has_a_value_known_on_paper():
-    assert {claim["estimate"] for claim in CLAIMS} == {estimate for estimate, _, _ in ESTIMATES}
+    assert {claim.estimator.__name__ for claim in CLAIMS} == {estimate for estimate, _, _ in ESTIMATES}
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_cube_is_finite_numbers_of_seeds_and_images(paper2_tables, claim):
-    estimator = getattr(counterfactual_tables, claim["estimate"])
-    names = [name for name in inspect.signature(estimator).parameters if name in paper2_tables]
-    (rows,) = [paper2_tables[name] for name in names]
-    values, _ = estimator(rows, **ARGUMENTS[claim["id"]])
+    tables = Watched(paper2_tables)
+    values, _ = claim.estimator(tables, **ARGUMENTS[claim.id])
+    (rows,) = [paper2_tables[name] for name in tables.read]
     assert values.dtype == float
     assert values.shape[:2] == (rows["seed"].nunique(), rows["image"].nunique())
     assert not np.isnan(values).any()
@@ -374,39 +372,39 @@ def test_pairs_are_subtracted_image_by_image():
 @pytest.mark.parametrize("estimate", ["kinds_differ", "kinds_differ_in_every_set"])
 def test_what_needs_masks_is_untestable_without(counterfactuals, estimate, column):
     rows = counterfactuals.assign(**{column: np.nan})
-    values, statistic = getattr(counterfactual_tables, estimate)(rows, column=column, kinds=["l1.5", "l2"])
+    values, statistic = ESTIMATORS[estimate](One(rows), column=column, kinds=["l1.5", "l2"])
     assert values.shape == (1, 1)
     assert np.isnan(statistic(values))
 
 
-WITHOUT_MASKS = [claim for claim in CLAIMS if ARGUMENTS[claim["id"]].get("column") in MASKED]
+WITHOUT_MASKS = [claim for claim in CLAIMS if ARGUMENTS[claim.id].get("column") in MASKED]
 
 
-@pytest.mark.parametrize("claim", WITHOUT_MASKS, ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", WITHOUT_MASKS, ids=lambda claim: claim.id)
 def test_a_claim_about_the_background_is_not_testable_without_masks_and_says_why(paper2_tables, claim):
     rows = paper2_tables["counterfactuals"].assign(background=np.nan, outside=np.nan)
-    row = claims.evaluate(claim, {2: paper2_tables | {"counterfactuals": rows}}, **OPTIONS)
+    row = claims.evaluate(claim, paper2_tables | {"counterfactuals": rows}, **OPTIONS)
     assert (row["verdict"], row["reason"]) == ("not testable here", "these images have no object masks")
     assert np.isnan([row["ours"], row["ci_low"], row["ci_high"]]).all()
 
 
 def test_the_claims_that_say_that_they_need_masks_are_those_about_the_background():
-    assert [claim["id"] for claim in CLAIMS if "undefined" in claim] == [claim["id"] for claim in WITHOUT_MASKS]
+    assert [claim.id for claim in CLAIMS if "masks" in claim.undefined] == [claim.id for claim in WITHOUT_MASKS]
 
 
 def test_one_set_against_the_claim_decides_over_every_set(counterfactuals):
     odd = (counterfactuals["set"] == 1) & (counterfactuals["kind"] == "l2")
     rows = counterfactuals.assign(background=counterfactuals["background"].mask(odd, 0.1))
     options = {"column": "background", "kinds": ["l2", "l1.5"]}
-    values, statistic = counterfactual_tables.kinds_differ_in_every_set(rows, **options)
+    values, statistic = ESTIMATORS["kinds_differ_in_every_set"](One(rows), **options)
     assert statistic(values) == pytest.approx(0.1 - 0.2)
-    every, mean = counterfactual_tables.kinds_differ(rows, **options)
+    every, mean = ESTIMATORS["kinds_differ"](One(rows), **options)
     assert mean(every) == pytest.approx((0.43 + 0.1) / 2 - 0.2)
 
 
 def test_a_resample_without_one_of_the_sets_has_the_least_of_the_others(counterfactuals):
-    values, statistic = counterfactual_tables.kinds_differ_in_every_set(
-        counterfactuals, column="background", kinds=["l2", "l1.5"]
+    values, statistic = ESTIMATORS["kinds_differ_in_every_set"](
+        One(counterfactuals), column="background", kinds=["l2", "l1.5"]
     )
     assert statistic(values[:, [0, 0, 1, 1]]) == pytest.approx(0.43 - 0.2)
     assert statistic(values[:, [3, 3]]) == pytest.approx(0.4 * 0.95 - 0.2 * 0.9)

@@ -10,8 +10,7 @@ from aecompanion.defend.defences import KINDS, catalogue, transforms
 from aecompanion.defend.halftone import METHODS
 from aecompanion.pipeline.rng import generator
 from aecompanion.report.figures import COLOURS, MARKERS, RIGHT, WRONG
-from aecompanion.report.halftone import figures as halftone_figures
-from aecompanion.report.halftone import tables as halftone_tables
+from aecompanion.report.halftone import figures as halftone_figures, tables as halftone_tables
 from aecompanion.report.halftone.tables import HYBRID
 
 

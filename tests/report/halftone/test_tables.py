@@ -1,12 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support import One, estimators
 
 from aecompanion.attack.attacks import crafted_names
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import area
+from aecompanion.report import reported
 from aecompanion.report.halftone import tables as halftone_tables
 from aecompanion.report.halftone.tables import HYBRID, cube, under
+
+ESTIMATORS = estimators(4)
+NAMES = ("transfer", "representations", "adaptive")
 
 OPTIONS = {"resamples": 20, "seed": 0}
 EQUAL = "hybrid (equal updates) + halftone"
@@ -416,7 +421,7 @@ BY_HAND = [
 
 
 def estimate(name, tables, **arguments):
-    values, statistic = getattr(halftone_tables, name)(*tables, **arguments)
+    values, statistic = ESTIMATORS[name](dict(zip(NAMES, tables, strict=True)), **arguments)
     assert values.shape[:2] == (2, 10)  # what the bootstrap resamples
     found = statistic(values)
     assert isinstance(found, float)
@@ -483,7 +488,7 @@ def test_the_other_level_and_the_other_split_do_not_count(paper4_tables, name, a
     [("largest_drop", {}), ("least_margin", {"kind": "baseline"}), ("gain_over", {"defences": ["tv"]})],
 )
 def test_without_a_held_out_part_what_is_said_about_it_is_undefined(one_split, paper4_tables, name, arguments):
-    values, statistic = getattr(halftone_tables, name)(one_split, *paper4_tables[1:], split="held_out", **arguments)
+    values, statistic = ESTIMATORS[name](One(one_split), split="held_out", **arguments)
     assert np.isnan(statistic(values))
     assert np.isnan(interval(statistic, values, **OPTIONS).value)
 
@@ -491,10 +496,10 @@ def test_without_a_held_out_part_what_is_said_about_it_is_undefined(one_split, p
 def test_with_one_training_seed_every_estimate_has_a_value(paper4_tables):
     tables = [rows[rows["seed"] == 2] for rows in paper4_tables]
     for name, arguments, _ in BY_HAND:
-        values, statistic = getattr(halftone_tables, name)(*tables, **arguments)
+        values, statistic = ESTIMATORS[name](dict(zip(NAMES, tables, strict=True)), **arguments)
         assert values.shape[:2] == (1, 10)
         assert np.isfinite(interval(statistic, values, **OPTIONS).value)
 
 
 def test_the_papers_attacks_are_those_of_the_sets():
-    assert list(halftone_tables.PAPER_TOP5) == crafted_names()
+    assert [each.keys["attack"] for each in reported.of_display("T4.2")] == crafted_names()

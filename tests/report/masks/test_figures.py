@@ -13,8 +13,7 @@ from aecompanion.evaluate.bootstrap import interval
 from aecompanion.explain.methods import METHODS, STARTS
 from aecompanion.pipeline.rng import generator
 from aecompanion.report.figures import COLOURS
-from aecompanion.report.masks import figures as masks_figures
-from aecompanion.report.masks import tables as masks_tables
+from aecompanion.report.masks import figures as masks_figures, tables as masks_tables
 from aecompanion.report.masks.figures import BOX, looks
 
 OPTIONS = {"resamples": 20, "seed": 0}

@@ -1,16 +1,20 @@
+import dataclasses
 import inspect
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import One, claims_of, estimators
 
 from aecompanion.evaluate.bootstrap import Interval, interval
 from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS
-from aecompanion.report import claims, displays
+from aecompanion.report import claims, displays, reported
 from aecompanion.report.masks import tables as masks_tables
 
+ESTIMATORS = estimators(3)
+
 OPTIONS = {"resamples": 20, "seed": 0}
-CLAIMS = [claim for claim in claims.register() if claim["paper"] == 3]
+CLAIMS = claims_of(3)
 REGISTER = displays.register()
 DATA = {"voc": 1, "coco": 0.8, "chest": 0.6}  # with the factors of the hand-made scores
 # the means of the hand-made scores, and what a method has that they do not name
@@ -90,11 +94,11 @@ def test_values_are_seeds_pairs_methods_of_one_data_set_and_family(scores):
 def test_a_pair_or_a_seed_that_one_method_lacks_is_an_error_and_no_nan(scores, method, gone):
     rows = without(scores, data="voc", family="vgg", method=method, **gone)
     message = r"rows, expected one per seed and pair"
-    for estimator in (masks_tables.difference, masks_tables.ratio):
+    for estimator in (ESTIMATORS["difference"], ESTIMATORS["ratio"]):
         with pytest.raises(ValueError, match=message):
-            estimator(rows, data="voc", column="deletion", methods=["RP", "MP"])
+            estimator(One(rows), data="voc", column="deletion", methods=["RP", "MP"])
     with pytest.raises(ValueError, match=message):
-        masks_tables.lead(rows, data="voc", column="deletion", method="T", others=["RP", "MP"])
+        ESTIMATORS["lead"](One(rows), data="voc", column="deletion", method="T", others=["RP", "MP"])
     with pytest.raises(ValueError, match=message):
         masks_tables.deletion_table(rows, **OPTIONS)
 
@@ -114,19 +118,11 @@ def test_a_repeated_row_is_an_error(scores):
 # ---- T3.2
 
 
-def test_the_paper_reports_these_deletion_aucs():
-    reported = {  # the specification's T3.2; VOC07, chest radiographs, COCO14
-        "EP": (0.4329, 0.1511, 0.5621),
-        "RISE": (0.3216, 0.1502, 0.4664),
-        "MP": (0.2806, 0.1389, 0.4945),
-        "RP": (0.2068, 0.1248, 0.4299),
-    }
-    expected = {
-        (method, data): value
-        for method, row in reported.items()
-        for data, value in zip(("voc", "chest", "coco"), row, strict=True)
-    }
-    assert expected == masks_tables.REPORTED
+def test_the_slides_report_these_deletion_aucs():
+    known = {(each.keys["method"], each.keys["data"]): each.value for each in reported.of_display("T3.2")}
+    assert len(known) == 12
+    assert known["RP", "voc"] == 0.2068
+    assert known["EP", "coco"] == 0.5621
 
 
 def test_the_deletion_table_has_a_row_per_data_set_and_method(deletion):
@@ -158,7 +154,10 @@ def test_the_deletion_table_counts_stuck_masks_and_ties(deletion):
 def test_the_papers_number_stands_beside_the_same_data_and_method(deletion):
     found = deletion.set_index(["data", "method"])["reported"].dropna().to_dict()
     assert found == {
-        (masks_tables.FOR_READERS[data], method): value for (method, data), value in masks_tables.REPORTED.items()
+        (masks_tables.FOR_READERS[data], method): value
+        for (method, data), value in {
+            (each.keys["method"], each.keys["data"]): each.value for each in reported.of_display("T3.2")
+        }.items()
     }
     row = deletion.set_index(["data", "method"]).loc["chest phantoms", "reported"]
     assert (row["EP"], row["RISE"], row["MP"], row["RP"]) == (0.1511, 0.1502, 0.1389, 0.1248)
@@ -401,13 +400,13 @@ BY_HAND = [  # estimator, arguments, value, shape of the cube without further ax
 
 
 def table_of(estimator, tables):
-    """The table that an estimator wants, by the name of its first argument."""
-    return tables[next(iter(inspect.signature(getattr(masks_tables, estimator)).parameters))]
+    """The table that an estimator reads."""
+    return tables["randomization" if estimator in ("top_layer", "largest_later") else "scores"]
 
 
 @pytest.mark.parametrize(("name", "arguments", "expected", "shape"), BY_HAND)
 def test_the_estimate_is_the_one_by_hand_on_seeds_by_pairs(paper3_tables, name, arguments, expected, shape):
-    values, statistic = getattr(masks_tables, name)(table_of(name, paper3_tables), **arguments)
+    values, statistic = ESTIMATORS[name](One(table_of(name, paper3_tables)), **arguments)
     assert values.shape[:2] == shape  # what the bootstrap resamples
     found = statistic(values)
     assert isinstance(found, float)
@@ -420,7 +419,7 @@ def test_an_estimate_does_not_depend_on_the_order_of_the_rows_which_stay(
 ):
     rows = shuffled(table_of(name, paper3_tables))
     before = rows.copy()
-    values, statistic = getattr(masks_tables, name)(rows, **arguments)
+    values, statistic = ESTIMATORS[name](One(rows), **arguments)
     assert statistic(values) == pytest.approx(expected, abs=1e-12)
     pd.testing.assert_frame_equal(rows, before)
 
@@ -428,7 +427,7 @@ def test_an_estimate_does_not_depend_on_the_order_of_the_rows_which_stay(
 def test_with_one_training_seed_every_estimate_has_a_value(paper3_tables):
     for name, arguments, _, shape in BY_HAND:
         rows = table_of(name, paper3_tables)
-        values, statistic = getattr(masks_tables, name)(rows[rows["seed"] == 1], **arguments)
+        values, statistic = ESTIMATORS[name](One(rows[rows["seed"] == 1]), **arguments)
         assert values.shape[:2] == (1, shape[1])
         assert np.isfinite(interval(statistic, values, **OPTIONS).value)
 
@@ -436,12 +435,12 @@ def test_with_one_training_seed_every_estimate_has_a_value(paper3_tables):
 def test_other_families_do_not_count_in_an_estimate(scores):
     options = {"data": "voc", "column": "deletion", "methods": ["RP", "MP"]}
     absurd = changed(scores, "deletion", 7.0, family="resnet")
-    values, statistic = masks_tables.difference(absurd, **options)
+    values, statistic = ESTIMATORS["difference"](One(absurd), **options)
     assert statistic(values) == pytest.approx(-0.1)
 
 
 def test_the_ratio_is_of_means_and_not_a_mean_of_ratios(scores):
-    values, statistic = masks_tables.ratio(scores, **VOC, column="deletion", methods=["RP", "MP"])
+    values, statistic = ESTIMATORS["ratio"](One(scores), **VOC, column="deletion", methods=["RP", "MP"])
     v = np.array([[[1.0, 1.0], [3.0, 1.0], [2.0, 4.0]]])
     assert statistic(v) == 1
     assert (values[..., 0] / values[..., 1]).std() > 0.01  # the pairs of the tables differ
@@ -455,13 +454,15 @@ def test_the_lead_is_over_the_largest_mean_and_not_over_the_largest_value():
         for m, method in enumerate(("a", "b", "c"))
         for pair in (0, 1)
     ]
-    values, statistic = masks_tables.lead(pd.DataFrame(rows), data="voc", column="x", method="a", others=["b", "c"])
+    values, statistic = ESTIMATORS["lead"](
+        One(pd.DataFrame(rows)), data="voc", column="x", method="a", others=["b", "c"]
+    )
     assert statistic(values) == -0.5
 
 
 def test_a_pair_that_rp_raises_as_well_is_not_cured(scores):
     rows = changed(scores, "worst", 0.4, data="voc", family="vgg", method="RP", pair=3)
-    values, statistic = masks_tables.cured(rows, data="voc", least=0.1)
+    values, statistic = ESTIMATORS["cured"](One(rows), data="voc", least=0.1)
     assert statistic(values) == pytest.approx(5 / 12)
 
 
@@ -481,99 +482,96 @@ def test_the_top_layer_is_of_the_plain_cascade_and_the_largest_similarity_of_the
     paper3_tables, where, value, top, largest
 ):
     rows = changed(paper3_tables["randomization"], "spearman", value, method="RP", **where)
-    for estimator, expected in ((masks_tables.top_layer, top), (masks_tables.largest_later, largest)):
-        values, statistic = estimator(rows, method="RP", measure="spearman")
+    for estimator, expected in ((ESTIMATORS["top_layer"], top), (ESTIMATORS["largest_later"], largest)):
+        values, statistic = estimator(One(rows), method="RP", measure="spearman")
         assert statistic(values) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("estimator", [masks_tables.top_layer, masks_tables.largest_later])
+@pytest.mark.parametrize("estimator", [ESTIMATORS["top_layer"], ESTIMATORS["largest_later"]])
 @pytest.mark.parametrize("gone", [{"seed": 2, "position": 1}, {"method": "RP"}], ids=["a pair", "the method"])
 def test_a_pair_or_method_that_the_cascade_lacks_is_an_error(paper3_tables, estimator, gone):
     rows = paper3_tables["randomization"]
     for way in ("cascading", "cascading, recalibrated"):
         rows = without(rows, way=way, **gone)
     with pytest.raises(ValueError):
-        estimator(rows, method="RP", measure="spearman")
+        estimator(One(rows), method="RP", measure="spearman")
 
 
 def test_pairs_with_a_constant_map_are_left_out_of_a_difference_of_energies(scores):
     rows = changed(scores, "energy", np.nan, data="voc", family="vgg", method="RP", pair=2)
-    values, statistic = masks_tables.difference(rows, data="voc", column="energy", methods=["RP", "random"])
+    values, statistic = ESTIMATORS["difference"](One(rows), data="voc", column="energy", methods=["RP", "random"])
     assert interval(statistic, values, **OPTIONS).value == pytest.approx(0.4, abs=0.05)
 
 
 # ---- claims
 
 OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-EVERY_CLAIM = pytest.mark.parametrize("claim", [pytest.param(c, id=c["id"]) for c in CLAIMS])
+EVERY_CLAIM = pytest.mark.parametrize("claim", [pytest.param(c, id=c.id) for c in CLAIMS])
 
 
 def test_the_claims_of_the_paper_are_numbered_without_gaps():
-    assert [claim["id"] for claim in CLAIMS] == [f"P3.{number:02d}" for number in range(1, len(CLAIMS) + 1)]
+    assert [claim.id for claim in CLAIMS] == [f"P3.{number:02d}" for number in range(1, len(CLAIMS) + 1)]
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_names_a_display_and_the_notebook_that_makes_it_and_an_estimator_of_the_paper(claim, paper3_tables):
     computed = {"mask_gallery": "mask_randomization"}  # a gallery draws, its numbers are computed by another stage
-    notebook = REGISTER[claim["display"]]["notebook"]
-    assert claim["command"] == f"dvc repro {computed.get(notebook, notebook)}"
-    estimator = getattr(masks_tables, claim["estimate"])
-    assert estimator.__module__ == masks_tables.__name__
+    notebook = REGISTER[claim.display]["notebook"]
+    assert (claim.stage or notebook) == computed.get(notebook, notebook)
+    estimator = ESTIMATORS[claim.estimator.__name__]
     first, *others = inspect.signature(estimator).parameters
-    assert first in paper3_tables
-    assert set(others) == set(claim["arguments"])
+    assert first == "tables"
+    assert set(others) == set(claim.arguments)
     if "data" in others:
-        assert claim["statement"].startswith(masks_tables.FOR_READERS[claim["arguments"]["data"]])
+        assert claim.statement.startswith(masks_tables.FOR_READERS[claim.arguments["data"]])
 
 
 @pytest.mark.parametrize(
-    "claim", [each for each in CLAIMS if each["arguments"].get("data") == "chest"], ids=lambda c: c["id"]
+    "claim", [each for each in CLAIMS if each.arguments.get("data") == "chest"], ids=lambda c: c.id
 )
 def test_where_no_chest_image_was_explained_a_claim_on_them_is_undefined(claim, paper3_tables):
     scores = paper3_tables["scores"]
-    values, statistic = getattr(masks_tables, claim["estimate"])(
-        scores[scores["data"] != "chest"], **claim["arguments"]
-    )
+    values, statistic = ESTIMATORS[claim.estimator.__name__](One(scores[scores["data"] != "chest"]), **claim.arguments)
     assert np.isnan(statistic(values))
 
 
-@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if "reported" in claim], ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", [c for c in CLAIMS if reported.of_claim(c.id)], ids=lambda claim: claim.id)
 def test_what_a_claim_calls_reported_follows_from_the_papers_table(claim):
-    assert claim["estimate"] == "ratio"
-    first, second = (method.removesuffix(" (start 1)") for method in claim["arguments"]["methods"])
-    data = claim["arguments"]["data"]
-    ratio = masks_tables.REPORTED[first, data] / masks_tables.REPORTED[second, data]
-    assert claim["reported"] == pytest.approx(ratio, abs=0.0005)
+    assert claim.estimator.__name__ == "ratio"
+    first, second = (method.removesuffix(" (start 1)") for method in claim.arguments["methods"])
+    data = claim.arguments["data"]
+    cells = [reported.value("T3.2", method=method, data=data) for method in (first, second)]
+    assert reported.of_claim(claim.id).value == pytest.approx(cells[0] / cells[1], abs=0.0005)
 
 
 @EVERY_CLAIM
 def test_a_claim_that_holds_clearly_is_reproduced_and_its_opposite_is_not(paper3_tables, claim):
-    row = claims.evaluate(claim, {3: paper3_tables}, **OPTIONS)
+    row = claims.evaluate(claim, paper3_tables, **OPTIONS)
     assert list(row) == claims.COLUMNS
     assert np.isfinite([row["ours"], row["ci_low"], row["ci_high"]]).all()
     assert row["ci_low"] <= row["ours"] <= row["ci_high"]
-    assert row["n"] == (4 if claim["estimate"] in ("top_layer", "largest_later") else 6)
-    assert row["seeds"] == (1 if "one training seed" in claim.get("note", "") else 2)
+    assert row["n"] == (4 if claim.estimator.__name__ in ("top_layer", "largest_later") else 6)
+    assert row["seeds"] == (1 if "one training seed" in claim.note else 2)
     assert row["verdict"] == "reproduced"
-    sign, bound = claim["relation"].split()
+    sign, bound = claim.relation.split()
     found = Interval(row["ours"], row["ci_low"], row["ci_high"])
-    assert claims.judge(found, claim | {"relation": f"{OPPOSITE[sign]} {bound}"})[0] == "not reproduced"
+    assert claims.judge(found, dataclasses.replace(claim, relation=f"{OPPOSITE[sign]} {bound}"))[0] == "not reproduced"
 
 
 def test_tables_in_which_the_methods_change_places_turn_the_verdict(paper3_tables):
     scores = paper3_tables["scores"]
     swapped = scores.assign(method=scores["method"].replace({"RP": "MP", "MP": "RP"}))
-    about = [c for c in CLAIMS if c["arguments"].get("methods") == ["RP", "MP"]]
+    about = [c for c in CLAIMS if c.arguments.get("methods") == ["RP", "MP"]]
     assert len(about) == 17
     for claim in about:
-        row = claims.evaluate(claim, {3: paper3_tables | {"scores": swapped}}, **OPTIONS)
+        row = claims.evaluate(claim, paper3_tables | {"scores": swapped}, **OPTIONS)
         assert row["verdict"] == "not reproduced"
 
 
 def test_the_estimates_of_some_claims_are_those_by_hand(paper3_tables):
-    by_id = {claim["id"]: claim for claim in CLAIMS}
+    by_id = {claim.id: claim for claim in CLAIMS}
     expected = {"P3.01": -0.4, "P3.06": 0.5, "P3.07": 0.25, "P3.13": 0.625, "P3.16": 0.75, "P3.19": 0.5, "P3.21": 2.5}
     expected |= {"P3.32": -0.06, "P3.33": 0.65, "P3.37": 0.6, "P3.38": -0.02, "P3.47": 7 / 12, "P3.48": 0.2}
     expected |= {"P3.49": 0.35, "P3.51": 0.28, "P3.54": 0.35}
     for name, value in expected.items():
-        assert claims.evaluate(by_id[name], {3: paper3_tables}, **OPTIONS)["ours"] == pytest.approx(value)
+        assert claims.evaluate(by_id[name], paper3_tables, **OPTIONS)["ours"] == pytest.approx(value)

@@ -1,11 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from support import estimators
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.report import claims
 from aecompanion.report.shift import tables as shift_tables
 from aecompanion.report.shift.tables import LEVELS, cube
+
+ESTIMATORS = estimators(5)
 
 FAMILIES = {"vgg": "deep", "resnet": "deep", "resnet_deep": "deep", "inception": "wide", "xception": "wide"}
 NETWORKS = list(FAMILIES)
@@ -295,7 +298,7 @@ BY_HAND = [
 
 
 def estimate(name, predictions, shift, **arguments):
-    values, statistic = getattr(shift_tables, name)(predictions, shift, **arguments)
+    values, statistic = ESTIMATORS[name]({"predictions": predictions, "shift": shift}, **arguments)
     assert values.shape[:2] == (shift["seed"].nunique(), shift["image"].nunique())  # what the bootstrap resamples
     return statistic(values)
 
@@ -358,8 +361,8 @@ def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(prediction
         for name, each in {"predictions": predictions, "shift": shift}.items()
     }
     verdicts = {}
-    for claim in (each for each in claims.register() if each["paper"] == 5):
-        verdicts[claim["id"]] = claims.evaluate(claim, {5: rows}, **OPTIONS)["verdict"]
+    for claim in (each for each in claims.register() if each.paper == 5):
+        verdicts[claim.id] = claims.evaluate(claim, rows, **OPTIONS)["verdict"]
     asked = {"P5.24": "vgg", "P5.25": "resnet", "P5.27": "inception"}  # mean SSIM of one family
     for name, family in asked.items():
         assert (verdicts[name] == "not testable here") is (family not in networks)

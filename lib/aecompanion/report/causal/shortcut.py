@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from aecompanion.evaluate.bootstrap import interval
-from aecompanion.report.causal.tables import view_auroc
+from aecompanion.report.causal.claims_effects import view_auroc
 from aecompanion.report.cubes import cube, mean_row
 from aecompanion.report.figures import COLOURS, HEAT, picture
 
@@ -32,7 +32,7 @@ def region_table(shortcut: pd.DataFrame, **options) -> pd.DataFrame:
 
 def quality(viewed: pd.DataFrame, classes: list[str], **options) -> dict[str, float]:
     """Test images of either of the two `classes`, and the AUROC of the second with its interval (NaN for one view)."""
-    values, statistic = view_auroc(viewed, classes=classes)
+    values, statistic = view_auroc({"viewed": viewed}, classes=classes)
     found = interval(statistic, values, **options)
     counts = {name: viewed.loc[viewed["view"] == name, "image"].nunique() for name in classes}
     return counts | {"auroc": found.value, "auroc_low": found.low, "auroc_high": found.high}

@@ -178,10 +178,7 @@ def adaptive_loss(tables, *, adversary: str, metric: str = "top1"):
        adversary="bpda identity", note="the last iterate of one family of attacks")
 def adaptive_accuracy(tables, *, adversary: str, metric: str = "top1"):
     """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
-    transfer = tables["transfer"]
-    representations = tables["representations"]
-    adaptive = tables["adaptive"]
-    values, _ = adaptive_loss(transfer, representations, adaptive, adversary=adversary, metric=metric)
+    values, _ = adaptive_loss(tables, adversary=adversary, metric=metric)
     return values[..., 1], lambda v: float(v.mean())
 
 

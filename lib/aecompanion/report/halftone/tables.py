@@ -12,10 +12,10 @@ from aecompanion.attack.attacks import crafted_names
 from aecompanion.defend.defences import KINDS
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import area
+from aecompanion.report import reported
 from aecompanion.report.cubes import Condition, cube, mean_row
 
 LEVEL = 8  # grey levels of 255: the eps of the tables
-PAPER_TOP5 = {"fgsm": 0.8097, "ifgsm": 0.7877, "pgd": 0.8156}  # hybrid model, abstract
 HYBRID = "hybrid + halftone"
 BASELINES = ("jpeg", "bits", "tv", "median")
 SPLITS = ("known", "held_out")
@@ -62,8 +62,8 @@ def attack_table(transfer: pd.DataFrame, defences: list[str], **options) -> pd.D
                 for metric in ("top1", "top5"):
                     values = cube(at_level, metric, [under(attack, defence=defence, split=split)])[..., 0]
                     row |= mean_row(values, metric, **options)
-                known = split == "known" and defence == HYBRID and attack in PAPER_TOP5
-                rows.append(row | {"paper_top5": PAPER_TOP5[attack] if known else None})
+                known = reported.value("T4.2", attack=attack) if split == "known" and defence == HYBRID else np.nan
+                rows.append(row | {"paper_top5": None if np.isnan(known) else known})
     return pd.DataFrame(rows)
 
 

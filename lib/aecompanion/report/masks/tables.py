@@ -13,7 +13,7 @@ import pandas as pd
 
 from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS, named
 from aecompanion.report import reported
-from aecompanion.report.cubes import cube, mean_row, untestable
+from aecompanion.report.cubes import cube, mean_row
 
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
 NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
@@ -146,21 +146,9 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
 # estimators of the claims: a cube and a statistic of it
 
 
-def where_explained(estimator):
-    """The estimator, untestable where no pair of its `data` was explained (radiographs have few boxes)."""
-
-    @functools.wraps(estimator)
-    def checked(scores, *, data: str, **arguments):
-        return estimator(scores, data=data, **arguments) if (scores["data"] == data).any() else untestable()
-
-    return checked
-
-
 def paired(v: np.ndarray) -> float:
     """Mean of the first minus the second condition."""
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
-
-
 
 
 IN_SHORT = {"masks": (in_short, ("T3.2", "T3.1"))}  # for docs/findings.md: mark, function, published tables

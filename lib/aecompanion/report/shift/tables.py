@@ -181,5 +181,3 @@ def gap_between_outcomes(v: np.ndarray) -> float:
 def family_mask(rows: pd.DataFrame) -> np.ndarray:
     family = rows.drop_duplicates("network").set_index("network")["family"]
     return (family[names(rows)] == "deep").to_numpy()
-
-
