@@ -3,13 +3,11 @@
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 import yaml
 from dvc.repo import Repo
 
 from aecompanion.pipeline.paths import ROOT
-from aecompanion.report import gallery
 
 MISSING = {"deleted", "not in cache"}  # build/ and the cache are not in git
 SIDE_TREE = ROOT.parent.name == "profiles"
@@ -39,13 +37,6 @@ def test_nothing_changed_since_the_published_run():
                     if not isinstance(state, str) or state not in MISSING:  # parameters come as a table
                         changed.append(f"{stage}: {file} {state}")
     assert not changed, "run `dvc repro` and commit dvc.lock and results/"
-
-
-@pytest.mark.skipif(SIDE_TREE, reason="the README shows the default size")
-def test_the_readme_shows_the_published_claims():
-    text = (ROOT / "README.md").read_text()
-    default, public = (pd.read_csv(ROOT / "results" / place / "claims.csv") for place in ("", "public"))
-    assert text == gallery.insert(text, gallery.readme_table(default, public))
 
 
 def test_every_dependency_is_the_output_it_was_made_from(lock):
