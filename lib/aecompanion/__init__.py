@@ -1,1 +1,1 @@
-"""Methods of five papers on adversarial examples and visual explanation; the rooms are listed in README.md."""
+"""Methods of five papers on adversarial examples and visual explanation; docs/design.md lists the rooms."""

@@ -16,7 +16,7 @@ of its own ("missingness bias"): state it with the number.
 Where we depart: the released notebooks feed the masked image to both branches, so that the mask is not their
 intervention (`released_effects` keeps that); signs differ between them; ECE is not compared with ECE0. Their weights
 p_k sum to one; with several labels we divide by their sum, so that ECE stays a weighted mean.
-Source: Yang et al., ICIP 2019, eq. (1) and (2); notation of the specification in README.md.
+Source: Yang et al., ICIP 2019, eq. (1) and (2); notation of docs/papers/causal.md.
 """
 
 import dataclasses

@@ -1,1 +1,1 @@
-"""Methods of five papers on adversarial examples and visual explanation; the rooms are listed in README.md."""
+"""How a notebook becomes a stage: paths, parameters, runs, fingerprints, profiles and plans."""
