@@ -1,4 +1,7 @@
 import itertools
+import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -302,6 +305,18 @@ def test_a_gpu_gives_the_same_dots_on_the_device(photographs):
         dots = halftone(images.cuda(), method=method, serpentine=serpentine)
         assert dots.is_cuda
         assert torch.equal(dots.cpu(), halftone(images, method=method, serpentine=serpentine))
+
+
+def test_where_no_folder_can_be_written_it_compiles_without_a_cache(tmp_path):
+    (tmp_path / "looped.py").write_text(
+        "from aecompanion.defend.halftone import njit\n\n\n@njit\ndef twice(x):\n    return 2 * x\n"
+    )
+    (tmp_path / "__pycache__").touch()  # a file where numba would make its folder
+    environment = os.environ | dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/proc/none")
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": ""}
+    code = "from looped import twice; print(twice(21), type(twice._cache).__name__)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.split() == ["42", "NullCache"], run.stderr
 
 
 # ---- images, channels, batches

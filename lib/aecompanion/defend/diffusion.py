@@ -1,6 +1,7 @@
 """Error diffusion, fast: the compiled engine and the one that runs as tensors, both equal to `halftone.reference`."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -50,7 +51,15 @@ def diffuse_compiled(
     return torch.from_numpy(dots)
 
 
-@numba.njit(cache=True, nogil=True)
+def njit(function: Callable) -> Callable:
+    """Compiled by numba on its first call; kept for the next process where numba finds a folder that it can write."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # "no locator available": neither __pycache__ nor the user's cache can be written
+        return numba.njit(nogil=True)(function)
+
+
+@njit
 def compiled(images, thresholds, per_pixel, ups, backs, weights, serpentine, dots):  # pragma: no cover (compiled)
     """`dots` (N×H×W) from `images`, float32 or float64; errors of the last three rows are kept, borders padded by 2.
 
