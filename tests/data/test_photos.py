@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ WHOLE = dataclasses.replace(STILL, smallest=1.0, largest=1.0)
 def folder(tmp_path, monkeypatch):
     """Three photographs: the left half black, the right half of one colour; chelsea is 20×10, the others 10×10."""
     (tmp_path / "photos").mkdir()
-    for module in (photos, paths):
-        monkeypatch.setattr(module, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
+    listed = ["photos/imagenet_01_559.jpg", "photos/other.jpg", "photos/imagenet_00_7.jpg", "weights/imagenet_2.jpg"]
+    monkeypatch.setattr(photos, "manifest", lambda: [SimpleNamespace(path=path) for path in listed])
     for name, width in {"chelsea.png": 20, "imagenet_01_559.png": 10, "imagenet_00_7.png": 10}.items():
         pixels = np.zeros((10, width, 3), np.uint8)
         pixels[:, width // 2 :] = 255, 51, 0
@@ -33,7 +35,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_names_are_chelsea_and_the_numbered_photographs_in_order(folder):
-    (folder / "photos" / "other.jpg").touch()
     assert photos.names() == ["chelsea", "imagenet_00_7", "imagenet_01_559"]
 
 
@@ -66,11 +67,11 @@ def test_an_unknown_name_is_an_error_that_lists_the_names(folder):
         photos.photograph("chelsey")
 
 
-@pytest.mark.parametrize("name", ["chelsea", "imagenet_00_7"])
-def test_while_data_is_empty_the_error_says_how_to_fill_it(folder, name):
-    for file in (folder / "photos").iterdir():
-        file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"^data/photos/chelsea\.png is missing: `make data` copies it"):
+@pytest.mark.parametrize(("name", "file"), [("chelsea", "chelsea.png"), ("imagenet_00_7", "imagenet_00_7.jpg")])
+def test_while_data_is_empty_the_error_says_how_to_fill_it(folder, name, file):
+    for each in (folder / "photos").iterdir():
+        each.unlink()
+    with pytest.raises(FileNotFoundError, match=f"^data/photos/{file} is missing: `make data` copies it"):
         photos.photograph(name)
 
 
@@ -91,8 +92,7 @@ def filled(tmp_path_factory):
 @pytest.fixture
 def shipped(filled, monkeypatch):
     """The photographs in the place of data/; nothing in it is to be changed."""
-    for module in (photos, paths):
-        monkeypatch.setattr(module, "DATA", filled)
+    monkeypatch.setattr(paths, "DATA", filled)
     return filled
 
 
@@ -139,8 +139,9 @@ def test_crops_of_the_shipped_photographs_differ_from_class_to_class(shipped):
 
 
 @pytest.fixture
-def placeholders(folder):
+def placeholders(folder, monkeypatch):
     """Empty files with the thirty names, and files that are none of them."""
+    monkeypatch.setattr(photos, "manifest", sources.manifest)
     for source in sources.manifest():
         if source.path.startswith("photos/"):
             (folder / source.path).touch()
@@ -172,8 +173,7 @@ def test_a_missing_photograph_is_named(placeholders, name):
 
 
 def test_without_a_folder_of_photographs_the_error_says_how_to_fill_it(tmp_path, monkeypatch):
-    for module in (photos, paths):
-        monkeypatch.setattr(module, "DATA", tmp_path)
+    monkeypatch.setattr(paths, "DATA", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"^data/photos/astronaut\.png is missing: `make data` copies it"):
         photos.files()
 

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from aecompanion.data import sources
+from aecompanion.pipeline import paths
 from aecompanion.pipeline.paths import ROOT
 
 PACKAGE = sources.metadata.version("foolbox")
@@ -92,6 +93,21 @@ def test_a_package_without_the_file_is_an_error_that_names_both(tmp_path, write_
     write_manifest(file="foolbox/data/nothing.jpg")
     with pytest.raises(FileNotFoundError, match=f"^foolbox {PACKAGE} ships no foolbox/data/nothing.jpg$"):
         sources.fill(tmp_path / "data")
+
+
+@pytest.mark.parametrize(("below", "copied"), [([FIRST], {FIRST}), (["photos/deep"], {SECOND}), (["photo"], set())])
+def test_only_the_files_and_folders_that_are_named_are_copied(tmp_path, write_manifest, below, copied):
+    write_manifest()
+    sources.fill(tmp_path / "data", below=below)
+    assert set(files(tmp_path / "data")) == copied
+
+
+def test_fetching_copies_one_file_into_data(tmp_path, write_manifest, monkeypatch):
+    write_manifest()
+    monkeypatch.setattr(sources.fill, "__defaults__", (tmp_path / "data",))
+    sources.fetch(SECOND)
+    assert files(tmp_path / "data") == {SECOND: installed(SECOND).read_bytes()}
+    assert paths.fetch is sources.fetch
 
 
 # ---- checking

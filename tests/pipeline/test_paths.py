@@ -215,6 +215,70 @@ def test_a_missing_raw_file_is_an_error_that_says_how_to_get_it():
         paths.raw("photos/cat.png")
 
 
+@pytest.fixture
+def outside(tree, monkeypatch):
+    """The package installed without a checkout; the names that were fetched."""
+    fetched = []
+
+    def fetch(name):
+        fetched.append(name)
+        (tree / "data").mkdir(exist_ok=True)
+        (tree / "data" / name).touch()
+
+    monkeypatch.setattr(paths, "IN_CHECKOUT", False)
+    monkeypatch.setattr(paths, "fetch", fetch)
+    return fetched
+
+
+def test_outside_a_checkout_a_raw_file_is_fetched_first(tree, outside):
+    assert paths.raw("cat.png") == tree / "data" / "cat.png"
+    assert outside == ["cat.png"]
+
+
+def test_in_a_checkout_nothing_is_fetched(outside, monkeypatch):
+    monkeypatch.setattr(paths, "IN_CHECKOUT", True)
+    with pytest.raises(FileNotFoundError, match=r"^data/cat\.png is missing: `make data`"):
+        paths.raw("cat.png")
+    assert outside == []
+
+
+def test_what_cannot_be_fetched_is_an_error_with_its_place_and_the_command(tree, outside, monkeypatch):
+    monkeypatch.setattr(paths, "fetch", None)
+    with pytest.raises(FileNotFoundError, match=f"^{tree}/data/cat.png is missing: `aecompanion data` copies it"):
+        paths.raw("cat.png")
+
+
+def test_the_root_is_the_innermost_checkout_of_a_file_or_else_the_current_folder(tree, monkeypatch):
+    side = tree / "build" / "side"
+    for folder in (tree, side):
+        (folder / "lib" / "aecompanion").mkdir(parents=True)
+        (folder / "dvc.yaml").touch()
+    assert paths.root_of(tree / "lib" / "aecompanion" / "a.py") == tree
+    assert paths.root_of(side / "lib" / "aecompanion" / "a.py") == side
+    (side / "dvc.yaml").unlink()
+    assert paths.root_of(side / "lib" / "aecompanion" / "a.py") == tree
+    (tree / "dvc.yaml").unlink()
+    monkeypatch.chdir(side)
+    assert paths.root_of(tree / "lib" / "aecompanion" / "a.py") == side
+
+
+def test_raw_files_lie_in_a_checkouts_data_or_in_the_users_cache_unless_the_variable_names_a_folder(tree, monkeypatch):
+    monkeypatch.delenv(paths.DATA_VARIABLE, raising=False)
+    monkeypatch.setattr(paths.platformdirs, "user_cache_path", lambda name: tree / "cache" / name)
+    (tree / "data").mkdir()  # somebody's own, as long as this is no checkout
+    assert paths.data_of(tree) == tree / "cache" / "aecompanion" / "data"
+    (tree / "lib" / "aecompanion").mkdir(parents=True)
+    assert paths.data_of(tree) == tree / "data"
+    monkeypatch.setenv(paths.DATA_VARIABLE, str(tree / "elsewhere"))
+    assert paths.data_of(tree) == tree / "elsewhere"
+
+
+def test_outside_a_checkout_no_stage_writes_a_missing_file(tree):
+    (tree / "dvc.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match="^build/a is missing: no stage writes it$"):
+        paths.find("a")
+
+
 def test_remove_deletes_files_and_trees_and_accepts_what_is_not_there(tree):
     folder_of("x")(tree / "folder")
     (tree / "file").touch()

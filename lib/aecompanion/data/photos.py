@@ -26,7 +26,7 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.data.pixels import eight_bits, read_image
 from aecompanion.data.sources import manifest
 from aecompanion.data.variation import illuminate, symmetric
-from aecompanion.pipeline.paths import DATA, raw
+from aecompanion.pipeline.paths import raw
 from aecompanion.pipeline.rng import generator
 
 CHELSEA = 285  # "Egyptian cat": the closest ImageNet class; scikit-image gives none
@@ -49,7 +49,8 @@ class Variation:
 
 def names() -> list[str]:
     """The names `photograph` knows: chelsea, then foolbox's photographs by number."""
-    return ["chelsea", *sorted(file.stem for file in (DATA / "photos").glob("imagenet_*.jpg"))]
+    listed = (Path(source.path) for source in manifest())
+    return ["chelsea", *sorted(path.stem for path in listed if path.match("photos/imagenet_*.jpg"))]
 
 
 def photograph(name: str, *, size: int = 224) -> tuple[torch.Tensor, int]:
@@ -58,7 +59,6 @@ def photograph(name: str, *, size: int = 224) -> tuple[torch.Tensor, int]:
     Raises ValueError for an unknown name, FileNotFoundError while data/ is empty.
     """
     if name not in names():
-        raw("photos/chelsea.png")
         raise ValueError(f"photograph {name!r} is unknown, expected one of: {', '.join(names())}")
     file = raw("photos/chelsea.png" if name == "chelsea" else f"photos/{name}.jpg")
     label = CHELSEA if name == "chelsea" else int(name.split("_")[-1])

@@ -1,6 +1,7 @@
 """The raw files: which package ships them, where they go below data/, and their hashes.
 
-`aecompanion data` copies what `manifest.yaml` lists from the installed packages into data/;
+`aecompanion data` copies what `manifest.yaml` lists from the installed packages into data/ (outside a checkout: into
+the folder `pipeline.paths.DATA`, where a file that is asked for is also copied by itself);
 `aecompanion data --to build/raw` fills another folder: the stage `raw`, which data.dvc imports into data/.
 `pipeline.run` compares what a stage reads of data/ with the manifest first, because DVC would record a changed folder
 silently. Any difference ends in one sentence and a non-zero exit.
@@ -9,6 +10,7 @@ silently. Any difference ends in one sentence and a non-zero exit.
 import argparse
 import dataclasses
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -18,9 +20,11 @@ from pathlib import Path
 import yaml
 
 from aecompanion.data.files import visible_files
-from aecompanion.pipeline.paths import DATA
+from aecompanion.pipeline import paths
+from aecompanion.pipeline.paths import DATA, IN_CHECKOUT
 
 MANIFEST = Path(__file__).with_name("manifest.yaml")
+SET_UP = "make setup" if IN_CHECKOUT else 'pip install "adversarial-explanation-companion[data]"'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Source:
         try:
             found = Path(str(metadata.distribution(self.package).locate_file(self.file)))
         except metadata.PackageNotFoundError:
-            raise FileNotFoundError(f"package {self.package}=={self.version} is not installed: `make setup`") from None
+            raise FileNotFoundError(f"package {self.package}=={self.version} is not installed: `{SET_UP}`") from None
         if not found.exists():
             raise FileNotFoundError(f"{self.package} {metadata.version(self.package)} ships no {self.file}")
         return found
@@ -61,9 +65,14 @@ def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def fill(folder: Path = DATA) -> None:
-    """Copy every file whose copy is missing or differs. Raises ValueError if a package's own file differs."""
+def fill(folder: Path = DATA, *, below: Sequence[str] | None = None) -> None:
+    """Copy every file, or those that `below` names as in `check`, whose copy is missing or differs.
+
+    Raises ValueError if a package's own file differs, FileNotFoundError for a package that is not installed.
+    """
     for source in manifest():
+        if not inside(source.path, below):
+            continue
         target = folder / source.path
         if target.exists() and sha256(target) == source.sha256:
             continue
@@ -71,10 +80,10 @@ def fill(folder: Path = DATA) -> None:
         if sha256(original) != source.sha256:
             raise ValueError(
                 f"{source.file} of {source.package} {metadata.version(source.package)} is not the file of "
-                f"{source.version} that the manifest names: install the pinned version (`make setup`)"
+                f"{source.version} that the manifest names: install the pinned version (`{SET_UP}`)"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".part.{target.name}")
+        part = target.with_name(f".part.{os.getpid()}.{target.name}")  # another process may copy the same file
         shutil.copyfile(original, part)
         part.replace(target)
 
@@ -105,9 +114,17 @@ def inside(path: str, below: Sequence[str] | None) -> bool:
     return below is None or any(path == each or path.startswith(f"{each}/") for each in below)
 
 
+def fetch(name: str) -> None:
+    """What `paths.raw` calls outside a checkout: copy this file, or the files of this folder, into DATA."""
+    fill(below=[name])
+
+
+paths.fetch = fetch
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="aecompanion data", description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="the folder to fill, by default data/")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help=f"the folder to fill, by default {DATA}")
     arguments = parser.parse_args()
     folder = [arguments.to] if arguments.to else []
     try:

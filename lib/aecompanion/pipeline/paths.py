@@ -2,6 +2,9 @@
 
 A notebook that `aecompanion run` executes as a stage writes to the pipeline's places (`build/`, `results/`); the same
 notebook run by hand writes below `build/by_hand/`, so experiments never change the published state.
+
+ROOT is the checkout that this file lies in. Where the package is installed without one, ROOT is the current folder, and
+raw files are kept in the user's cache, never beside the installed code. COMPANION_DATA names another folder for them.
 """
 
 import os
@@ -9,14 +12,37 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
-DATA = ROOT / "data"
+DATA_VARIABLE = "COMPANION_DATA"
+
+
+def is_checkout(folder: Path) -> bool:
+    """Whether a folder is the top of the project (or a side tree of it), not somebody else's."""
+    return (folder / "dvc.yaml").is_file() and (folder / "lib" / "aecompanion").is_dir()
+
+
+def root_of(file: Path) -> Path:
+    """The innermost checkout that a source file lies in, else the current folder."""
+    return next(filter(is_checkout, file.resolve().parents), Path.cwd())
+
+
+def data_of(root: Path) -> Path:
+    """Where raw files are kept: $COMPANION_DATA, else a checkout's data/, else the user's cache."""
+    if given := os.environ.get(DATA_VARIABLE):
+        return Path(given).expanduser().absolute()
+    return root / "data" if is_checkout(root) else platformdirs.user_cache_path("aecompanion") / "data"
+
+
+ROOT = root_of(Path(__file__))
+IN_CHECKOUT = is_checkout(ROOT)
+DATA = data_of(ROOT)
 BUILD = ROOT / "build"
 BY_HAND = BUILD / "by_hand"
 STAGE_VARIABLE = "COMPANION_STAGE"  # set by aecompanion.pipeline.run for the kernel of a pipeline stage
 SAVED_VARIABLE = "COMPANION_SAVED"  # set by aecompanion run: the file in which `save` notes what it wrote
+fetch: Callable[[str], object] | None = None  # set by aecompanion.data.sources, which lies above: fills DATA
 
 
 def stage() -> str | None:
@@ -70,14 +96,22 @@ def find(name: str) -> Path:
 
 
 def raw(name: str) -> Path:
-    """A raw file below `data/`. Raises FileNotFoundError that says how to fill the folder."""
+    """A raw file or folder below DATA. Outside a checkout it is copied there first, if aecompanion.data was imported.
+
+    Raises FileNotFoundError that says how to fill the folder.
+    """
+    if fetch and not IN_CHECKOUT:
+        fetch(name)
     if not (DATA / name).exists():
-        raise FileNotFoundError(f"data/{name} is missing: `make data` copies it from the installed packages")
+        shown, command = (f"data/{name}", "make data") if IN_CHECKOUT else (DATA / name, "aecompanion data")
+        raise FileNotFoundError(f"{shown} is missing: `{command}` copies it from the installed packages")
     return DATA / name
 
 
 def writers_of(name: str) -> list[str]:
     """The stages of dvc.yaml that write `name`: the one whose output it is or lies in, else all that write into it."""
+    if not (ROOT / "dvc.yaml").is_file():
+        return []
     wanted = pipeline_place(name).relative_to(ROOT)
     whole, parts = [], []
     for writer, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
