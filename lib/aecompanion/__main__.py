@@ -1,7 +1,18 @@
-"""The one command of the project: `aecompanion COMMAND ...`, or `python -m aecompanion COMMAND ...`."""
+"""The one command of the project: `aecompanion COMMAND ...`, or `python -m aecompanion COMMAND ...`.
+
+Every command but `data` works on a checkout. What a command imports is imported when it runs, so that `--help`,
+`--version` and `data` need nothing beyond the library's own dependencies.
+"""
 
 import importlib
 import sys
+import tomllib
+from importlib import metadata
+
+from aecompanion.pipeline.paths import IN_CHECKOUT, ROOT
+
+DISTRIBUTION = "adversarial-explanation-companion"
+ANYWHERE = {"data"}  # commands that need no checkout
 
 COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "data": ("data.sources:main", "copy the raw files from the installed packages into data/, hashes checked"),
@@ -12,7 +23,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "plan": ("pipeline.plan.__main__:main", "print what the pipeline would cost, without running it"),
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
-    "report": ("report.pages:main", "write README.md and results/README.md anew from what is published"),
+    "report": ("report.pages:main", "write the pages of README, docs/ and results/ anew from what is published"),
     "missing": ("report.reported:main", "list the displays and claims that wait for a number of their paper"),
     "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
 }
@@ -21,20 +32,39 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
 def usage() -> str:
     """The list of commands."""
     lines = [f"  {name:8} {what}" for name, (_, what) in COMMANDS.items()]
-    return "\n".join(["usage: aecompanion COMMAND ...", "", *lines, "", "`aecompanion COMMAND --help` says more."])
+    last = "`aecompanion COMMAND --help` says more, `aecompanion --version` the version."
+    return "\n".join(["usage: aecompanion COMMAND ...", "", *lines, "", last])
+
+
+def version() -> str:
+    """The version: of the checkout, which may be newer than what was installed from it, else of the package."""
+    if IN_CHECKOUT:
+        return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return metadata.version(DISTRIBUTION)
 
 
 def main() -> None:
-    """Run one command; its own arguments follow its name."""
+    """Run one command; its own arguments follow its name. Any problem ends in one sentence and exit code 1."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(usage())
         return
+    if name in ("-V", "--version"):
+        print(f"aecompanion {version()}")
+        return
     if name not in COMMANDS:
         sys.exit(f"aecompanion: no command {name!r}, expected one of {', '.join(COMMANDS)}")
+    if not IN_CHECKOUT and name not in ANYWHERE:
+        sys.exit(f"aecompanion {name}: needs a checkout of the project, {ROOT} is none")
     module, _, function = COMMANDS[name][0].partition(":")
     sys.argv = [f"aecompanion {name}", *sys.argv[2:]]
-    getattr(importlib.import_module(f"aecompanion.{module}"), function)()
+    try:
+        command = getattr(importlib.import_module(f"aecompanion.{module}"), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "aecompanion").partition(".")[0] == "aecompanion":
+            raise  # a module of ours: no package that could be installed
+        sys.exit(f'aecompanion {name}: {error.name} is missing, install "{DISTRIBUTION}[pipeline]"')
+    command()
 
 
 if __name__ == "__main__":

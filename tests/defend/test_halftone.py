@@ -309,7 +309,7 @@ def test_a_gpu_gives_the_same_dots_on_the_device(photographs):
 
 def test_where_no_folder_can_be_written_it_compiles_without_a_cache(tmp_path):
     (tmp_path / "looped.py").write_text(
-        "from aecompanion.defend.halftone import njit\n\n\n@njit\ndef twice(x):\n    return 2 * x\n"
+        "from aecompanion.defend.diffusion import njit\n\n\n@njit\ndef twice(x):\n    return 2 * x\n"
     )
     (tmp_path / "__pycache__").touch()  # a file where numba would make its folder
     environment = os.environ | dict.fromkeys(("HOME", "XDG_CACHE_HOME"), "/proc/none")

@@ -3,20 +3,23 @@
 DVC does the work; this spares a machine without make the Makefile: the raw files, `dvc repro`, the generated pages.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
 
 from aecompanion.data import sources
-from aecompanion.pipeline.paths import ROOT
+from aecompanion.pipeline.paths import ROOT, is_checkout
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "JUPYTER_PREFER_ENV_PATH": "1"}
 
 
 def call(*command: str) -> None:
     """Run a module in the checkout with this interpreter; ends the process with its exit code if that is not 0."""
-    if not (ROOT / "dvc.yaml").is_file():
-        sys.exit(f"aecompanion: {ROOT} has no dvc.yaml, expected a checkout of the project")
+    if not is_checkout(ROOT):
+        sys.exit(f"aecompanion: {ROOT} is no checkout of the project")
+    if importlib.util.find_spec(command[0]) is None:
+        sys.exit(f'aecompanion: {command[0]} is missing, install "adversarial-explanation-companion[pipeline]"')
     code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT | os.environ).returncode
     if code:
         sys.exit(code)
