@@ -24,7 +24,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
     "report": ("report.pages:main", "write the pages of README, docs/ and results/ anew from what is published"),
-    "missing": ("report.reported:main", "list the displays and claims that wait for a number of their paper"),
+    "missing": ("report.missing:main", "list the displays and claims that wait for a number of their paper"),
     "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
 }
 

@@ -92,8 +92,8 @@ def test_the_inverse_network_appears_only_where_it_is_given():
 def test_the_defences_that_displays_and_claims_name_are_there():
     named = {halftone_tables.HYBRID, *halftone_tables.BASELINES, "no defence", "halftone, grey network"}
     for claim in claims.register():
-        if claim["paper"] == 4:
-            arguments = claim.get("arguments", {})
+        if claim.paper == 4:
+            arguments = claim.arguments
             named |= set(arguments.get("defences", []))
             named |= {f"{arguments['inverse']} inverse, grey network"} if "inverse" in arguments else set()
             assert arguments.get("kind", "none") in KINDS

@@ -191,7 +191,7 @@ def test_a_condition_on_a_section_that_is_not_given_is_not_checked():
 
 
 def test_the_conditions_ask_for_the_levels_of_tables_and_claims():
-    arguments = [claim.get("arguments", {}) | {"estimate": claim["estimate"]} for claim in claims.register()]
+    arguments = [claim.arguments | {"estimate": claim.estimator.__name__} for claim in claims.register()]
     assert conditions.HOLDING["faces_attack.eps"][0] == shift_tables.LEVELS
     for attacked in ("photos_attack.eps", "defence_adaptive.eps"):
         assert conditions.HOLDING[attacked][0] == (halftone_tables.LEVEL / 255,)

@@ -1,6 +1,6 @@
 import pytest
 
-from aecompanion.report import claims, displays, reported
+from aecompanion.report import claims, displays, missing, reported
 from aecompanion.report.papers import papers
 
 ENTRY = {"claim": "P5.24", "value": 0.74, "unit": "", "where": "Fig. 4", "source": "the paper", "read_by": "me"}
@@ -68,7 +68,7 @@ def test_a_cell_is_found_by_its_keys():
 
 
 def test_missing_lists_what_waits_and_where_to_look(capsys):
-    reported.main()
+    missing.main()
     said = capsys.readouterr().out
     for paper in papers():
         assert paper.link in said

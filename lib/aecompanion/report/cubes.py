@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from aecompanion.evaluate.bootstrap import interval
 
@@ -27,6 +28,12 @@ def cube(rows: pd.DataFrame, value: str, conditions: Iterable[Condition], *, ite
         if len(chosen) != layers[-1].size or not same:
             raise ValueError(f"{condition}: {len(chosen)} rows, expected one per seed and {item}, the same in all")
     return np.stack([layer.to_numpy(float) for layer in layers], axis=-1)
+
+
+def error_bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """2×n distances from n values down and up to the ends of their intervals, 0 where an end lies beyond the value."""
+    values, low, high = (np.asarray(each, float) for each in (values, low, high))
+    return np.maximum(np.stack([values - low, high - values]), 0)
 
 
 def untestable() -> tuple[np.ndarray, Statistic]:

@@ -11,12 +11,15 @@ source is refused.
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from aecompanion.report import displays
 from aecompanion.report.papers import ROOM, number_of, papers
+
+REGISTERS = sorted(Path(__file__).parent.glob("*/reported.yaml"))  # for the fingerprint: numbers enter tables
 
 NEEDED = ("value", "unit", "where", "source", "read_by", "exact")
 OTHERS = ("claim", "display", "cell", "keys", "tolerance")
@@ -91,20 +94,3 @@ def value(display: str, **keys: Any) -> float:
     """The value of one cell of a display, NaN where none is known."""
     found = [each.value for each in of_display(display) if each.keys == keys]
     return found[0] if found else float("nan")
-
-
-def main() -> None:
-    """List what waits for a number of its paper."""
-    from aecompanion.report.claims import register  # here: claims look their numbers up in this module
-
-    claims = register()
-    for paper in papers():
-        shown = [each for each in paper.displays if each[0] in "FT" and not of_display(each)]
-        own = [each for each in claims if each.paper == paper.number and each.display[0] in "FT"]
-        open_ = [each.id for each in own if not of_claim(each.id)]
-        print(f"Paper {paper.number}, {paper.name}")
-        print(f"  look in:  {', '.join(f'{name} {address}' for name, address in paper.links.items())}")
-        print(f"  type into: lib/aecompanion/report/{paper.handle}/reported.yaml")
-        print(f"  displays without a number ({len(shown)} of {sum(each[0] in 'FT' for each in paper.displays)}):")
-        print(*(f"    {each}  {displays.entry(each)['title']}" for each in shown), sep="\n")
-        print(f"  claims without one ({len(open_)}): {', '.join(open_)}", end="\n\n")

@@ -4,17 +4,13 @@ All take images or tidy rows that earlier stages saved and return a matplotlib f
 """
 
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
-from aecompanion.attack.attacks import crafted_names, title_of
+from aecompanion.attack.attacks import title_of
 from aecompanion.attack.crafted import level_of
-from aecompanion.defend.defences import KINDS
-from aecompanion.report.figures import COLOURS, MARKERS, RIGHT, WRONG, channels_last, picture
-from aecompanion.report.halftone.tables import HYBRID
+from aecompanion.report.figures import RIGHT, WRONG, channels_last, picture
 
 DIFFERENCE = "RdBu_r"
 NAMES = {
@@ -128,7 +124,8 @@ def pipeline(
 def activations(
     images: dict[str, torch.Tensor], maps: dict[str, dict[str, torch.Tensor]], *, channels: int = 4
 ) -> Figure:
-    """F4.5: the first convolution's activations of each network, clean above attacked, on one scale per network.
+    """F4.5: the first convolution's activations of each network, clean above attacked, on one scale per network: its
+    most varied channels by number, then the mean over all channels of the activation (clean) and of its change.
 
     `images` maps a row title to the network's input; `maps` network → {"clean", "attacked"} → C×h×w.
     """
@@ -139,112 +136,17 @@ def activations(
         top = max(maps[network][each][active].max().item() for each in ("clean", "attacked"))
         picture(line[0], images[f"{network}/{kind}"][0])
         for panel, index in zip(line[1:-1], active, strict=True):
-            picture(panel, maps[network][kind][index], cmap="viridis", vmin=0, vmax=top)
-        change = (maps[network]["attacked"] - maps[network]["clean"]).abs().mean(0)
-        reference = maps[network]["clean"].abs().mean()
-        picture(line[-1], change / reference, cmap="magma", vmin=0, vmax=2)
-        if kind == "clean":
-            line[-1].set_visible(False)
+            title = f"channel {index}" if kind == "clean" else ""
+            picture(panel, maps[network][kind][index], cmap="viridis", vmin=0, vmax=top, title=title)
+        clean = maps[network]["clean"]
+        shown = clean if kind == "clean" else maps[network]["attacked"] - clean
+        title = "mean |activation|" if kind == "clean" else "mean |change|"
+        last = line[-1].imshow(shown.abs().mean(0) / clean.abs().mean(), cmap="magma", vmin=0, vmax=2)
+        line[-1].set(xticks=[], yticks=[])
+        line[-1].set_title(title, fontsize=9)
         line[0].set_ylabel(f"{network}\n{kind}", fontsize=9)
-    titles = [
-        axes[0, 0].set_title("input", fontsize=9),
-        axes[0, 1].set_title("first convolution, the same channels in both rows", fontsize=9, loc="left"),
-        axes[1, -1].set_title("mean |change|\n(0 to 2 × mean)", fontsize=8),
-    ]
-    for title in titles:
-        title.set_in_layout(False)  # wider than its panel
-    return figure
-
-
-def correlations(table: pd.DataFrame) -> Figure:
-    """Correlation of clean and attacked activations by depth, a panel per attack, mean and 95 % interval. Layers named
-    "…, 4×4" are averages of another layer: hollow markers above it, on no line.
-    """
-    attacks = list(dict.fromkeys(table["attack"]))
-    known = list(dict.fromkeys(table["layer"]))
-    layers = [layer for layer in known if "4×4" not in layer]
-    networks = list(dict.fromkeys(table["network"]))
-    figure, axes = plt.subplots(1, len(attacks), figsize=(3.7 * len(attacks) + 1.2, 3.4), sharey=True, squeeze=False)
-    for panel, attack in zip(axes[0], attacks, strict=True):
-        for i, network in enumerate(networks):
-            line = table[(table["attack"] == attack) & (table["network"] == network)].set_index("layer").loc[layers]
-            errors = [line["mean"] - line["ci_low"], line["ci_high"] - line["mean"]]
-            panel.errorbar(
-                range(len(layers)), line["mean"], errors, color=COLOURS[i], marker=MARKERS[i], capsize=2, label=network
-            )
-            for pooled in (layer for layer in known if layer not in layers):
-                mean = table[(table["attack"] == attack) & (table["network"] == network) & (table["layer"] == pooled)]
-                place = layers.index(pooled.removesuffix(", 4×4"))
-                panel.plot(place, mean["mean"], color=COLOURS[i], marker=MARKERS[i], mfc="white", ls="none")
-        panel.set_xticks(range(len(layers)), layers, rotation=30, ha="right", fontsize=9)
-        panel.set(title=title_of(attack), ylim=(0, 1.03))
-    axes[0, 0].set_ylabel("correlation, clean with attacked")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
-    return figure
-
-
-def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
-    """F4.6: top-1 and top-5 against ε for every defence and attack (transferred), mean over images and seeds."""
-    compared = {name: kind for name, kind in KINDS.items() if kind.compared}
-    rows = transfer[(transfer["split"] == "known") & transfer["kind"].isin(compared)]
-    names = rows.drop_duplicates("defence")[["defence", "kind"]].itertuples(index=False)
-    styles, seen = {}, dict.fromkeys(compared, 0)
-    for name, kind in names:
-        own = {"color": compared[kind].colour, "linestyle": compared[kind].line}
-        styles[name] = own | {"marker": MARKERS[seen[kind]], "ms": 5}
-        styles[name]["lw"] = 2.6 if name == HYBRID else 1.3
-        seen[kind] += 1
-    means = rows.groupby(["defence", "attack", "level"], observed=True)[["top1", "top5"]].mean()
-    crafted = crafted_names()
-    figure, axes = plt.subplots(2, len(crafted), figsize=(4 * len(crafted), 6), sharex=True, sharey="row")
-    for line, metric, chance in zip(axes, ("top1", "top5"), (1 / classes, 5 / classes), strict=True):
-        for panel, attack in zip(line, crafted, strict=True):
-            for name, style in styles.items():
-                curve = pd.concat([means.loc[(name, "clean")], means.loc[(name, attack)]])[metric]
-                panel.plot(curve.index, curve, label=name, **style)
-            panel.axhline(chance, color="#999999", lw=1)
-            panel.set(ylim=(0, 1.02), title=title_of(attack) if metric == "top1" else "")
-        line[0].set_ylabel(f"{metric[:3]}-{metric[3:]} accuracy")
-    for panel in axes[1]:
-        panel.set(xlabel="ε (grey levels of 255)", xticks=sorted(means.index.get_level_values("level").unique()))
-    axes[1, 0].text(9, 5 / classes + 0.02, "chance", color="#666666", fontsize=9)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
-    return figure
-
-
-def perturbation_curves(curves: pd.DataFrame, areas: pd.DataFrame, *, metric: str = "top1", chance: float) -> Figure:
-    """X4.2: accuracy against ε, transferred beside adaptive, with the area under each curve and 95 % intervals."""
-    names = list(dict.fromkeys(curves["defence"]))
-    figure, axes = plt.subplots(1, 2, figsize=(10.5, 6), sharey=True)
-    for panel, arm in zip(axes, ("transfer", "adaptive"), strict=True):
-        for i, name in enumerate(names):
-            part = curves[(curves["arm"] == arm) & (curves["defence"] == name)]
-            mean = part.groupby("level")[metric].mean()
-            found = areas[(areas["arm"] == arm) & (areas["defence"] == name)].iloc[0]
-            text = f"{found[f'area_{metric}']:.2f} [{found[f'{metric}_low']:.2f}, {found[f'{metric}_high']:.2f}] {name}"
-            panel.plot(mean.index, mean, color=COLOURS[i], marker=MARKERS[i], ms=5, label=text)
-        panel.axhline(chance, color="#999999", lw=1)
-        panel.set(xlabel="ε (grey levels of 255)", ylim=(0, 1.02), xticks=sorted(curves["level"].unique()))
-        panel.set_title({"transfer": "PGD crafted on the grey network", "adaptive": "PGD that knows the defence"}[arm])
-        panel.legend(title="area under the curve", fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.17))
-    axes[0].set_ylabel(f"{metric[:3]}-{metric[3:]} accuracy")
-    return figure
-
-
-def paired_bars(table: pd.DataFrame, *, groups: str, bars: str, value: str, ylabel: str) -> Figure:
-    """Grouped bars of a table with VALUE, VALUE_low and VALUE_high."""
-    names, sets = list(dict.fromkeys(table[groups])), list(dict.fromkeys(table[bars]))
-    figure, axes = plt.subplots(figsize=(1.1 * len(names) + 3, 3.6))
-    width = 0.8 / len(sets)
-    for i, each in enumerate(sets):
-        rows = table[table[bars] == each].set_index(groups).reindex(names)
-        errors = np.abs([rows[value] - rows[f"{value}_low"], rows[f"{value}_high"] - rows[value]])
-        x = np.arange(len(names)) + (i - (len(sets) - 1) / 2) * width
-        shown = title_of(each)
-        axes.bar(x, rows[value], width * 0.92, yerr=errors, color=COLOURS[i], label=shown, error_kw={"lw": 1})
-    axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
-    axes.set(ylabel=ylabel, ylim=(0, 1.02))
-    figure.legend(loc="outside right center", fontsize=9, title=bars)
+    axes[0, 0].set_title("input", fontsize=9)
+    figure.colorbar(last, ax=axes[:, -1], shrink=0.5, label="of the network's mean activation, clean")
     return figure
 
 

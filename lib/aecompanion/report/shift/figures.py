@@ -22,17 +22,20 @@ def label(network: str) -> str:
 
 
 def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") -> Figure:
-    """F5.4: one density panel per level, one curve per network; `quantity` is "ssim" (as plotted) or "nissim"."""
+    """F5.4: one density panel per level, one curve per network, each of area 1 and none outside what the quantity can
+    be (the paper's five share one area); `quantity` is "ssim" (as plotted there) or "nissim".
+    """
     rows = shift[(shift["arm"] == "white") & (shift["mode"] == mode) & shift["correct0"]]
     figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), sharey=True)
-    palette = colours(names(rows))
+    palette, limits = colours(names(rows)), {"ssim": (-1, 1), "nissim": (0, 1)}[quantity]
     axis_label = {"ssim": "SSIM(original, attacked)", "nissim": "NISSIM(original, attacked)"}[quantity]
     for panel, level, letter in zip(axes.flat, LEVELS, "abcd", strict=False):
         seaborn.kdeplot(
             rows[rows["eps"] == level],
             x=quantity,
             hue="network",
-            common_norm=True,
+            common_norm=False,
+            clip=limits,
             palette=palette,
             legend=False,
             ax=panel,
@@ -43,8 +46,8 @@ def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") ->
         medians = rows[rows["eps"] == level].groupby("network")[quantity].median()
         for network, median in medians.items():
             panel.plot(median, 0, "|", color=palette[network], markersize=14, markeredgewidth=2, clip_on=False)
-        xlim = (-0.4, 1.2) if quantity == "ssim" else (-0.1, 0.7)
-        panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density", xlim=xlim)
+        shown = (-0.4, 1.02) if quantity == "ssim" else (-0.02, 0.7)
+        panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density", xlim=shown)
     for panel in axes.flat[len(LEVELS) :]:
         panel.axis("off")
     handles = [
