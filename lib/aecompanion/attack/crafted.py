@@ -4,7 +4,8 @@ The attacks are those that `attack.attacks` marks: FGSM, I-FGSM (`steps` steps o
 of eps/4 from a random start), linf, untargeted. Sets are stored and tables are labelled by the level k of eps = k/255,
 so clean and attacked images lie on the same 8-bit grid and rounding never leaves the eps-ball.
 
-Source: Huang et al., ICPR 2020 name the three attacks but no magnitude; the settings here are common ones.
+Source: the abstract of Huang et al., ICPR 2020, names the three attacks but no magnitude; the settings here are common
+ones (docs/papers/halftone.md, section 2.6).
 """
 
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Clusters of classes that are mistaken for each other: a counterfactual turns an image into another of its cluster.
 
-Boreiko et al. take inner nodes of WordNet with 3 to 10 ImageNet classes below them and prune them to disjoint sets.
+Boreiko et al. take inner nodes of WordNet with 3 to 10 ImageNet classes below them and prune them to disjoint sets
+(docs/papers/counterfactual.md, section 2.5).
 `wordnet_clusters` does that for any classes named by WordNet ids (the folder names of ImageNet), from the hierarchy
 file `wordnet.is_a.txt` (a line "PARENT CHILD" per edge), which the user points to. `data.objects.CLUSTERS` has
 those of the digits.

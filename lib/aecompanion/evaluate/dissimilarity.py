@@ -11,9 +11,10 @@
 C1 = (0.01 R)², C2 = (0.03 R)² with R the data range. Sources: Wang et al., IEEE TIP 2004 (SSIM); Chakraborty et al.,
 CVPR Workshops 2022 (NISSIM, MOD, VID).
 
-Where we depart: the paper gives NISSIM's range as (0, 1]; identical maps give 0. It calls VID a variance; its formula
-is a standard deviation. It does not say which SSIM: here a uniform 7×7 window on scalar maps in [0,1] at input size,
-R = 1, sample covariance, scikit-image's defaults; Gaussian weights and jet-coloured maps are options.
+Where we depart (docs/papers/shift.md, section 2.3): the range of NISSIM is noted as (0, 1]; identical maps give 0. VID
+is called a variance; its formula is a standard deviation. Which SSIM was taken is not known: here a uniform 7×7 window
+on scalar maps in [0,1] at input size, R = 1, sample covariance, scikit-image's defaults; Gaussian weights and
+jet-coloured maps are options.
 """
 
 import numpy as np

@@ -2,13 +2,13 @@
 
     Δ_c = logit(p_o(c)) - logit(p_pt(c))                          log-odds, clean minus masked
 
-    CDS, signed     Δ_T - mean_N Δ_c              the slides of Kim et al. (IEEE TIP 2022)
+    CDS, signed     Δ_T - mean_N Δ_c              the slides of Kim et al. (docs/papers/masks.md, section 2.6)
     CDS, absolute   Δ_T - mean_N |Δ_c|            default here
     CDS, ratio      ln( 1 + KL_T / KL_N )         their released evaluation script, KL of two coins, N averaged, 1e-7
                                                   added to both: an unchanged image scores ln 2
 
 T: the explained class, N: all others; higher is better. The signed form rewards a non-target that RISES: in the slides'
-own reverse example (.0111 to .6469) it adds 5.1, the opposite of the penalty that the text describes, hence the
+own reverse example (.0111 to .6469) it adds 5.1, the opposite of the penalty that they describe, hence the
 default. Reverse CDS puts the reverse image, in which only what the mask removes is shown, in the place of the masked
 one. Probabilities are kept 1e-7 from 0 and 1, so one saturated class weighs at most 16 per side; report medians too.
 """

@@ -17,7 +17,8 @@ Cost: N + 1 forward and N backward passes and N + 1 calls of the oracle, per res
 
 Where we depart: the release clips and draws from the global generator, so that its result depends on the batch; here
 the start is drawn from (seed, restart, key of the image). Its failure for small gradients is that of its oracle, see
-`attack.lp_ball`. Source: Boreiko, Augustin, Croce, Berens and Hein, GCPR 2022.
+`attack.lp_ball`. Source: Boreiko, Augustin, Croce, Berens and Hein, GCPR 2022; docs/papers/counterfactual.md, section 3
+(which of the schedules the paper states is not known here).
 """
 
 import dataclasses

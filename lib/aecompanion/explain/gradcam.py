@@ -6,7 +6,7 @@ A: activations of one layer (K×h×w), y^c: the logit of the explained class c, 
 [0,1]. H of an image whose L is zero everywhere is zero, that of an L with NaN stays NaN; `is_zero` counts both, because
 SSIM calls two zero maps equal.
 
-On an attacked image three classes c can be explained (Chakraborty et al., CVPRW 2022, do not say which they took):
+On an attacked image three classes c can be explained (which Chakraborty et al. took is not known here):
 "own_pred", what the network says of the attacked image; "clean_pred", what it said of the clean one; "true_label".
 """
 

@@ -2,7 +2,7 @@
 
     densenet121   Yang et al., ICIP 2019 (CheXNet): stage1 ends with transition1, where the released code cuts (28×28)
     vgg16_bn, googlenet, resnet50   Kim et al., IEEE TIP 2022, with the heads of the released code
-    resnet18, resnet50   Huang et al., ICPR 2020, do not name their network; these are candidates
+    resnet18, resnet50   candidates for the network of Huang et al., ICPR 2020, which is not known here
 
 The layers are torchvision's. `zoo.create("aecompanion.networks.full_size:densenet121", ...)` makes one at random;
 inputs N×3×H×W or N×1×H×W (grey is repeated), normalised, from 64 px on (vgg16_bn: 32); outputs N×classes logits. The

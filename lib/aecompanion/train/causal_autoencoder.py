@@ -15,8 +15,8 @@ Fidelity is a gate: below `GATE` the bottleneck changes decisions by itself, and
 read beside its own effect ECE0 (`explain.causal_effect`).
 
 Where we depart: the released code trains f instead of the bottleneck, leaves the KL term out and sums TV
-(`sanity.released_loss` shows what follows). Here every term is a mean and the roles are those of the paper.
-Sources: Yang et al., ICIP 2019, sections 2 and 3; Harradon et al., 2018, for the losses.
+(`sanity.released_loss` shows what follows). Here every term is a mean and has the role that it was meant
+to have (docs/papers/causal.md, section 2.2). Sources: Yang et al., ICIP 2019; Harradon et al., 2018, for the losses.
 """
 
 import contextlib
