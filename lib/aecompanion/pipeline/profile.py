@@ -7,7 +7,6 @@ and dvc.lock keeps describing the default.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import nbformat
 import yaml
 
 from aecompanion.data import public
-from aecompanion.pipeline import parameters, record
+from aecompanion.pipeline import parameters, record, repro
 from aecompanion.pipeline.notebooks import EXECUTED, page, sources
 from aecompanion.pipeline.paths import BUILD, ROOT, remove
 
@@ -75,7 +74,7 @@ def lay_out(side: Path, params: dict) -> None:
 def run(name: str) -> None:
     """Reproduce the profile and bring its results back. Raises RuntimeError if the pipeline fails."""
     side = prepare(name)
-    environment = os.environ | {"PYTHONPATH": str(side / "lib"), record.COMMIT_VARIABLE: record.commit() or ""}
+    environment = repro.environment() | {"PYTHONPATH": str(side / "lib"), record.COMMIT_VARIABLE: record.commit() or ""}
     if subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=side, env=environment).returncode:
         raise RuntimeError(f"profile {name} stopped in `dvc repro` (see above)")
     shutil.copy2(side / "dvc.lock", ROOT / "profiles" / f"{name}.lock")

@@ -7,11 +7,18 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from aecompanion.data import sources
 from aecompanion.pipeline.paths import ROOT, is_checkout
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "JUPYTER_PREFER_ENV_PATH": "1"}
+
+
+def environment() -> dict[str, str]:
+    """The variables of a pipeline: the caller's, with this interpreter first, because stages start `python`."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), *filter(None, [os.environ.get("PATH")])])
+    return ENVIRONMENT | os.environ | {"PATH": path}
 
 
 def call(*command: str) -> None:
@@ -20,7 +27,7 @@ def call(*command: str) -> None:
         sys.exit(f"aecompanion: {ROOT} is no checkout of the project")
     if importlib.util.find_spec(command[0]) is None:
         sys.exit(f'aecompanion: {command[0]} is missing, install "adversarial-explanation-companion[pipeline]"')
-    code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT | os.environ).returncode
+    code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment()).returncode
     if code:
         sys.exit(code)
 
