@@ -14,8 +14,8 @@ from torch import nn
 from aecompanion.explain.logit_slice import logit_plane
 from aecompanion.pipeline.rng import generator
 from aecompanion.report import figures
-from aecompanion.report.causal.schematics import PLAIN
-from aecompanion.report.masks import schematics as drawn
+from aecompanion.report.kit import PLAIN
+from aecompanion.report.masks import evolution, framework, schematics as drawn
 from aecompanion.studies.cases import cases, terms
 
 CLASSES = ["a", "b", "c"]
@@ -86,8 +86,8 @@ FIGURES = {
     "strip": lambda h: drawn.strip(h[-1], "RP"),
     "class_distortion": lambda h: drawn.class_distortion({"MP": h[-1], "EP": h[2], "RP": h[1]}),
     "boundaries": plane_figure,
-    "framework": lambda h: drawn.framework(h[-1]),
-    "evolution": lambda h: drawn.evolution([h, h[::-1]], range(5)),
+    "framework": lambda h: framework.framework(h[-1]),
+    "evolution": lambda h: evolution.evolution([h, h[::-1]], range(5)),
 }
 
 
@@ -171,7 +171,7 @@ def test_a_class_that_is_nowhere_decided_yes_has_no_boundary(history):
 
 
 def test_the_framework_writes_every_term_at_the_end_of_an_arrow(history):
-    figure = drawn.framework(history[-1])
+    figure = framework.framework(history[-1])
     values = terms(history[-1])
     said = words(figure)
     for value in [*values.values(), sum(values.values())]:
@@ -180,7 +180,7 @@ def test_the_framework_writes_every_term_at_the_end_of_an_arrow(history):
 
 
 def test_the_framework_s_bars_are_as_high_as_the_probabilities(history):
-    axes = drawn.framework(history[-1]).axes[0]
+    axes = framework.framework(history[-1]).axes[0]
     colours = {to_rgba(drawn.T), to_rgba(drawn.NT)}
     bars = [
         bar for bar in axes.patches if isinstance(bar, Rectangle) and bar.get_fill() and bar.get_facecolor() in colours
@@ -194,13 +194,13 @@ def test_the_framework_s_bars_are_as_high_as_the_probabilities(history):
 
 
 def test_the_framework_s_frames_do_not_move_the_canvas(history):
-    figure = drawn.framework(history[-1])
+    figure = framework.framework(history[-1])
     assert figure.get_size_inches()[0] == 11.25
     assert figure.axes[0].axis() == (0, 11.25, 0, 6.5)
 
 
 def test_evolution_has_a_mask_and_a_masked_image_per_step(history):
-    figure = drawn.evolution([history], range(5))
+    figure = evolution.evolution([history], range(5))
     upper, lower = np.array(figure.axes).reshape(2, 6)
     for panel, below, case in zip(upper[1:], lower[1:], history, strict=True):
         assert np.allclose(panel.images[0].get_array(), case.mask[0])
@@ -212,13 +212,13 @@ def test_evolution_has_a_mask_and_a_masked_image_per_step(history):
 
 def test_the_same_cases_give_the_same_bytes(tmp_path, history):
     for name in ("one", ".part.two.gif"):
-        drawn.evolution_gif(tmp_path / name, history, range(5))
+        evolution.evolution_gif(tmp_path / name, history, range(5))
     assert (tmp_path / "one").read_bytes() == (tmp_path / ".part.two.gif").read_bytes()
     assert (tmp_path / "one").stat().st_size < 2**20
 
 
 def test_the_animation_has_a_frame_per_case_and_rests_on_the_last(tmp_path, history):
-    drawn.evolution_gif(tmp_path / "film", history, range(5), milliseconds=100)
+    evolution.evolution_gif(tmp_path / "film", history, range(5), milliseconds=100)
     with Image.open(tmp_path / "film") as film:
         assert (film.format, film.n_frames, film.info["loop"]) == ("GIF", 5, 0)
         pauses, frames = [], []
@@ -232,7 +232,7 @@ def test_the_animation_has_a_frame_per_case_and_rests_on_the_last(tmp_path, hist
 
 
 def test_the_animation_leaves_no_figure_open(tmp_path, history):
-    drawn.evolution_gif(tmp_path / "film", history[:2], range(2))
+    evolution.evolution_gif(tmp_path / "film", history[:2], range(2))
     assert plt.get_fignums() == []
 
 
@@ -240,6 +240,6 @@ def test_the_palette_holds_white_and_colours_close_to_those_of_the_frames():
     pixels = torch.rand(40, 40, 3, generator=generator(0, 2)).mul(255).byte().numpy()
     pixels[:20] = 255
     frame = Image.fromarray(pixels)
-    found = frame.quantize(palette=drawn.palette([frame]), dither=Image.Dither.NONE).convert("RGB")
+    found = frame.quantize(palette=evolution.palette([frame]), dither=Image.Dither.NONE).convert("RGB")
     assert (np.asarray(found)[:20] == 255).all()
     assert np.abs(np.asarray(found).astype(int) - pixels).mean() < 15
