@@ -25,6 +25,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
     "report": ("report.pages:main", "write the pages of README, docs/ and results/ anew from what is published"),
     "missing": ("report.missing:main", "list the displays and claims that wait for a number of their paper"),
+    "headers": ("report.headers:main", "write the lines below every notebook's title: papers, chain, results"),
     "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
 }
 
