@@ -28,7 +28,7 @@ LIBRARY = ROOT / "lib" / "aecompanion"
 KNOWN = metadata.packages_distributions()  # what is imported: what is installed for it
 OF_COMMANDS = {  # outside pipeline/, what only `public` and `report` use: it reads parameters and notebooks
     f"aecompanion.{name}"
-    for name in ("data.public", "report.gallery", "report.pages", "report.publish", "report.source")
+    for name in ("data.public", "report.gallery", "report.headers", "report.pages", "report.publish", "report.source")
 }
 PINNED = re.findall(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / "requirements.txt").read_text())
 EXAMPLE = """
