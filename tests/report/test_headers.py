@@ -1,9 +1,11 @@
+import re
+
 import nbformat
 import pytest
 import yaml
 
 from aecompanion.pipeline.paths import ROOT
-from aecompanion.report import headers
+from aecompanion.report import gallery, headers
 from aecompanion.report.papers import paper
 
 STAGES = """
@@ -153,3 +155,21 @@ def test_every_link_of_a_header_leads_to_a_file():
             address = target.partition(")")[0].partition("#")[0]
             if not address.startswith("https://"):
                 assert (file.parent / address).resolve().is_file(), f"{name}: {address} below {ROOT}"
+
+
+def test_every_notebook_ends_with_a_way_onward():
+    for file in headers.current().notebooks.values():
+        last = nbformat.read(file, as_version=4).cells[-1]
+        assert last.source.startswith("## What was found, and what to try"), file.name
+        onward = last.source.splitlines()[-1] if "* Next: " not in last.source else last.source.partition("* Next: ")[2]
+        assert re.search(r"\]\([^)]+\.(ipynb|md)", onward), file.name
+
+
+def test_links_from_notebooks_into_the_documents_lead_to_a_section():
+    for file in headers.current().notebooks.values():
+        prose = "\n".join(cell.source for cell in nbformat.read(file, as_version=4).cells if "](" in cell.source)
+        for address, place in re.findall(r"\]\(([\w./]+\.md)#([^)]+)\)", prose):
+            text = (file.parent / address).read_text()
+            known = {gallery.anchor(title) for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)}
+            if "/results/" not in address:  # whose headings are written by the run that follows
+                assert place in known, f"{file.name}: {address}#{place}"
