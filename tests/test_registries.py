@@ -13,7 +13,7 @@ from aecompanion.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, tr
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import by_transform, defended
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report.causal import figures as causal_figures
+from aecompanion.report.causal import attacked
 from aecompanion.report.halftone import figures as halftone_figures, tables as halftone_tables
 
 OPTIONS = {"resamples": 100, "seed": 0}
@@ -134,4 +134,4 @@ def test_the_figures_of_paper_4_draw_both(transfer):
 
 
 def test_the_figures_of_paper_1_know_its_look(toys):
-    assert causal_figures.looks()["darker"] == ("Darker", "#123456", ":")
+    assert attacked.looks()["darker"] == ("Darker", "#123456", ":")

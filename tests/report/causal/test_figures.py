@@ -11,7 +11,7 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
 from aecompanion.evaluate.detection import SCORES
 from aecompanion.pipeline.rng import generator
-from aecompanion.report.causal import figures as causal_figures, tables as causal_tables
+from aecompanion.report.causal import attacked, figures as causal_figures, tables as causal_tables
 from aecompanion.report.causal.tables import REGIONS
 from aecompanion.report.figures import COLOURS
 
@@ -365,11 +365,11 @@ def test_the_estimates_are_scattered_over_the_truth_in_the_colour_of_their_findi
 
 def test_the_distributions_have_a_panel_per_level_and_one_for_carlini_wagner(paper1_tables):
     rows = paper1_tables["adversarial"]
-    figure = causal_figures.effect_distributions(rows, [2, 8])
+    figure = attacked.effect_distributions(rows, [2, 8])
     assert titles(figure.axes) == ["ε = 2/255", "ε = 8/255", "Carlini-Wagner"]
     expected = [("clean", "noise", "fgsm", "pgd")] * 2 + [("clean", "l2 noise", "cw")]
     palette = dict(zip(("clean", "noise", "fgsm", "ifgsm", "pgd", "cw", "l2 noise"), COLOURS, strict=False))
-    assert {name: colour for name, (_, colour, _) in causal_figures.looks().items() if name in palette} == palette
+    assert {name: colour for name, (_, colour, _) in attacked.looks().items() if name in palette} == palette
     bound = np.quantile(rows["signed_effect"].abs(), 0.995)
     for panel, attacks in zip(figure.axes, expected, strict=True):
         assert [to_hex(line.get_color()).upper() for line in panel.lines] == [palette[name] for name in attacks]
@@ -381,7 +381,7 @@ def test_the_distributions_have_a_panel_per_level_and_one_for_carlini_wagner(pap
 
 
 def test_the_density_of_an_attack_is_that_of_its_level(paper1_tables):
-    figure = causal_figures.effect_distributions(paper1_tables["adversarial"], [1, 8])
+    figure = attacked.effect_distributions(paper1_tables["adversarial"], [1, 8])
 
     def centre(line):
         return np.average(line.get_xdata(), weights=line.get_ydata())
@@ -394,15 +394,15 @@ def test_the_density_of_an_attack_is_that_of_its_level(paper1_tables):
 
 
 def test_without_levels_from_two_on_carlini_wagner_stands_alone(paper1_tables):
-    assert titles(causal_figures.effect_distributions(paper1_tables["adversarial"], []).axes) == ["Carlini-Wagner"]
+    assert titles(attacked.effect_distributions(paper1_tables["adversarial"], []).axes) == ["Carlini-Wagner"]
 
 
 # ---- F1.8
 
 
 def test_the_detector_curves_have_a_panel_per_attack_and_a_line_with_intervals_per_score(paper1_tables):
-    table = causal_tables.detection_table(paper1_tables["adversarial"], **OPTIONS)
-    figure = causal_figures.detector_curves(table.sample(frac=1, random_state=1))
+    table = attacked.detection_table(paper1_tables["adversarial"], **OPTIONS)
+    figure = attacked.detector_curves(table.sample(frac=1, random_state=1))
     attacks = ["fgsm", "ifgsm", "pgd", "cw", "noise"]
     assert titles(figure.axes) == ["FGSM", "I-FGSM", "PGD", "C&W, l2", "noise"]
     for panel, attack in zip(figure.axes, attacks, strict=True):
@@ -419,7 +419,7 @@ def test_the_detector_curves_have_a_panel_per_attack_and_a_line_with_intervals_p
         labels = ["minimal"] if attack == "cw" else ["1", "2", "4", "8"]
         assert ticks(panel.get_xticklabels()) == labels
         assert panel.get_xlim() == (-0.5, len(rows) - 0.5)
-    assert names(figure.legends[0]) == [causal_figures.DETECTORS[score] for score in SCORES]
+    assert names(figure.legends[0]) == [attacked.DETECTORS[score] for score in SCORES]
     assert figure.legends[0].get_title().get_text() == "score"
     assert fits(figure)
 
@@ -464,6 +464,6 @@ def test_the_bands_of_the_collapse_span_the_seeds(paper1_tables):
 
 def test_every_region_attack_and_score_has_a_name():
     assert set(causal_figures.TITLES) == set(REGIONS)
-    assert set(causal_figures.DETECTORS) == set(SCORES)
-    assert set(causal_figures.looks()) == {"clean", "noise", "l2 noise", *ATTACKS}
+    assert set(attacked.DETECTORS) == set(SCORES)
+    assert set(attacked.looks()) == {"clean", "noise", "l2 noise", *ATTACKS}
     assert not plt.get_fignums()

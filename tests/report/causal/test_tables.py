@@ -7,7 +7,7 @@ from support import One, estimators
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.detection import SCORES
-from aecompanion.report.causal import tables as causal_tables
+from aecompanion.report.causal import attacked, tables as causal_tables
 from aecompanion.report.causal.tables import TRUTH
 from aecompanion.studies import regions as region_study
 
@@ -492,7 +492,7 @@ def test_the_concept_table_holds_means_over_seeds_per_source(paper1_tables):
 
 
 def test_success_is_the_share_of_images_with_a_changed_decision(paper1_tables):
-    found = causal_tables.success(paper1_tables["adversarial"]).set_index(["attack", "level"])["flipped"]
+    found = attacked.success(paper1_tables["adversarial"]).set_index(["attack", "level"])["flipped"]
     assert found[("clean", 0)] == 0
     assert found[("fgsm", 4)] == 0.8
     assert found[("pgd", 1)] == 0.4
@@ -501,14 +501,14 @@ def test_success_is_the_share_of_images_with_a_changed_decision(paper1_tables):
 
 @pytest.mark.parametrize(("attack", "level"), [("fgsm", 4), ("pgd", 2), ("cw", 0), ("ifgsm", None), ("noise", None)])
 def test_the_first_success_is_the_smallest_level_with_four_fifths(paper1_tables, attack, level):
-    assert causal_tables.first_success(paper1_tables["adversarial"], attack) == level
+    assert attacked.first_success(paper1_tables["adversarial"], attack) == level
 
 
 def test_four_fifths_less_one_image_is_no_success(paper1_tables):
     rows = paper1_tables["adversarial"]
     one = (rows["attack"] == "fgsm") & (rows["level"] == 4) & (rows["seed"] == 1) & (rows["image"] == 0)
     assert one.sum() == 1
-    assert causal_tables.first_success(rows.assign(flipped=rows["flipped"] & ~one), "fgsm") == 8
+    assert attacked.first_success(rows.assign(flipped=rows["flipped"] & ~one), "fgsm") == 8
 
 
 @pytest.mark.parametrize(
@@ -530,10 +530,10 @@ def test_an_attack_or_level_that_is_absent_is_untestable(paper1_tables, estimato
 
 def test_the_images_of_an_attack_are_common_to_all_conditions(paper1_tables):
     rows = paper1_tables["adversarial"]
-    few = causal_tables.common_images(rows, "cw")
+    few = attacked.common_images(rows, "cw")
     assert set(few["image"]) == set(range(5))
     assert set(few["attack"]) == set(rows["attack"])
-    assert len(causal_tables.common_images(rows, "pgd")) == len(rows)
+    assert len(attacked.common_images(rows, "pgd")) == len(rows)
 
 
 def test_a_shift_is_taken_over_the_images_that_the_attack_saw(paper1_tables):
@@ -546,7 +546,7 @@ def test_a_shift_is_taken_over_the_images_that_the_attack_saw(paper1_tables):
 def sklearns(rows, score, attack, level):
     """Mean over seeds of scikit-learn's AUROC."""
     found = []
-    for _, own in causal_tables.common_images(rows, attack).groupby("seed"):
+    for _, own in attacked.common_images(rows, attack).groupby("seed"):
         clean = own.loc[own["attack"] == "clean", score]
         attacked = own.loc[(own["attack"] == attack) & (own["level"] == level), score]
         found.append(roc_auc_score([0] * len(clean) + [1] * len(attacked), [*clean, *attacked]))
@@ -573,7 +573,7 @@ def test_a_detection_lead_is_the_difference_of_two_aurocs(paper1_tables, scores)
 
 def test_the_detection_table_holds_every_score_under_every_attack_and_level_but_clean(paper1_tables):
     rows = paper1_tables["adversarial"]
-    table = causal_tables.detection_table(rows, **OPTIONS)
+    table = attacked.detection_table(rows, **OPTIONS)
     parts = [[name, f"{name}_low", f"{name}_high"] for name in SCORES]
     assert list(table.columns) == ["attack", "level", "changed", *sum(parts, [])]
     found = table.set_index(["attack", "level"])
@@ -588,7 +588,7 @@ def test_the_detection_table_holds_every_score_under_every_attack_and_level_but_
 
 
 def test_the_shift_table_holds_the_mean_and_its_change_against_the_same_clean_images(paper1_tables):
-    table = causal_tables.shift_table(paper1_tables["adversarial"], **OPTIONS)
+    table = attacked.shift_table(paper1_tables["adversarial"], **OPTIONS)
     parts = [[name, f"{name}_low", f"{name}_high"] for name in ("mean", "change")]
     assert list(table.columns) == ["attack", "level", *sum(parts, [])]
     found = table.set_index(["attack", "level"])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aecompanion.report.causal.tables import (
+from aecompanion.report.causal.attacked import (
     attacked_cube,
     common_images,
     first_success,

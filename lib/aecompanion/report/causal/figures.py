@@ -7,12 +7,11 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 
-from aecompanion.attack.attacks import ATTACKS, crafted_names
 from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
-from aecompanion.evaluate.detection import SCORES
 from aecompanion.report.causal import tables as causal_tables
 from aecompanion.report.causal.tables import COUNTERFACTUAL, REGIONS, TRUTH
+from aecompanion.report.cubes import error_bars
 from aecompanion.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
 
 TITLES = {
@@ -21,18 +20,6 @@ TITLES = {
     "cam": "CAM",
     "gradcam": "Grad-CAM",
     "random": "elsewhere",
-}
-CONTROLS = {  # what attacks are compared with: title, colour and line
-    "clean": ("clean", COLOURS[0], "-"),
-    "noise": ("noise", COLOURS[1], ":"),
-    "l2 noise": ("l2 noise", COLOURS[6], ":"),
-}
-HIDDEN = {"ifgsm"}  # of F1.7: its densities lie on those of PGD
-DETECTORS = {
-    "effect": "effect of one channel",
-    "confidence": "low confidence",
-    "bottleneck": "bottleneck error",
-    "heatmap": "NISSIM of Grad-CAM",
 }
 
 
@@ -137,18 +124,21 @@ def masking_panel(
     return figure
 
 
-def region_bars(table: pd.DataFrame, fills: list[str]) -> Figure:
-    """F1.3: mean |CE| of every region, one panel per fill."""
-    figure, axes = plt.subplots(1, len(fills), figsize=(4.4 * len(fills), 3.4), sharey=True, squeeze=False)
+def region_points(effects: pd.DataFrame, table: pd.DataFrame, fills: list[str]) -> Figure:
+    """F1.3: |CE| of every case (points, mean over networks) and its mean with the 95 % interval, a panel per fill."""
+    figure, axes = plt.subplots(1, len(fills), figsize=(4.8 * len(fills), 3.8), sharey=True, squeeze=False)
     for panel, fill in zip(axes[0], fills, strict=True):
+        cases = effects[effects["fill"] == fill].assign(size=effects["effect"].abs())
+        cases = cases.groupby(["region", "case"])["size"].mean()
         rows = table[table["fill"] == fill].set_index("region").loc[list(REGIONS)]
-        errors = np.abs(np.stack([rows["size"] - rows["size_low"], rows["size_high"] - rows["size"]]))
-        panel.bar(
-            [TITLES[name] for name in REGIONS], rows["size"], yerr=errors, capsize=3, color=COLOURS[: len(REGIONS)]
-        )
-        panel.set(title=f"fill: {fill}", ylabel="mean |CE$_y$|")
-        panel.tick_params(axis="x", rotation=20)
-    axes[0, 0].set_ylim(0, None)  # shared, so only once all bars are drawn
+        for place, name in enumerate(REGIONS):
+            points = cases.loc[name].to_numpy()
+            spread = place - 0.28 + 0.4 * (np.arange(len(points)) * 0.618 % 1)  # evenly, without a random number
+            panel.plot(spread, points, "o", color=COLOURS[place], ms=3, alpha=0.45, mew=0)
+        errors = error_bars(rows["size"], rows["size_low"], rows["size_high"])
+        panel.errorbar(np.arange(len(rows)) + 0.3, rows["size"], errors, fmt="D", color="black", ms=5, capsize=3)
+        panel.set(title=f"fill: {fill}", ylabel="|CE$_y$|", ylim=(0, 1.02))
+        panel.set_xticks(range(len(REGIONS)), [TITLES[name] for name in REGIONS], rotation=20)
     return figure
 
 
@@ -158,7 +148,7 @@ def fill_grid(table: pd.DataFrame) -> Figure:
     figure, panel = plt.subplots(figsize=(8.5, 3.8))
     for offset, name in enumerate(REGIONS):
         rows = table[table["region"] == name].set_index("fill").loc[fills]
-        errors = np.abs(np.stack([rows["size"] - rows["size_low"], rows["size_high"] - rows["size"]]))
+        errors = error_bars(rows["size"], rows["size_low"], rows["size_high"])
         place = np.arange(len(fills)) + 0.12 * (offset - 2)
         marker, colour = markers(list(REGIONS))[name], colours(list(REGIONS))[name]
         panel.errorbar(place, rows["size"], errors, fmt=marker, color=colour, capsize=2, ms=6, label=TITLES[name])
@@ -173,28 +163,38 @@ def fill_grid(table: pd.DataFrame) -> Figure:
 def map_gallery(
     images: torch.Tensor, maps: dict[str, torch.Tensor], regions: Regions, table: pd.DataFrame, names: list[str]
 ) -> Figure:
-    """F1.5: one case per finding with its maps (the box outlined), and the mean intersection over union of each map."""
+    """F1.5: one case per finding with its maps (the box outlined), and the mean intersection over union of each map.
+    Maps of effects (CE) share one scale; every other map is divided by its own largest value.
+    """
     first = [int(np.flatnonzero(regions.label == label)[0]) for label in np.unique(regions.label)][:4]
-    figure = plt.figure(figsize=(1.55 * (len(maps) + 1) + 3.6, 1.75 * len(first) + 0.3))
+    effects = [title for title in maps if title.startswith("CE")]
+    top = max((maps[title][case].max().item() for title in effects for case in first), default=1.0)
+    figure = plt.figure(figsize=(1.55 * (len(maps) + 1) + 4.4, 1.75 * len(first) + 0.9))
     grid = figure.add_gridspec(len(first), len(maps) + 2, width_ratios=[1] * (len(maps) + 1) + [2.2])
+    shown: dict[str, list] = {"effect": [], "other": []}
     for line, case in enumerate(first):
         for column, (title, content) in enumerate([("image", images), *maps.items()]):
             panel = figure.add_subplot(grid[line, column])
-            heat = {"cmap": HEAT, "vmin": None, "vmax": None} if column else {"cmap": "gray"}
-            picture(panel, channels_last(content[case]), title=title if line == 0 else "", **heat)
-            top, left, bottom, right = regions.boxes[case] - np.array([0.5, 0.5, 0.5, 0.5])
-            panel.plot(
-                [left, right, right, left, left],
-                [top, top, bottom, bottom, top],
-                color="white" if column else COLOURS[1],
-                lw=1,
-            )
+            kind = "effect" if title in effects else "other"
+            scaled = content[case] if kind == "effect" else content[case] / content[case].max().clamp_min(1e-12)
+            heat = {"cmap": HEAT, "vmin": 0, "vmax": top if kind == "effect" else 1} if column else {"cmap": "gray"}
+            picture(panel, channels_last(scaled if column else content[case]), title=title if line == 0 else "", **heat)
+            if column:
+                shown[kind].append(panel)
+            top_, left, bottom, right = regions.boxes[case] - np.array([0.5, 0.5, 0.5, 0.5])
+            edge = [left, right, right, left, left], [top_, top_, bottom, bottom, top_]
+            panel.plot(*edge, color="white" if column else COLOURS[1], lw=1)
             if column == 0:
                 panel.set_ylabel(names[case], fontsize=9)
+    labels = {"effect": "CE maps: evidence lost", "other": "other maps: share of their largest value"}
+    for kind, panels in shown.items():
+        if panels:
+            bar = {"ax": panels, "location": "bottom", "shrink": 0.8, "aspect": 30, "pad": 0.02}
+            figure.colorbar(panels[0].images[0], **bar).set_label(labels[kind], fontsize=9)
     bars = figure.add_subplot(grid[:, -1])
     place = np.arange(len(table))
     for shift, truth, colour in ((-0.2, "iou_box", COLOURS[0]), (0.2, "iou_mask", COLOURS[1])):
-        errors = np.abs(np.stack([table[truth] - table[f"{truth}_low"], table[f"{truth}_high"] - table[truth]]))
+        errors = error_bars(table[truth], table[f"{truth}_low"], table[f"{truth}_high"])
         label = {"iou_box": "box", "iou_mask": "exact mask"}[truth]
         bars.barh(place + shift, table[truth], 0.38, xerr=errors, color=colour, label=label, error_kw={"lw": 1})
     bars.set(yticks=place, xlabel="intersection over union")
@@ -205,7 +205,7 @@ def map_gallery(
 
 
 def estimates_against_truth(estimates: pd.DataFrame, finding: pd.Series) -> Figure:
-    """X1.5: true effect (x) against six estimates (y), and the rank correlation under each title."""
+    """X1.5: true effect (x) against six estimates (y) on equal axes (a share has its own), and rank correlations."""
     table = causal_tables.correlation_table(estimates, resamples=100).set_index("method")["spearman"]
     shown = [f"box · {fill}" for fill in ("mean", "ring", "white")] + [
         "CAM share",
@@ -214,13 +214,18 @@ def estimates_against_truth(estimates: pd.DataFrame, finding: pd.Series) -> Figu
     ]
     truth = estimates[estimates["method"] == TRUTH].set_index(["seed", "case"])["value"]
     palette = colours(sorted(finding.unique()))
-    figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), sharex=True)
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.2))
+    values = estimates[estimates["method"].isin([TRUTH, *(name for name in shown if not name.endswith("share"))])]
+    limits = values["value"].min() - 0.04, values["value"].max() + 0.04
     for panel, method in zip(axes.flat, shown, strict=True):
         rows = estimates[estimates["method"] == method].set_index(["seed", "case"])["value"].reindex(truth.index)
         case = truth.index.get_level_values("case")
         panel.axhline(0, color="#bbbbbb", lw=0.8)
-        if not method.endswith("share"):
-            panel.plot([-1, 0.2], [-1, 0.2], color="black", lw=0.8, ls=":")
+        if method.endswith("share"):  # no effect, so no line of equality
+            panel.set(xlim=limits, box_aspect=1)
+        else:
+            panel.plot(limits, limits, color="black", lw=0.8, ls=":")
+            panel.set(xlim=limits, ylim=limits, box_aspect=1)
         panel.scatter(truth, rows, s=8, alpha=0.6, c=finding.loc[case].map(palette), linewidths=0)
         panel.set_title(f"{method}\nrank correlation {table[method]:.2f}", fontsize=10)
     for panel in axes[1]:
@@ -232,68 +237,10 @@ def estimates_against_truth(estimates: pd.DataFrame, finding: pd.Series) -> Figu
     return figure
 
 
-def effect_distributions(adversarial: pd.DataFrame, levels: list[int]) -> Figure:
-    """F1.7: density of e over images of all networks: clean, noise and attacks, a panel per level and one for C&W."""
-    shown = [name for name in crafted_names() if name not in HIDDEN]
-    panels = [(f"ε = {level}/255", level, ["noise", *shown]) for level in levels]
-    panels.append(("Carlini-Wagner", 0, ["l2 noise", "cw"]))
-    drawn = looks()
-    size = (3.1 * len(panels) + 1.3, 3.4)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False)
-    bound = np.quantile(adversarial["signed_effect"].abs(), 0.995)
-    for panel, (title, level, attacks) in zip(axes[0], panels, strict=True):
-        same = causal_tables.common_images(adversarial, attacks[-1])
-        for attack in ("clean", *attacks):
-            rows = same[(same["attack"] == attack) & (same["level"].isin([0, level]))]
-            _, colour, line = drawn[attack]
-            seaborn.kdeplot(x=rows["signed_effect"], color=colour, linestyle=line, lw=2, ax=panel, bw_adjust=0.7)
-        panel.set(title=title, xlabel="e = ECE$_j$ - ECE$_0$", xlim=(-bound, bound))
-    axes[0, 0].set_ylabel("density")
-    used = [drawn[name] for name in (*CONTROLS, *shown, "cw")]
-    handles = [plt.Line2D([], [], color=colour, ls=line, lw=2, label=title) for title, colour, line in used]
-    figure.legend(handles=handles, loc="outside right center", fontsize=9)
-    return figure
-
-
-def looks() -> dict[str, tuple[str, str, str]]:
-    """Title, colour and line of every control and attack."""
-    return CONTROLS | {name: (attack.title, attack.colour, attack.line) for name, attack in ATTACKS.items()}
-
-
-def detector_curves(table: pd.DataFrame) -> Figure:
-    """F1.8: AUROC of every score against the level, a panel per attack; C&W as its own panel."""
-    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"])]
-    figure, axes = plt.subplots(1, len(attacks), figsize=(2.6 * len(attacks) + 2.2, 3.5), sharey=True)
-    for panel, attack in zip(axes, attacks, strict=True):
-        rows = table[table["attack"] == attack].sort_values("level")
-        place = np.arange(len(rows))
-        for offset, score in enumerate(SCORES):
-            colour, marker = colours(list(SCORES))[score], markers(list(SCORES))[score]
-            errors = np.abs(np.stack([rows[score] - rows[f"{score}_low"], rows[f"{score}_high"] - rows[score]]))
-            shift = 0.06 * (offset - 1.5)
-            panel.errorbar(
-                place + shift,
-                rows[score],
-                errors,
-                color=colour,
-                marker=marker,
-                ms=5,
-                lw=1.4,
-                capsize=2,
-                label=DETECTORS[score],
-            )
-        panel.axhline(0.5, color="black", ls=":", lw=1)
-        minimal = attack in ATTACKS and ATTACKS[attack].minimal
-        panel.set(title=looks()[attack][0], ylim=(0, 1.02), xticks=place, xlabel="" if minimal else "ε · 255")
-        panel.set_xticklabels(["minimal"] if minimal else rows["level"])
-        panel.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
-    axes[0].set_ylabel("AUROC against clean")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=9, title="score")
-    return figure
-
-
 def collapse(released: pd.DataFrame) -> Figure:
-    """F1.9: score of the plain branch and agreement of both branches over epochs, per domain and variant."""
+    """F1.9: score of the plain branch and agreement of both branches over epochs, per domain and variant: a thin line
+    per training seed, a thick one for their mean.
+    """
     domains, variants = list(dict.fromkeys(released["domain"])), list(dict.fromkeys(released["variant"]))
     chance = {"digits": 0.1, "chest": 0.5}
     score = {"digits": "accuracy of the network", "chest": "AUROC of the network"}
@@ -304,10 +251,10 @@ def collapse(released: pd.DataFrame) -> Figure:
                 rows = released[(released["domain"] == domain) & (released["variant"] == variant)].dropna(
                     subset=[value]
                 )
-                spread = rows.groupby("epoch")[value].agg(["mean", "min", "max"])
+                by_seed = rows.pivot(index="epoch", columns="seed", values=value)
                 colour, marker = colours(variants)[variant], markers(variants)[variant]
-                panel.plot(spread.index, spread["mean"], color=colour, marker=marker, label=f"{variant} loss")
-                panel.fill_between(spread.index, spread["min"], spread["max"], color=colour, alpha=0.2, lw=0)
+                panel.plot(by_seed.index, by_seed, color=colour, lw=0.8, alpha=0.6)
+                panel.plot(by_seed.index, by_seed.mean(1), color=colour, marker=marker, lw=2.4, label=f"{variant} loss")
             panel.set(ylim=(0, 1.03), ylabel=score[domain] if value == "plain" else "agreement of the branches")
             panel.set_xticks(sorted(released["epoch"].unique()))
         column[0].axhline(chance[domain], color="black", ls=":", lw=1)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.report.causal.claims_effects import view_auroc
-from aecompanion.report.cubes import cube, mean_row
+from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, HEAT, picture
 
 
@@ -76,9 +76,22 @@ def region_effects(mean: np.ndarray, masks: dict[str, np.ndarray], table: pd.Dat
     names = [*masks, *(name for name in rows.index if name not in masks)]
     place, rows = np.arange(len(names)), rows.loc[names]
     shade = [COLOURS[i] for i in range(len(masks))] + ["#bbbbbb"] * (len(names) - len(masks))
-    right.barh(place, rows["size"], 0.7, xerr=spread(rows, "size"), color=shade, error_kw={"lw": 1, "capsize": 2})
+    right.barh(
+        place,
+        rows["size"],
+        0.7,
+        xerr=error_bars(rows["size"], rows["size_low"], rows["size_high"]),
+        color=shade,
+        error_kw={"lw": 1, "capsize": 2},
+    )
     options = {"fmt": "o", "color": "black", "mfc": "white", "ms": 5, "capsize": 2, "lw": 1}
-    right.errorbar(rows["control"], place + 0.18, xerr=spread(rows, "control"), label=f"control, {fill}", **options)
+    right.errorbar(
+        rows["control"],
+        place + 0.18,
+        xerr=error_bars(rows["control"], rows["control_low"], rows["control_high"]),
+        label=f"control, {fill}",
+        **options,
+    )
     for other, mark in zip((each for each in table["fill"].unique() if each != fill), "xv+*d", strict=False):
         sizes = table[table["fill"] == other].set_index("region").loc[names, "size"]
         right.plot(sizes, place - 0.18, mark, color="#444444", ms=5, ls="", label=other)
@@ -104,8 +117,3 @@ def schematic(axes: Axes, mean: np.ndarray, masks: dict[str, np.ndarray]) -> Non
             depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
             row, column = np.unravel_index(depth.argmax(), mask.shape)  # as far inside as can be
             axes.text(column, row, i + 1, color="white", ha="center", va="center", weight="bold")
-
-
-def spread(rows: pd.DataFrame, name: str) -> np.ndarray:
-    """Distances from a value to the ends of its interval, 2×n."""
-    return np.abs(np.stack([rows[name] - rows[f"{name}_low"], rows[f"{name}_high"] - rows[name]]))

@@ -13,15 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aecompanion.evaluate.bootstrap import interval
-from aecompanion.evaluate.detection import SCORES, auroc
 from aecompanion.report.cubes import cube, mean_row
 
 COUNTERFACTUAL = "counterfactual"
 REGIONS = ("mask", "box", "cam", "gradcam", "random")
 TRUTH = f"mask · {COUNTERFACTUAL}"
 TRIVIAL = {f"box · {COUNTERFACTUAL}", f"random · {COUNTERFACTUAL}"}  # equal to the truth, and always zero
-FLIPPED = 0.8  # an attack "succeeds" at a level where it changes some decision of at least this share of the images
 
 
 # latent features: one row per domain, seed, split, image, label and channel
@@ -238,61 +235,6 @@ def concept_table(concepts: pd.DataFrame) -> pd.DataFrame:
 
 
 # attacks: one row per seed, image, attack and level; the attack "clean" has level 0
-
-
-def attacked_cube(adversarial: pd.DataFrame, column: str, conditions: list[tuple[str, int]]) -> np.ndarray:
-    """seeds × images × (attack, level)."""
-    return cube(adversarial, column, [{"attack": attack, "level": level} for attack, level in conditions])
-
-
-def success(adversarial: pd.DataFrame) -> pd.DataFrame:
-    """Share of images with a changed decision, per attack and level."""
-    return adversarial.groupby(["attack", "level"], sort=False)["flipped"].mean().reset_index()
-
-
-def first_success(adversarial: pd.DataFrame, attack: str) -> int | None:
-    """The smallest level at which the attack changes a decision of at least `FLIPPED` of the images."""
-    shares = success(adversarial[adversarial["attack"] == attack])
-    enough = shares.loc[shares["flipped"] >= FLIPPED, "level"]
-    return None if enough.empty else int(enough.min())
-
-
-def common_images(adversarial: pd.DataFrame, attack: str) -> pd.DataFrame:
-    """The rows of the images that this attack was run on (the costly one saw fewer)."""
-    return adversarial[adversarial["image"].isin(adversarial.loc[adversarial["attack"] == attack, "image"].unique())]
-
-
-def mean_auroc(values: np.ndarray) -> float:
-    """Mean over seeds of the AUROC of condition 1 against condition 0."""
-    return float(np.mean([auroc(layer[:, 0], layer[:, 1]) for layer in values]))
-
-
-def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
-    """X1.10: AUROC of every score under every attack and level, beside the share of changed decisions."""
-    rows = []
-    for attack, level in adversarial[["attack", "level"]].drop_duplicates().itertuples(index=False):
-        if attack == "clean":
-            continue
-        part = common_images(adversarial, attack)
-        row = {"attack": attack, "level": level}
-        row["changed"] = attacked_cube(part, "flipped", [(attack, level)]).mean()
-        for score in SCORES:
-            values = attacked_cube(part, score, [("clean", 0), (attack, level)])
-            row |= mean_row(values, score, mean_auroc, **options)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def shift_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
-    """F1.7 as numbers: mean of e = ECE_j - ECE0 and its change, per attack and level."""
-    rows = []
-    for attack, level in adversarial[["attack", "level"]].drop_duplicates().itertuples(index=False):
-        part = common_images(adversarial, attack)
-        values = attacked_cube(part, "signed_effect", [("clean", 0), (attack, level)])
-        row = {"attack": attack, "level": level} | mean_row(values[..., 1], "mean", **options)
-        change = interval(lambda v: float(v[..., 1].mean() - v[..., 0].mean()), values, **options)
-        rows.append(row | {"change": change.value, "change_low": change.low, "change_high": change.high})
-    return pd.DataFrame(rows)
 
 
 # the released loss: one row per domain, seed, variant and epoch

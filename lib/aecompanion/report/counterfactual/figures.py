@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from aecompanion.attack.lp_ball import lmo
 from aecompanion.evaluate.bootstrap import interval
@@ -34,41 +35,51 @@ def compared(
     *,
     titles: Sequence[str],
     captions: Mapping[str, Sequence[str]],
+    outline: tuple[int, int, int, int] | None = None,
 ) -> Figure:
-    """One image per row: the original, then per column the counterfactual and its change; all changes on one scale.
+    """The original, then per column the counterfactual and its change, all changes on one scale. Up to three columns
+    have them side by side, one image per row; more have the change below.
 
-    titles: above each row's original; captions: per column a line for every row.
+    titles: above each row's original; captions: per column a line for every row; outline: top, left, bottom, right of a
+    place that is framed in every picture.
     """
     changes = {name: [change(*pair) for pair in zip(images, found, strict=True)] for name, found in columns.items()}
     limit = scale_of([each for many in changes.values() for each in many])
-    count, width = len(images), 1 + 2 * len(columns)
-    figure, axes = plt.subplots(count, width, figsize=(1.45 * width + 0.8, 1.68 * count + 0.2), squeeze=False)
+    below = len(columns) > 3
+    count, width = len(images) * (2 if below else 1), 1 + len(columns) * (1 if below else 2)
+    figure, axes = plt.subplots(count, width, figsize=(1.6 * width + 0.8, 1.78 * count + 0.2), squeeze=False)
     shown = None
-    for row in range(count):
-        picture(axes[row, 0], channels_last(images[row]), title=titles[row])
+    for row in range(len(images)):
+        line = axes[2 * row if below else row]
+        picture(line[0], channels_last(images[row]), title=titles[row])
+        if below:
+            axes[2 * row + 1, 0].set_visible(False)
         for place, (name, found) in enumerate(columns.items()):
-            left, right = axes[row, 1 + 2 * place], axes[row, 2 + 2 * place]
+            left = line[1 + place] if below else line[1 + 2 * place]
+            right = axes[2 * row + 1, 1 + place] if below else line[2 + 2 * place]
             head = f"{name}\n" if row == 0 else ""
             picture(left, channels_last(found[row]), title=head + captions[name][row])
             picture(right, changes[name][row], vmin=-limit, vmax=limit, cmap=CHANGE)
             shown = right.images[0]
+    for panel in axes.flat if outline else ():
+        top, left, bottom, right = outline
+        frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=COLOURS[1], lw=1.5)
+        panel.add_patch(frame)
     bar = figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30, pad=0.01)
     bar.set_label("change, sum over channels", fontsize=9)
     return figure
 
 
 def cluster_grid(image: torch.Tensor, title: str, rows: Mapping[str, tuple[torch.Tensor, Sequence[float]]], radii):
-    """F2.4, F2.9, F2.10: the original on the left, a row per target class, a column per radius with the confidence."""
-    figure, axes = plt.subplots(len(rows), 1 + len(radii), figsize=(1.55 * (1 + len(radii)), 1.72 * len(rows) + 0.3))
-    axes = np.atleast_2d(axes)
+    """F2.4, F2.9, F2.10: the original, then a row per target class and a column per radius with the confidence."""
+    figure = plt.figure(figsize=(1.6 * (1 + len(radii)) + 0.6, 1.75 * len(rows) + 0.3))
+    grid = figure.add_gridspec(len(rows), 1 + len(radii), width_ratios=[1.35] + [1] * len(radii))
+    picture(figure.add_subplot(grid[:, 0]), channels_last(image), title=title)  # beside all of its rows
     for row, (name, (found, confidences)) in enumerate(rows.items()):
-        if row == 0:
-            picture(axes[row, 0], channels_last(image), title=title)
-        else:
-            axes[row, 0].axis("off")
         for column, (radius, confidence) in enumerate(zip(radii, confidences, strict=True), 1):
+            panel = figure.add_subplot(grid[row, column])
             head = f"radius {radius:.3g}\n" if row == 0 else ""
-            picture(axes[row, column], channels_last(found[column - 1]), title=f"{head}“{name}”: {confidence:.2f}")
+            picture(panel, channels_last(found[column - 1]), title=f"{head}“{name}”: {confidence:.2f}")
     return figure
 
 
