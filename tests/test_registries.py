@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from support import One, estimators
 from torch import nn
 
 from aecompanion.attack import crafted
@@ -14,7 +15,7 @@ from aecompanion.evaluate.bootstrap import interval
 from aecompanion.evaluate.defence import by_transform, defended
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report.causal import attacked
-from aecompanion.report.halftone import figures as halftone_figures, tables as halftone_tables
+from aecompanion.report.halftone import curves, tables as halftone_tables
 
 OPTIONS = {"resamples": 100, "seed": 0}
 SIDE, CLASSES, COUNT, LEVELS = 20, 8, 6, (2, 8)
@@ -119,17 +120,17 @@ def test_the_tables_of_paper_4_hold_both(transfer):
     ],
 )
 def test_the_claims_of_paper_4_count_both(transfer, name, arguments, conditions):
-    values, statistic = getattr(halftone_tables, name)(transfer, None, None, **arguments)
+    values, statistic = estimators(4)[name](One(transfer), **arguments)
     assert values.shape == (2, COUNT, conditions)
     assert np.isfinite(interval(statistic, values, **OPTIONS).value)
 
 
 def test_the_figures_of_paper_4_draw_both(transfer):
-    figure = halftone_figures.accuracy_curves(transfer, classes=CLASSES)
+    figure = curves.accuracy_curves(transfer, classes=CLASSES)
     assert [panel.get_title() for panel in figure.axes[:4]] == ["FGSM", "I-FGSM", "PGD", "Darker"]
-    assert "mirror" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert any("mirror" in text.get_text() for text in figure.legends[0].get_texts())
     table = halftone_tables.attack_table(transfer, ["no defence", "mirror"], **OPTIONS)
-    bars = halftone_figures.paired_bars(table, groups="defence", bars="attack", value="top1", ylabel="top-1")
+    bars = curves.paired_bars(table, groups="defence", bars="attack", value="top1", ylabel="top-1")
     assert [text.get_text() for text in bars.legends[0].get_texts()] == ["clean", "FGSM", "I-FGSM", "PGD", "Darker"]
 
 

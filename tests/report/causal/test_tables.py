@@ -548,8 +548,8 @@ def sklearns(rows, score, attack, level):
     found = []
     for _, own in attacked.common_images(rows, attack).groupby("seed"):
         clean = own.loc[own["attack"] == "clean", score]
-        attacked = own.loc[(own["attack"] == attack) & (own["level"] == level), score]
-        found.append(roc_auc_score([0] * len(clean) + [1] * len(attacked), [*clean, *attacked]))
+        moved = own.loc[(own["attack"] == attack) & (own["level"] == level), score]
+        found.append(roc_auc_score([0] * len(clean) + [1] * len(moved), [*clean, *moved]))
     return float(np.mean(found))
 
 

@@ -120,15 +120,12 @@ def test_the_grid_of_a_cluster_has_a_row_per_target_and_a_column_per_radius():
     start, found = image(3, 4, 4), image(4, 3, 4, 4, part=1)
     rows = {"cat": (found[:2], [0.5, 0.899]), "dog": (found[2:], [0.25, 0.999])}
     figure = counterfactual_figures.cluster_grid(start, "“cup”, 0.98", rows, [0.75, 12.3456])
-    assert len(figure.axes) == 6
-    first, second = figure.axes[:3], figure.axes[3:]
-    assert titles(first) == ["“cup”, 0.98", "radius 0.75\n“cat”: 0.50", "radius 12.3\n“cat”: 0.90"]
-    assert titles(second) == ["", "“dog”: 0.25", "“dog”: 1.00"]
-    assert shown(first[0]) == pytest.approx(start.numpy().transpose(1, 2, 0))
-    for panel, picture in zip(first[1:] + second[1:], found, strict=True):
+    original, *panels = figure.axes
+    assert (original.get_title(), len(panels)) == ("“cup”, 0.98", 4)  # the original once, no empty panel
+    assert titles(panels) == ["radius 0.75\n“cat”: 0.50", "radius 12.3\n“cat”: 0.90", "“dog”: 0.25", "“dog”: 1.00"]
+    assert shown(original) == pytest.approx(start.numpy().transpose(1, 2, 0))
+    for panel, picture in zip(panels, found, strict=True):
         assert shown(panel) == pytest.approx(picture.numpy().transpose(1, 2, 0))
-    assert not second[0].images  # the original stands once
-    assert not second[0].axison
 
 
 def test_the_grid_may_have_one_row_and_needs_a_confidence_per_radius():
@@ -296,3 +293,19 @@ def test_a_measure_that_nobody_took_leaves_its_panel_empty_and_can_be_drawn(pape
     figure.canvas.draw()
     assert all(np.isnan(container[0].get_ydata(orig=False)).all() for container in figure.axes[0].containers)
     assert not any(np.isnan(container[0].get_ydata(orig=False)).any() for container in figure.axes[1].containers)
+
+
+def test_many_columns_have_their_changes_below_and_an_outline_frames_every_picture():
+    before, found = image(2, 3, 6, 6), image(2, 3, 6, 6, part=1)
+    columns = {f"network {k}": found for k in range(4)}
+    captions = {name: ["a", "b"] for name in columns}
+    figure = counterfactual_figures.compared(
+        before, columns, titles=["x", "y"], captions=captions, outline=(3, 1, 5, 6)
+    )
+    panels = np.reshape(figure.axes[:20], (4, 5))
+    assert [panel.get_title() for panel in panels[0]] == ["x", *(f"{name}\na" for name in columns)]
+    assert not panels[1, 0].get_visible()
+    change = counterfactual_figures.change(before[0], found[0])
+    assert shown(panels[1, 1]) == pytest.approx(change)
+    frame = panels[0, 0].patches[-1]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((0.5, 2.5), 5, 2)
