@@ -254,9 +254,7 @@ def collapse(released: pd.DataFrame) -> Figure:
                 by_seed = rows.pivot(index="epoch", columns="seed", values=value)
                 colour, marker = colours(variants)[variant], markers(variants)[variant]
                 panel.plot(by_seed.index, by_seed, color=colour, lw=0.8, alpha=0.6)
-                panel.plot(
-                    by_seed.index, by_seed.mean(axis=1), color=colour, marker=marker, lw=2.4, label=f"{variant} loss"
-                )
+                panel.plot(by_seed.index, by_seed.mean(1), color=colour, marker=marker, lw=2.4, label=f"{variant} loss")
             panel.set(ylim=(0, 1.03), ylabel=score[domain] if value == "plain" else "agreement of the branches")
             panel.set_xticks(sorted(released["epoch"].unique()))
         column[0].axhline(chance[domain], color="black", ls=":", lw=1)
