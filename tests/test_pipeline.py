@@ -12,7 +12,7 @@ from aecompanion.pipeline import parameters
 from aecompanion.pipeline.fingerprint import SAVED
 from aecompanion.pipeline.notebooks import sources
 from aecompanion.pipeline.paths import ROOT
-from aecompanion.report import displays, gallery
+from aecompanion.report import displays, publish
 
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sources()}
@@ -93,9 +93,9 @@ def test_every_display_a_notebook_saves_is_registered():
 
 @pytest.mark.parametrize("display", displays.register())
 def test_results_hold_every_display_with_its_card(display):
-    kind = gallery.KINDS[gallery.suffix(display)]
-    for ending in (gallery.suffix(display), ".json"):
-        assert (ROOT / "results" / kind / f"{displays.stem(display)}{ending}").exists()
+    suffix = displays.suffix(display)
+    assert (ROOT / "results" / publish.KINDS[suffix] / f"{displays.stem(display)}{suffix}").exists()
+    assert (ROOT / "results" / "cards" / f"{displays.stem(display)}.json").exists()
 
 
 def test_rooms_import_only_from_rooms_below():
