@@ -32,7 +32,7 @@ from aecompanion.explain.gradcam import explain_classes, gradcam
 from aecompanion.explain.logit_slice import logit_plane
 from aecompanion.explain.mask import optimise
 from aecompanion.explain.rise import rise
-from aecompanion.networks import bring as own
+from aecompanion.networks import normalisation
 from aecompanion.networks.borrow import device_of
 from aecompanion.networks.folding import folded
 from aecompanion.networks.read import predict
@@ -276,7 +276,7 @@ METHODS = {
         net, IMAGES, LABELS, BLURRED, settings=MASKS, rise_masks=4, calibration=BLURRED, methods=["BP", "RISE", "RP"]
     ),
     "all five": lambda net: examine(net, IMAGES, classes=list("abcd"), options=EXAMINE),
-    "normalisations": lambda net: own.compare_normalisations(net, IMAGES, LABELS),
+    "normalisations": lambda net: normalisation.compare_normalisations(net, IMAGES, LABELS),
 }  # fmt: skip
 
 

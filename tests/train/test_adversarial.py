@@ -15,7 +15,7 @@ from aecompanion.evaluate.robustness import robust
 from aecompanion.networks import checkpoint
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.train import adversarial, fit as plain
+from aecompanion.train import adversarial, fit as plain, score
 from aecompanion.train.adversarial import Adversary, Threat, fit
 
 P = {"linf": math.inf, "l2": 2, "l1": 1}
@@ -255,7 +255,7 @@ def measured(network, toy) -> tuple[float, float]:
     """Accuracy and robust accuracy in linf over all images."""
     every = np.arange(len(toy))
     right = robust(network, toy.batch(every), toy.labels, norm="linf", eps=0.05, steps=5)
-    return plain.accuracy(network, toy, every), right.float().mean().item()
+    return score.accuracy(network, toy, every), right.float().mean().item()
 
 
 def test_plain_training_takes_the_feature_that_is_easily_attacked(toy):
@@ -313,7 +313,7 @@ def test_every_batch_is_crafted_by_one_adversary_with_these_threats(toy, monkeyp
 
 def test_the_last_epoch_is_kept(toy, monkeypatch):
     scripted, epochs, network = iter((0.9, 0.5, 0.7)), [], fresh()
-    monkeypatch.setattr(plain, "accuracy", lambda *given: next(scripted))
+    monkeypatch.setattr(score, "accuracy", lambda *given: next(scripted))
 
     def keep(row: dict) -> None:
         epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})

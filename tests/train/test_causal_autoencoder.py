@@ -490,7 +490,7 @@ def test_without_a_card_the_outputs_form_must_be_told(two_channels, many):
         causal_autoencoder.fit_autoencoder(two_channels, many, layer="features")
     options = {"layer": "features", "autoencoder": bottleneck(torch.eye(2), torch.eye(2))}
     with pytest.raises(ValueError, match=told):
-        fidelity.fidelity(two_channels, many, **options)
+        fidelity.func(two_channels, many, **options)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 128])
@@ -563,7 +563,7 @@ def test_fidelity_reads_several_labels_from_the_card(two_channels):
     two_channels.card = {"multi_label": True}
     nothing = bottleneck(torch.eye(2), torch.zeros(2, 2))
     options = {"layer": "features", "autoencoder": nothing}
-    assert fidelity.fidelity(two_channels, constant([1.0, 0.0]), **options).decisions == 0.5
+    assert fidelity.func(two_channels, constant([1.0, 0.0]), **options).decisions == 0.5
 
 
 @pytest.mark.parametrize("images", [0.0, 0.5, GATE - 1e-6, GATE, 1.0])

@@ -284,7 +284,7 @@ JOB |= {"trainer": "aecompanion.train.fit:fit"}
 def test_the_card_is_about_the_first_representation(data, negative, tmp_path, monkeypatch, first, measured):
     monkeypatch.setattr(ensemble.fit, "fit", lambda *given, **options: pd.DataFrame({"epoch": [1]}))
     scripted = {"squares": 0.25, "negatives": 0.75}
-    monkeypatch.setattr(ensemble.fit, "accuracy", lambda network, view, indices: scripted[view.source])
+    monkeypatch.setattr(ensemble.score, "accuracy", lambda network, view, indices: scripted[view.source])
     folders = [str(data), str(negative)]
     job = {"data": folders if first == "squares" else folders[::-1], "folder": str(tmp_path), "resume": "unused"}
     table = ensemble.train_one(JOB | job)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset, split_by_sample
 from aecompanion.networks.zoo import create
-from aecompanion.train import fit as module
+from aecompanion.train import fit as module, reading, score as scoring
 from aecompanion.train.fit import classification_loss, fit
 from aecompanion.train.score import accuracy, auroc, metric, predict, right, score
 
@@ -172,7 +172,7 @@ def test_an_interrupted_write_leaves_the_state_of_the_epoch_before(trained, squa
 @pytest.mark.parametrize(("measured", "best"), [((0.2, 0.9, 0.5), 1), ((0.5, 0.5, 0.4), 0), ((0.1, 0.2, 0.3), 2)])
 def test_the_network_holds_the_first_best_epoch_on_validation(squares, monkeypatch, measured, best):
     scripted, epochs, network = iter(measured), [], fresh()
-    monkeypatch.setattr(module, "accuracy", lambda *given: next(scripted))
+    monkeypatch.setattr(scoring, "accuracy", lambda *given: next(scripted))
 
     def keep(row: dict) -> None:
         epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
@@ -193,7 +193,7 @@ def test_the_best_accuracy_of_the_history_is_that_of_the_network(trained, square
 @pytest.mark.parametrize(("keep", "best"), [("best", 1), ("last", 2)])
 def test_the_last_epoch_is_kept_on_request_however_it_scores(squares, monkeypatch, keep, best):
     scripted, epochs, network = iter((0.2, 0.9, 0.5)), [], fresh()
-    monkeypatch.setattr(module, "accuracy", lambda *given: next(scripted))
+    monkeypatch.setattr(scoring, "accuracy", lambda *given: next(scripted))
 
     def remember(row: dict) -> None:
         epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
@@ -208,7 +208,7 @@ def test_a_resumed_run_that_keeps_the_last_epoch_equals_an_undisturbed_one(squar
     options, networks = {"epochs": 2, "batch": 16, "lr": 1e-3, "keep": "last"}, []
     for resume in (None, tmp_path / "state.pt"):
         scripted = iter((0.9, 0.5))
-        monkeypatch.setattr(module, "accuracy", lambda *given, scripted=scripted: next(scripted))
+        monkeypatch.setattr(scoring, "accuracy", lambda *given, scripted=scripted: next(scripted))
         networks.append(fresh())
         if resume is not None:
             with pytest.raises(KeyboardInterrupt):
@@ -334,8 +334,8 @@ def test_images_read_from_files_give_the_bits_of_packed_ones(trained, lazy):
 def test_only_images_in_files_are_read_ahead(squares, lazy):
     assert [module.readers(views) for views in ([squares], [lazy], [squares, lazy])] == [
         0,
-        module.READERS,
-        module.READERS,
+        reading.READERS,
+        reading.READERS,
     ]
 
 
@@ -460,7 +460,7 @@ def test_the_validation_accuracy_is_the_mean_over_the_representations(squares, n
         asked.append(indices.tolist())
         return 0.25 if view is squares else 1.0
 
-    monkeypatch.setattr(module, "accuracy", scripted)
+    monkeypatch.setattr(scoring, "accuracy", scripted)
     history = fit(fresh(), [squares, negatives], epochs=1, batch=16)
     assert history["validation_accuracy"].tolist() == [0.625]
     assert asked == [squares.indices("validation").tolist()] * 2
@@ -468,7 +468,7 @@ def test_the_validation_accuracy_is_the_mean_over_the_representations(squares, n
 
 def test_the_best_epoch_is_that_of_the_mean(squares, negatives, monkeypatch):
     scripted = {id(squares): iter((0.9, 0.5, 0.4)), id(negatives): iter((0.1, 0.6, 0.5))}
-    monkeypatch.setattr(module, "accuracy", lambda network, view, indices: next(scripted[id(view)]))
+    monkeypatch.setattr(scoring, "accuracy", lambda network, view, indices: next(scripted[id(view)]))
     network, epochs = fresh(), []
 
     def keep(row: dict) -> None:
@@ -655,7 +655,7 @@ def test_two_runs_with_several_labels_are_equal_bit_for_bit(trained_on_several, 
 @pytest.mark.parametrize(("measured", "best"), [((0.2, 0.9, 0.5), 1), ((0.5, 0.5, 0.4), 0)])
 def test_the_network_holds_the_first_epoch_of_the_best_auroc(several, monkeypatch, measured, best):
     scripted, epochs, network = iter(measured), [], small()
-    monkeypatch.setattr(module, "auroc", lambda *given: next(scripted))
+    monkeypatch.setattr(scoring, "auroc", lambda *given: next(scripted))
 
     def keep(row: dict) -> None:
         epochs.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
@@ -668,7 +668,7 @@ def test_the_network_holds_the_first_epoch_of_the_best_auroc(several, monkeypatc
 
 def test_the_validation_auroc_is_the_mean_over_the_representations(several, monkeypatch):
     negatives = dataclasses.replace(several, images=255 - several.images)
-    monkeypatch.setattr(module, "auroc", lambda network, view, indices: 0.25 if view is several else 1.0)
+    monkeypatch.setattr(scoring, "auroc", lambda network, view, indices: 0.25 if view is several else 1.0)
     history = fit(small(), [several, negatives], epochs=1, batch=16)
     assert history["validation_auroc"].tolist() == [0.625]
 
