@@ -18,7 +18,7 @@ export OMP_WAIT_POLICY ?= passive
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro status plan test nbval paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ endif
 
 status: setup  ## say which modules changed since the last run, and what is stale, without running it
 	@python -m aecompanion status
+
+missing: setup  ## list the displays and claims that wait for a number of their paper, and where to look
+	@python -m aecompanion missing
 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
 	@python -m aecompanion plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)

@@ -42,8 +42,7 @@ START_IMAGES = 256  # whose activations give the principal components
 class CausalAutoencoder(nn.Module):
     """c and d of the formula.
 
-    Args:
-        channels: C of the layer. encoder: widths of c, the last is K. decoder: widths of d before C. kernel: odd side.
+    channels: C of the layer. encoder: widths of c, the last is K. decoder: widths of d before C. kernel: odd side.
     """
 
     def __init__(

@@ -14,13 +14,7 @@ from aecompanion.report.causal.tables import COUNTERFACTUAL, REGIONS, TRUTH
 from aecompanion.report.cubes import error_bars
 from aecompanion.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
 
-TITLES = {
-    "mask": "exact mask",
-    "box": "box",
-    "cam": "CAM",
-    "gradcam": "Grad-CAM",
-    "random": "elsewhere",
-}
+TITLES = {"mask": "exact mask", "box": "box", "cam": "CAM", "gradcam": "Grad-CAM", "random": "elsewhere"}
 
 
 def findings(dataset: Dataset, regions: Regions) -> Figure:
@@ -59,7 +53,6 @@ def channel_bars(latent: pd.DataFrame, history: pd.DataFrame) -> Figure:
     left.set(
         title="training the bottleneck", ylabel="KL(p ‖ p')", yscale="log", xticks=sorted(losses["epoch"].unique())
     )
-
     sizes = np.abs(causal_tables.ranked(latent, latent["domain"].iloc[0])).mean(1)  # seeds × channels
     order = np.arange(sizes.shape[1])
     middle.bar(order, sizes.mean(0), color=COLOURS[0], alpha=0.5)
@@ -67,7 +60,6 @@ def channel_bars(latent: pd.DataFrame, history: pd.DataFrame) -> Figure:
     middle.set(
         title="size of the effect", xlabel="code channel, ordered", ylabel="mean |ECE$_j$ - ECE$_0$|", ylim=(0, None)
     )
-
     means = next(iter(causal_tables.class_by_channel(latent, latent["domain"].iloc[0]).values()))
     bound = np.nanmax(np.abs(means))
     shown = right.imshow(means, cmap="PuOr", vmin=-bound, vmax=bound, aspect="auto")
@@ -163,9 +155,7 @@ def fill_grid(table: pd.DataFrame) -> Figure:
 def map_gallery(
     images: torch.Tensor, maps: dict[str, torch.Tensor], regions: Regions, table: pd.DataFrame, names: list[str]
 ) -> Figure:
-    """F1.5: one case per finding with its maps (the box outlined), and the mean intersection over union of each map.
-    Maps of effects (CE) share one scale; every other map is divided by its own largest value.
-    """
+    """F1.5: a case per finding with its maps (CE maps on one scale, others by their largest value), and mean IoU."""
     first = [int(np.flatnonzero(regions.label == label)[0]) for label in np.unique(regions.label)][:4]
     effects = [title for title in maps if title.startswith("CE")]
     top = max((maps[title][case].max().item() for title in effects for case in first), default=1.0)
@@ -238,9 +228,7 @@ def estimates_against_truth(estimates: pd.DataFrame, finding: pd.Series) -> Figu
 
 
 def collapse(released: pd.DataFrame) -> Figure:
-    """F1.9: score of the plain branch and agreement of both branches over epochs, per domain and variant: a thin line
-    per training seed, a thick one for their mean.
-    """
+    """F1.9: score of the plain branch and agreement of both over epochs; thin lines: seeds, thick: means."""
     domains, variants = list(dict.fromkeys(released["domain"])), list(dict.fromkeys(released["variant"]))
     chance = {"digits": 0.1, "chest": 0.5}
     score = {"digits": "accuracy of the network", "chest": "AUROC of the network"}
