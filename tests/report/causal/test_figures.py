@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import fits, image, names, shown, ticks, titles
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 
@@ -10,35 +11,13 @@ from aecompanion.attack.attacks import ATTACKS
 from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
 from aecompanion.evaluate.detection import SCORES
-from aecompanion.pipeline.rng import generator
-from aecompanion.report.causal import attacked, figures as causal_figures, tables as causal_tables
+from aecompanion.report.causal import attacked, figures as causal_figures, maps as causal_maps, tables as causal_tables
 from aecompanion.report.causal.tables import REGIONS
 from aecompanion.report.figures import COLOURS
 
 OPTIONS = {"resamples": 10, "seed": 0}
 FILLS = ["counterfactual", "mean", "ring", "black", "white", "blur", "inpaint"]
 SIZE = 16
-
-
-def image(*shape, part=0):
-    return torch.rand(shape, generator=generator(9, part))
-
-
-def shown(panel):
-    (picture,) = panel.images
-    return np.asarray(picture.get_array())
-
-
-def titles(panels):
-    return [panel.get_title() for panel in panels]
-
-
-def names(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def ticks(labels):
-    return [text.get_text() for text in labels]
 
 
 def containers(panel, kind):
@@ -53,14 +32,6 @@ def ends(errors, axis=1):
 
 def intervals(rows, name):
     return rows[[f"{name}_low", f"{name}_high"]].to_numpy()
-
-
-def fits(figure):
-    """Whether everything that is drawn, text above all, lies on the figure (to a pixel)."""
-    figure.canvas.draw()
-    drawn, pixel = figure.get_tightbbox(figure.canvas.get_renderer()), 1.5 / figure.dpi
-    width, height = figure.get_size_inches()
-    return min(drawn.x0, drawn.y0) >= -pixel and drawn.x1 <= width + pixel and drawn.y1 <= height + pixel
 
 
 def test_text_beyond_the_edge_does_not_fit():
@@ -254,7 +225,7 @@ def test_every_case_is_a_point_beside_the_mean_of_its_region_with_its_interval(p
             own = cases[cases["region"] == name].groupby("case")["size"].mean()
             assert points.get_ydata() == pytest.approx(own.to_numpy(), nan_ok=True)
         assert ticks(panel.get_xticklabels()) == ["exact mask", "box", "CAM", "Grad-CAM", "elsewhere"]
-        assert panel.get_ylim() == (0, 1.02)  # no point is cut off
+        assert panel.get_ylim() == (-0.02, 1.02)  # no point is cut off
     assert figure.axes[0].get_ylabel() == "|CE$_y$|"
     assert fits(figure)
 
@@ -292,22 +263,22 @@ def test_the_map_gallery_shows_a_case_per_finding_with_its_box_and_the_overlaps(
     images = image(4, 1, SIZE, SIZE)
     maps = {name: image(4, 1, SIZE, SIZE, part=i) for i, name in enumerate(("CE, mean", "CAM", "random"), 1)}
     overlaps = causal_tables.overlap_table(paper1_tables["overlap"], **OPTIONS)
-    figure = causal_figures.map_gallery(images, maps, regions, overlaps, ["mass", "mass", "nodule", "fluid"])
-    panels, bars = np.reshape(figure.axes[:12], (3, 4)), figure.axes[-1]  # two colour bars between
+    figure = causal_maps.map_gallery(images, maps, regions, overlaps, ["mass", "mass", "nodule", "fluid"])
+    panels, bars = np.reshape(figure.axes[:12], (3, 4)), figure.axes[-1]  # three colour bars between
     assert titles(panels[0]) == ["image", "CE, mean", "CAM", "random"]
     assert [line[0].get_ylabel() for line in panels] == ["mass", "nodule", "fluid"]
     for line, case in zip(panels, (0, 2, 3), strict=True):
         top, left, bottom, right = regions.boxes[case] - 0.5  # pixel centres are whole numbers
-        for panel, (name, content) in zip(line, {"image": images, **maps}.items(), strict=True):
-            whole = content[case, 0] / (1 if name in ("image", "CE, mean") else content[case].max())
-            assert shown(panel) == pytest.approx(whole.numpy())
+        for panel, content in zip(line, (images, *maps.values()), strict=True):
+            assert np.array_equal(shown(panel), content[case, 0])
             (box,) = panel.lines
             assert (min(box.get_xdata()), max(box.get_xdata())) == (left, right)
             assert (min(box.get_ydata()), max(box.get_ydata())) == (top, bottom)
     assert panels[0, 0].images[0].get_clim() == (0, 1)
-    top = maps["CE, mean"][[0, 2, 3]].max().item()
-    assert all(line[1].images[0].get_clim() == pytest.approx((0, top)) for line in panels)  # effects on one scale
-    assert {panel.images[0].get_clim() for panel in panels[:, 2:].flat} == {(0, 1)}
+    for column, content in zip(panels.T[1:], maps.values(), strict=True):
+        top = content[[0, 2, 3]].max().item()  # of the cases drawn
+        assert all(panel.images[0].get_clim() == pytest.approx((0, top)) for panel in column)
+    assert [bar.get_xlabel() for bar in figure.axes[12:-1]] == ["loss of p$_y$", "CAM (logits)", "random"]
     assert ticks(bars.get_yticklabels()) == overlaps["map"].tolist()
     assert bars.yaxis_inverted()  # the first map on top
     assert names(bars.get_legend()) == ["box", "exact mask"]
@@ -318,12 +289,24 @@ def test_the_map_gallery_shows_a_case_per_finding_with_its_box_and_the_overlaps(
     assert fits(figure)
 
 
+def test_maps_of_a_kind_have_one_scale_about_zero_if_any_of_them_is_negative():
+    values = torch.tensor([0.0, 0.2]), torch.tensor([-0.5, 0.3]), torch.tensor([0.0, 7.0]), torch.zeros(2)
+    scales = causal_maps.map_scales(
+        dict(zip(("CE, counterfactual", "CE, mean", "Grad-CAM", "none"), values, strict=True))
+    )
+    limits = {name: (scale["vmin"], scale["vmax"]) for name, scale in scales.items()}
+    assert limits["CE, counterfactual"] == limits["CE, mean"] == (-0.5, 0.5)  # nothing is cut off
+    assert limits["Grad-CAM"] == (0, 7)
+    assert limits["none"] == (0, 1e-6)  # a scale that can be drawn
+    assert scales["CE, mean"]["cmap"] != scales["Grad-CAM"]["cmap"]
+
+
 def test_the_gallery_shows_four_findings_at_most(paper1_tables, regions):
     five = regions.select([0, 1, 2, 3, 0])
     five = Regions(five.image, np.arange(5), five.boxes, five.masks)
     overlaps = causal_tables.overlap_table(paper1_tables["overlap"], **OPTIONS)
     maps = {"CAM": image(5, 1, SIZE, SIZE, part=1)}
-    figure = causal_figures.map_gallery(image(5, 1, SIZE, SIZE), maps, five, overlaps, list("abcde"))
+    figure = causal_maps.map_gallery(image(5, 1, SIZE, SIZE), maps, five, overlaps, list("abcde"))
     assert len(figure.axes) == 4 * 2 + 2  # one colour bar, one panel of bars
 
 

@@ -12,7 +12,7 @@ from aecompanion.data.regions import Regions
 from aecompanion.report.causal import tables as causal_tables
 from aecompanion.report.causal.tables import COUNTERFACTUAL, REGIONS, TRUTH
 from aecompanion.report.cubes import error_bars
-from aecompanion.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
+from aecompanion.report.figures import COLOURS, channels_last, colours, markers, picture
 
 TITLES = {"mask": "exact mask", "box": "box", "cam": "CAM", "gradcam": "Grad-CAM", "random": "elsewhere"}
 
@@ -129,7 +129,7 @@ def region_points(effects: pd.DataFrame, table: pd.DataFrame, fills: list[str]) 
             panel.plot(spread, points, "o", color=COLOURS[place], ms=3, alpha=0.45, mew=0)
         errors = error_bars(rows["size"], rows["size_low"], rows["size_high"])
         panel.errorbar(np.arange(len(rows)) + 0.3, rows["size"], errors, fmt="D", color="black", ms=5, capsize=3)
-        panel.set(title=f"fill: {fill}", ylabel="|CE$_y$|", ylim=(0, 1.02))
+        panel.set(title=f"fill: {fill}", ylabel="|CE$_y$|", ylim=(-0.02, 1.02))
         panel.set_xticks(range(len(REGIONS)), [TITLES[name] for name in REGIONS], rotation=20)
     return figure
 
@@ -149,48 +149,6 @@ def fill_grid(table: pd.DataFrame) -> Figure:
     for edge in np.arange(len(fills) - 1) + 0.5:
         panel.axvline(edge, color="#dddddd", lw=0.8)
     figure.legend(*panel.get_legend_handles_labels(), loc="outside right center", title="region")
-    return figure
-
-
-def map_gallery(
-    images: torch.Tensor, maps: dict[str, torch.Tensor], regions: Regions, table: pd.DataFrame, names: list[str]
-) -> Figure:
-    """F1.5: a case per finding with its maps (CE maps on one scale, others by their largest value), and mean IoU."""
-    first = [int(np.flatnonzero(regions.label == label)[0]) for label in np.unique(regions.label)][:4]
-    effects = [title for title in maps if title.startswith("CE")]
-    top = max((maps[title][case].max().item() for title in effects for case in first), default=1.0)
-    figure = plt.figure(figsize=(1.55 * (len(maps) + 1) + 4.4, 1.75 * len(first) + 0.9))
-    grid = figure.add_gridspec(len(first), len(maps) + 2, width_ratios=[1] * (len(maps) + 1) + [2.2])
-    shown: dict[str, list] = {"effect": [], "other": []}
-    for line, case in enumerate(first):
-        for column, (title, content) in enumerate([("image", images), *maps.items()]):
-            panel = figure.add_subplot(grid[line, column])
-            kind = "effect" if title in effects else "other"
-            scaled = content[case] if kind == "effect" else content[case] / content[case].max().clamp_min(1e-12)
-            heat = {"cmap": HEAT, "vmin": 0, "vmax": top if kind == "effect" else 1} if column else {"cmap": "gray"}
-            picture(panel, channels_last(scaled if column else content[case]), title=title if line == 0 else "", **heat)
-            if column:
-                shown[kind].append(panel)
-            top_, left, bottom, right = regions.boxes[case] - np.array([0.5, 0.5, 0.5, 0.5])
-            edge = [left, right, right, left, left], [top_, top_, bottom, bottom, top_]
-            panel.plot(*edge, color="white" if column else COLOURS[1], lw=1)
-            if column == 0:
-                panel.set_ylabel(names[case], fontsize=9)
-    labels = {"effect": "CE maps: evidence lost", "other": "other maps: share of their largest value"}
-    for kind, panels in shown.items():
-        if panels:
-            bar = {"ax": panels, "location": "bottom", "shrink": 0.8, "aspect": 30, "pad": 0.02}
-            figure.colorbar(panels[0].images[0], **bar).set_label(labels[kind], fontsize=9)
-    bars = figure.add_subplot(grid[:, -1])
-    place = np.arange(len(table))
-    for shift, truth, colour in ((-0.2, "iou_box", COLOURS[0]), (0.2, "iou_mask", COLOURS[1])):
-        errors = error_bars(table[truth], table[f"{truth}_low"], table[f"{truth}_high"])
-        label = {"iou_box": "box", "iou_mask": "exact mask"}[truth]
-        bars.barh(place + shift, table[truth], 0.38, xerr=errors, color=colour, label=label, error_kw={"lw": 1})
-    bars.set(yticks=place, xlabel="intersection over union")
-    bars.set_yticklabels(table["map"])
-    bars.invert_yaxis()
-    bars.legend(fontsize=8)
     return figure
 
 
@@ -242,7 +200,9 @@ def collapse(released: pd.DataFrame) -> Figure:
                 by_seed = rows.pivot(index="epoch", columns="seed", values=value)
                 colour, marker = colours(variants)[variant], markers(variants)[variant]
                 panel.plot(by_seed.index, by_seed, color=colour, lw=0.8, alpha=0.6)
-                panel.plot(by_seed.index, by_seed.mean(1), color=colour, marker=marker, lw=2.4, label=f"{variant} loss")
+                panel.plot(
+                    by_seed.index, by_seed.mean(axis=1), color=colour, marker=marker, lw=2.4, label=f"{variant} loss"
+                )
             panel.set(ylim=(0, 1.03), ylabel=score[domain] if value == "plain" else "agreement of the branches")
             panel.set_xticks(sorted(released["epoch"].unique()))
         column[0].axhline(chance[domain], color="black", ls=":", lw=1)
