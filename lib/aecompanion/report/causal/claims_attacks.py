@@ -47,18 +47,14 @@ def shift_surplus(tables, *, attack: str, level: int | None = None):
     return values, surplus
 
 
-@claim("P1.45", "F1.8", "report", "> 0.5", "The effect of one channel detects FGSM at 1/255 (AUROC above 1/2)",
-       score="effect", attack="fgsm", level=1)
-@claim("P1.46", "F1.8", "report", "> 0.5", "The effect of one channel detects FGSM at 2/255 (AUROC above 1/2)",
-       score="effect", attack="fgsm", level=2)
-@claim("P1.47", "F1.8", "expected", "> 0.5", "The effect of one channel detects FGSM at {level}/255 (AUROC above 1/2)",
-       score="effect", attack="fgsm", over=[{"level": 4, "strength": "report"}, {"level": 8}])
-@claim("P1.49", "F1.8", "report", "> 0.5", "The effect of one channel detects PGD at 1/255 (AUROC above 1/2)",
-       score="effect", attack="pgd", level=1)
-@claim("P1.50", "F1.8", "report", "> 0.5", "The effect of one channel detects PGD at 2/255 (AUROC above 1/2)",
-       score="effect", attack="pgd", level=2)
-@claim("P1.51", "F1.8", "expected", "> 0.5", "The effect of one channel detects PGD at {level}/255 (AUROC above 1/2)",
-       score="effect", attack="pgd", over=[{"level": 4, "strength": "report"}, {"level": 8}])
+@claim("P1.45", "F1.8", "report", "> 0.5",
+       "The effect of one channel detects {ATTACK} at {level}/255 (AUROC above 1/2)", score="effect",
+       over=[{"attack": "fgsm", "level": 1, "ATTACK": "FGSM"}, {"attack": "fgsm", "level": 2, "ATTACK": "FGSM"},
+             {"attack": "fgsm", "level": 4, "ATTACK": "FGSM"},
+             {"attack": "fgsm", "level": 8, "ATTACK": "FGSM", "strength": "expected"},
+             {"attack": "pgd", "level": 1, "ATTACK": "PGD"}, {"attack": "pgd", "level": 2, "ATTACK": "PGD"},
+             {"attack": "pgd", "level": 4, "ATTACK": "PGD"},
+             {"attack": "pgd", "level": 8, "ATTACK": "PGD", "strength": "expected"}])
 @claim("P1.53", "F1.8", "report", "> 0.5", "The effect of one channel detects Carlini-Wagner (AUROC above 1/2)",
        score="effect", attack="cw", level=0)
 @claim("P1.56", "F1.8", "report", "> 0.5", "NISSIM of Grad-CAM detects PGD at 2/255 (AUROC above 1/2)", score="heatmap",

@@ -26,23 +26,18 @@ def where_explained(estimator):
 
 @claim("P3.01", "T3.2", "must", "< -0.05", "{DATA}: RP's deletion AUC is far below that of random maps (difference)",
        column="deletion", methods=["RP", "random"],
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.03", "T3.2", "must", "< -0.05",
-       "chest phantoms: RP's deletion AUC is far below that of random maps (difference)", data="chest",
-       column="deletion", methods=["RP", "random"])
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.21", "T3.1", "expected", "> 0",
        "{DATA}: RP has the higher class distortion score than MP, absolute form, same start (difference)",
        column="cds_absolute", methods=["RP", "MP"],
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.23", "T3.1", "expected", "> 0",
-       "chest phantoms: RP has the higher class distortion score than MP, absolute form, same start (difference)",
-       data="chest", column="cds_absolute", methods=["RP", "MP"])
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.24", "T3.1", "report", "> 0",
        "{DATA}: RP has the higher class distortion score than EP, absolute form (difference)", column="cds_absolute",
-       methods=["RP", "EP"], over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.26", "T3.1", "report", "> 0",
-       "chest phantoms: RP has the higher class distortion score than EP, absolute form (difference)", data="chest",
-       column="cds_absolute", methods=["RP", "EP"])
+       methods=["RP", "EP"],
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.27", "T3.1", "report", "> 0", "VOC-like: the same against MP in the slides' signed form (difference)",
        data="voc", column="cds_signed", methods=["RP", "MP"])
 @claim("P3.28", "T3.1", "report", "> 0",
@@ -50,10 +45,9 @@ def where_explained(estimator):
        methods=["RP", "MP"])
 @claim("P3.29", "T3.1", "expected", "< 0",
        "{DATA}: RP changes the other classes less than MP (mean |Δp| in the masked image, difference)", column="change",
-       methods=["RP", "MP"], over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.31", "T3.1", "expected", "< 0",
-       "chest phantoms: RP changes the other classes less than MP (mean |Δp| in the masked image, difference)",
-       data="chest", column="change", methods=["RP", "MP"])
+       methods=["RP", "MP"],
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.32", "T3.6", "must", "< 0",
        "VOC-like: keeping the non-targets works: L_M changes them less than T alone (mean |Δp|, difference)",
        data="voc", column="change", methods=["L_M", "T"])
@@ -63,10 +57,8 @@ def where_explained(estimator):
 @claim("P3.34", "T3.1", "must", "> 0.2",
        "{DATA}: the reverse image gives the class back with RP, not with MP (p of the class, difference)",
        column="p_reverse", methods=["RP", "MP"],
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.36", "T3.1", "must", "> 0.2",
-       "chest phantoms: the reverse image gives the class back with RP, not with MP (p of the class, difference)",
-       data="chest", column="p_reverse", methods=["RP", "MP"])
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.38", "T3.6", "expected", "<= 0.05",
        "VOC-like: RP does not excite the others in the reverse image more than T alone (mean p, difference at most "
        "0.05)", data="voc", column="level", methods=["RP", "T"])
@@ -76,10 +68,8 @@ def where_explained(estimator):
        column="deletion", methods=["RP", "L_M"], note="the trials before already contradicted it")
 @claim("P3.41", "T3.4", "expected", ">= 0", "{DATA}: RP inserts at least as well as MP (difference of insertion AUCs)",
        column="insertion", methods=["RP", "MP"],
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.43", "T3.4", "expected", ">= 0",
-       "chest phantoms: RP inserts at least as well as MP (difference of insertion AUCs)", data="chest",
-       column="insertion", methods=["RP", "MP"])
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.44", "T3.3", "expected", "> 0",
        "VOC-like: more of MP's map lies in the object's box than of a random map (difference)", data="voc",
        column="energy", methods=["MP", "random"])
@@ -99,27 +89,21 @@ def difference(tables, *, data: str, column: str, methods: list[str]):
 @claim("P3.04", "T3.2", "report", "< 1",
        "{DATA}: RP deletes better than MP with the same start (ratio of deletion AUCs)", column="deletion",
        methods=["RP", "MP"], note=OTHER_WEIGHT,
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.06", "T3.2", "report", "< 1",
-       "chest phantoms: RP deletes better than MP with the same start (ratio of deletion AUCs)", data="chest",
-       column="deletion", methods=["RP", "MP"], note=OTHER_WEIGHT)
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.07", "T3.2", "report", "< 1",
        "{DATA}: RP deletes better than MP from its published start, 1 (ratio of deletion AUCs)", column="deletion",
        methods=["RP", "MP (start 1)"], note=STUCK_START,
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.09", "T3.2", "report", "< 1",
-       "chest phantoms: RP deletes better than MP from its published start, 1 (ratio of deletion AUCs)", data="chest",
-       column="deletion", methods=["RP", "MP (start 1)"], note=STUCK_START)
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.10", "T3.2", "expected", "< 1", "{DATA}: RP deletes better than EP (ratio of deletion AUCs)",
        column="deletion", methods=["RP", "EP"], note=OTHER_WEIGHT,
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.12", "T3.2", "expected", "< 1", "chest phantoms: RP deletes better than EP (ratio of deletion AUCs)",
-       data="chest", column="deletion", methods=["RP", "EP"], note=OTHER_WEIGHT)
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.13", "T3.2", "report", "< 1", "{DATA}: RP deletes better than RISE (ratio of deletion AUCs)",
        column="deletion", methods=["RP", "RISE"],
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.15", "T3.2", "report", "< 1", "chest phantoms: RP deletes better than RISE (ratio of deletion AUCs)",
-       data="chest", column="deletion", methods=["RP", "RISE"])
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.19", "X3.2", "report", "< 1",
        "VOC-like, masks at full resolution: RP deletes better than MP (ratio of deletion AUCs)", data="voc",
        column="deletion", methods=["RP (full)", "MP (full)"],
@@ -152,9 +136,8 @@ def lead(tables, *, data: str, column: str, method: str, others: list[str]):
 
 @claim("P3.16", "T3.2", "report", "> 0", "{DATA}: a share of MP's masks never leaves its published start",
        column="stuck", method="MP (start 1)", note=HEAVY_START,
-       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"}])
-@claim("P3.18", "T3.2", "report", "> 0", "chest phantoms: a share of MP's masks never leaves its published start",
-       data="chest", column="stuck", method="MP (start 1)", note=HEAVY_START)
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @where_explained
 def share(tables, *, data: str, column: str, method: str):
     """Mean of a column of one method (a share of pairs for booleans)."""
