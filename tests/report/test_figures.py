@@ -126,11 +126,14 @@ def test_a_placeholder_makes_a_card_with_its_reason(tree):
     plt.close("all")
 
 
-def test_a_saved_figure_has_a_palette(tree):
+@pytest.mark.parametrize(("colours", "mode"), [(6, "P"), (4000, "RGB")], ids=["lines", "photograph"])
+def test_a_saved_figure_has_a_palette_where_nobody_sees_it(tree, colours, mode):
+    """A palette would put bands into photographs and colour bars."""
+    drawn = np.random.default_rng(0).integers(0, 256, (colours, 3))
     figure = plt.figure()
-    figure.add_subplot().imshow(np.random.default_rng(0).random((50, 50)), cmap="viridis")
-    saved = figures.save("F5.4", figure, source="faces", n=1, seeds=[1])
-    assert Image.open(saved).mode == "P"
+    figure.add_subplot().imshow(drawn[np.arange(4096).reshape(64, 64) % colours])
+    saved = Image.open(figures.save("F5.4", figure, source="faces", n=1, seeds=[1]))
+    assert saved.mode == mode
     plt.close(figure)
 
 
