@@ -51,9 +51,11 @@ def compared(
     shown = None
     for row in range(len(images)):
         line = axes[2 * row if below else row]
+        if below:  # beside both of its rows
+            line[0].remove()
+            axes[2 * row + 1, 0].remove()
+            line[0] = figure.add_subplot(axes[0, 1].get_gridspec()[2 * row : 2 * row + 2, 0])
         picture(line[0], channels_last(images[row]), title=titles[row])
-        if below:
-            axes[2 * row + 1, 0].set_visible(False)
         for place, (name, found) in enumerate(columns.items()):
             left = line[1 + place] if below else line[1 + 2 * place]
             right = axes[2 * row + 1, 1 + place] if below else line[2 + 2 * place]
@@ -61,11 +63,11 @@ def compared(
             picture(left, channels_last(found[row]), title=head + captions[name][row])
             picture(right, changes[name][row], vmin=-limit, vmax=limit, cmap=CHANGE)
             shown = right.images[0]
-    for panel in axes.flat if outline else ():
+    for panel in figure.axes if outline else ():
         top, left, bottom, right = outline
         frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=COLOURS[1], lw=1.5)
         panel.add_patch(frame)
-    bar = figure.colorbar(shown, ax=axes, shrink=0.6, aspect=30, pad=0.01)
+    bar = figure.colorbar(shown, ax=figure.axes, shrink=0.6, aspect=30, pad=0.01)
     bar.set_label("change, sum over channels", fontsize=9)
     return figure
 
