@@ -76,7 +76,7 @@ def test_what_resolves_is_not_broken(page, tmp_path, link):
         ("../other.md#twice-2", "no such heading"),
         ("#Here", "no such heading"),
         ("../../etc", "outside of the checkout"),
-        ("/work/page.md", "neither a web address nor a relative path"),
+        ("/pages/page.md", "neither a web address nor a relative path"),
         ("", "neither a web address nor a relative path"),
         ("https://localhost", "no web address"),
         ("htps://x.org", "no web address"),

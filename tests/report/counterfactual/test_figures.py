@@ -1,36 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from drawn import image, shown, ticks, titles
 from matplotlib.colors import to_hex
 
 from aecompanion.attack.lp_ball import lmo
-from aecompanion.pipeline.rng import generator
 from aecompanion.report.counterfactual import figures as counterfactual_figures, tables as counterfactual_tables
 from aecompanion.report.figures import COLOURS, MARKERS
 
 OPTIONS = {"resamples": 20, "seed": 0}
 
 
-def image(*shape, part=0):
-    return torch.rand(shape, generator=generator(9, part))
-
-
-def shown(panel):
-    """What the panel's only picture shows."""
-    (picture,) = panel.images
-    return np.asarray(picture.get_array())
-
-
-def titles(panels):
-    return [panel.get_title() for panel in panels]
-
-
 def names(panel):
     return [text.get_text() for text in panel.get_legend().get_texts()]
-
-
-def ticks(labels):
-    return [text.get_text() for text in labels]
 
 
 # ---- changes
@@ -302,10 +284,14 @@ def test_many_columns_have_their_changes_below_and_an_outline_frames_every_pictu
     figure = counterfactual_figures.compared(
         before, columns, titles=["x", "y"], captions=captions, outline=(3, 1, 5, 6)
     )
-    panels = np.reshape(figure.axes[:20], (4, 5))
-    assert [panel.get_title() for panel in panels[0]] == ["x", *(f"{name}\na" for name in columns)]
-    assert not panels[1, 0].get_visible()
+    # what is left of the grid, row by row (found, then change), then the originals
+    grid, before_panels = np.reshape(figure.axes[:16], (4, 4)), figure.axes[16:18]
+    assert [panel.get_title() for panel in before_panels] == ["x", "y"]
+    assert [panel.get_title() for panel in grid[0]] == [f"{name}\na" for name in columns]
+    for row, panel in enumerate(before_panels):  # beside both of its rows
+        assert panel.get_subplotspec().rowspan == range(2 * row, 2 * row + 2)
     change = counterfactual_figures.change(before[0], found[0])
-    assert shown(panels[1, 1]) == pytest.approx(change)
-    frame = panels[0, 0].patches[-1]
-    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((0.5, 2.5), 5, 2)
+    assert shown(grid[1, 0]) == pytest.approx(change)
+    for panel in [*grid.flat, *before_panels]:
+        frame = panel.patches[-1]
+        assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((0.5, 2.5), 5, 2)

@@ -2,13 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import image, names, shown, ticks, titles
 from matplotlib.colors import to_hex
 from matplotlib.patches import ConnectionPatch, Rectangle
 
 from aecompanion.attack.attacks import crafted_names, title_of
 from aecompanion.defend.defences import KINDS, catalogue, transforms
 from aecompanion.defend.halftone import METHODS
-from aecompanion.pipeline.rng import generator
 from aecompanion.report.figures import RIGHT, WRONG
 from aecompanion.report.halftone import (
     curves as halftone_curves,
@@ -26,28 +26,6 @@ def transfer(paper4_tables):
 @pytest.fixture
 def curves(paper4_tables):
     return halftone_tables.side_by_side(paper4_tables[2])
-
-
-def image(*shape, part=0):
-    return torch.rand(shape, generator=generator(9, part))
-
-
-def shown(panel):
-    """What the panel's only picture shows."""
-    (picture,) = panel.images
-    return np.asarray(picture.get_array())
-
-
-def titles(panels):
-    return [panel.get_title() for panel in panels]
-
-
-def names(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def ticks(axis_labels):
-    return [text.get_text() for text in axis_labels]
 
 
 def ends(bars):

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from drawn import fits, image, names, shown, ticks, titles
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
@@ -11,7 +12,6 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
 from aecompanion.evaluate.bootstrap import interval
 from aecompanion.explain.methods import METHODS, STARTS
-from aecompanion.pipeline.rng import generator
 from aecompanion.report.figures import COLOURS
 from aecompanion.report.masks import figures as masks_figures, tables as masks_tables
 from aecompanion.report.masks.figures import BOX, looks
@@ -21,30 +21,8 @@ SIZE = 16
 CLASSES = ["cat", "cup", "dog"]
 
 
-def image(*shape, part=0):
-    return torch.rand(shape, generator=generator(9, part))
-
-
-def shown(panel):
-    """What the panel's only picture shows."""
-    (picture,) = panel.images
-    return np.asarray(picture.get_array())
-
-
-def titles(panels):
-    return [panel.get_title() for panel in panels]
-
-
 def texts(panel):
     return [text.get_text() for text in panel.texts]
-
-
-def names(legend):
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def ticks(labels):
-    return [text.get_text() for text in labels]
 
 
 def frames(panel):
@@ -52,14 +30,6 @@ def frames(panel):
     found = [patch for patch in panel.patches if isinstance(patch, Rectangle)]
     corners = [(*patch.get_xy()[::-1], patch.get_height(), patch.get_width()) for patch in found]
     return [(top + 0.5, left + 0.5, top + 0.5 + high, left + 0.5 + wide) for top, left, high, wide in corners]
-
-
-def fits(figure):
-    """Whether everything that is drawn, text above all, lies on the figure (to a pixel)."""
-    figure.canvas.draw()
-    drawn, pixel = figure.get_tightbbox(figure.canvas.get_renderer()), 1.5 / figure.dpi
-    width, height = figure.get_size_inches()
-    return min(drawn.x0, drawn.y0) >= -pixel and drawn.x1 <= width + pixel and drawn.y1 <= height + pixel
 
 
 def some_set(channels, part):

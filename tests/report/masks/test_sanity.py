@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import fits, titles
 from matplotlib.colors import to_hex
 
 from aecompanion.explain.methods import METHODS
@@ -53,10 +54,6 @@ def stages():
     return found
 
 
-def titles(panels):
-    return [panel.get_title() for panel in panels]
-
-
 def texts(panel):
     return [text.get_text() for text in panel.texts]
 
@@ -66,14 +63,6 @@ def lines_of(panel, label):
     (line,) = [line for line in panel.lines if line.get_label() == label]
     dotted = [each for each in panel.lines if each.get_linestyle() == ":" and each.get_color() == line.get_color()]
     return line, dotted
-
-
-def fits(figure):
-    """Whether everything that is drawn lies on the figure (to a pixel)."""
-    figure.canvas.draw()
-    drawn, pixel = figure.get_tightbbox(figure.canvas.get_renderer()), 1.5 / figure.dpi
-    width, height = figure.get_size_inches()
-    return min(drawn.x0, drawn.y0) >= -pixel and drawn.x1 <= width + pixel and drawn.y1 <= height + pixel
 
 
 @pytest.mark.parametrize(
