@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from support import Watched, estimators
 
-from aecompanion.evaluate.bootstrap import Interval
+from aecompanion.evaluate.intervals import Interval, interval
 from aecompanion.report import claims, displays, papers, reported
 from aecompanion.report.shift.tables import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
-VERDICTS = {"reproduced", "same direction", "not reproduced", "not testable here"}
+VERDICTS = {"reproduced", "no difference", "undecided", "not reproduced", "not testable here"}
 FAMILIES = dict.fromkeys(COUNTERPART, "deep") | {"inception": "wide", "xception": "wide"}
 SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
 TABLES = {  # what the estimators may take
@@ -162,19 +163,19 @@ def test_a_family_counts_its_ids_up_and_fills_its_statement(empty):
     ("relation", "value", "low", "high", "verdict"),
     [
         ("> 0", 1, 0.5, 2, "reproduced"),
-        ("> 0", 1, 0, 2, "same direction"),
-        ("> 0", 1, -0.5, 2, "same direction"),
+        ("> 0", 1, 0, 2, "undecided"),
+        ("> 0", 1, -0.5, 2, "undecided"),
         ("> 0", 0, 0, 0, "not reproduced"),
-        ("> 0", -1, -2, 1, "not reproduced"),
+        ("> 0", -1, -2, 1, "undecided"),
         ("> 0", -1, -2, -0.5, "not reproduced"),
         (">= 0", 0, 0, 0, "reproduced"),
-        (">= 0", 0, -1, 1, "same direction"),
+        (">= 0", 0, -1, 1, "undecided"),
         ("< 0", -1, -2, -0.5, "reproduced"),
-        ("< 0", -1, -2, 0, "same direction"),
-        ("< 0", 1, -2, 2, "not reproduced"),
+        ("< 0", -1, -2, 0, "undecided"),
+        ("< 0", 1, 0, 2, "not reproduced"),
         ("<= 0.02", 0.02, 0.01, 0.02, "reproduced"),
-        ("<= 0.02", 0.01, 0.0, 0.03, "same direction"),
-        ("<= 0.02", 0.03, 0.0, 0.04, "not reproduced"),
+        ("<= 0.02", 0.01, 0.0, 0.03, "undecided"),
+        ("<= 0.02", 0.03, 0.025, 0.04, "not reproduced"),
     ],
 )
 def test_the_verdict_on_a_relation_follows_from_the_interval(relation, value, low, high, verdict):
@@ -182,22 +183,33 @@ def test_the_verdict_on_a_relation_follows_from_the_interval(relation, value, lo
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict", "left"),
+    ("low", "high", "verdict"),
+    [(-0.05, 0.1, "no difference"), (-0.1, -0.01, "no difference"), (-0.11, 0.1, "undecided"), (0.01, 9, "reproduced")],
+)
+def test_an_interval_within_the_margin_is_no_difference_unless_it_is_on_one_side(low, high, verdict):
+    found = claims.judge(Interval((low + high) / 2, low, high), claim("> 0", margin=0.1))
+    assert found[0] == verdict
+    assert ("within 0.1 of it" in found[1]) == (verdict == "no difference")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
     [
-        (0.3, 0.7, "reproduced", ""),
-        (0.25, 0.75, "reproduced", ""),
-        (0.1, 0.9, "same direction", ", the interval leaves it"),  # the estimate is within, a wide interval no proof
-        (0.2, 0.4, "same direction", ", the interval leaves it"),
-        (0.0, 0.3, "not reproduced", ""),
-        (0.74, 0.9, "not reproduced", ""),
-        (0.8, 0.9, "not reproduced", ""),
+        (0.3, 0.7, "reproduced"),
+        (0.25, 0.75, "reproduced"),
+        (0.1, 0.9, "undecided"),  # the estimate is within, a wide interval no proof
+        (0.2, 0.4, "undecided"),
+        (0.0, 0.3, "undecided"),
+        (0.76, 0.9, "not reproduced"),
+        (0.0, 0.2, "not reproduced"),
     ],
 )
-def test_a_tolerance_must_hold_the_whole_interval(number, low, high, verdict, left):
+def test_a_tolerance_must_hold_the_whole_interval(number, low, high, verdict):
     number(0.5, tolerance=0.25)
     found, reason = claims.judge(Interval((low + high) / 2, low, high), claim(claims.REPORTED))
     assert found == verdict
-    assert reason == f"needed within [0.25, 0.75]{left}"
+    assert reason.startswith("needed within [0.25, 0.75]")
+    assert ("holds both sides" in reason) == (verdict == "undecided")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -225,8 +237,8 @@ def test_a_number_without_a_tolerance_accompanies_the_relation(number):
     ("found", "reason"),
     [
         (Interval(1, 0.5, 2), "needed > 0; small sample"),
-        (Interval(1, -0.5, 2), "needed > 0, the interval does not exclude the opposite; small sample"),
-        (Interval(-1, -2, 2), "needed > 0; small sample"),
+        (Interval(1, -0.5, 2), "needed > 0, the interval holds both sides; small sample"),
+        (Interval(-1, -2, -0.5), "needed > 0; small sample"),
     ],
 )
 def test_the_reason_says_what_was_needed_and_adds_the_note(found, reason):
@@ -250,6 +262,7 @@ def test_a_claim_about_a_constant_has_an_interval_of_width_zero_and_the_known_ve
         "ours": pytest.approx(0.74),
         "ci_low": row["ours"],
         "ci_high": row["ours"],
+        "p": 0,
         "n": 3,
         "seeds": 2,
         "verdict": "reproduced",
@@ -264,14 +277,42 @@ def test_the_relation_decides_over_the_same_number(tables, relation, verdict):
     assert evaluated("P5.99", tables, relation=relation)["verdict"] == verdict
 
 
-def test_an_interval_that_spans_zero_is_the_same_direction(tables):
+def test_an_interval_that_spans_zero_is_undecided(tables):
     shift = tables[5]["shift"]
     rise = np.where(shift["seed"] == 1, 0.3, -0.1)
     moved = shift.assign(nissim=0.2 + np.where(shift["eps"] == 0.1, rise, 0.0))
     changed = {5: tables[5] | {"shift": moved}}
     row = evaluated("P5.99", changed, estimate="mod_rise", arguments={"mode": "own_pred"})
-    assert (row["ours"], row["ci_low"], row["ci_high"]) == pytest.approx((0.1, -0.1, 0.3))  # both seeds, one, the other
-    assert row["verdict"] == "same direction"
+    half = stats.t.ppf(0.975, 1) * 0.2  # two seeds whose rises are .4 apart
+    assert (row["ours"], row["ci_low"], row["ci_high"]) == pytest.approx((0.1, 0.1 - half, 0.1 + half))
+    assert row["verdict"] == "undecided"
+    assert 0.025 < row["p"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("relation", "p"), [("> 0.7", 0), (">= 1", 0), ("> 1", 1), ("< 1", 1), ("< 2", 0)], ids=str
+)
+def test_the_p_value_of_a_constant_says_whether_the_relation_holds(relation, p):
+    assert claims.p_value(Interval(1, 1, 1), claim(relation)) == p
+
+
+def test_a_reported_number_has_the_larger_p_value_of_two_tests(number):
+    number(0.5, tolerance=0.25)
+    found = interval(np.mean, np.random.default_rng(0).normal(0.6, 0.3, (3, 40)))
+    assert claims.p_value(found, claim(claims.REPORTED)) == found.p(0.75, above=False) > found.p(0.25, above=True)
+
+
+def test_holm_multiplies_the_least_p_value_by_their_number():
+    assert claims.holm(np.array([0.02, np.nan, 0.01, 0.5])) == pytest.approx([0.04, np.nan, 0.03, 0.5], nan_ok=True)
+    assert claims.holm(np.array([0.6, 0.5])).tolist() == [1, 1]
+
+
+def test_a_claim_is_stable_where_every_other_machine_came_to_its_verdict():
+    here, one, two = (
+        pd.DataFrame({"id": list(ids), "verdict": verdicts})
+        for ids, verdicts in (("abc", ["yes", "no", "yes"]), ("ab", ["yes", "no"]), ("ab", ["yes", "yes"]))
+    )
+    assert claims.stable(here, [one, two]).to_dict() == {"a": "yes", "b": "no", "c": ""}
 
 
 def test_a_resample_on_which_the_estimate_is_undefined_does_not_make_it_certain(tables):
@@ -320,7 +361,7 @@ def test_a_claim_about_the_held_out_part_is_not_testable_without_one(tables, est
 @pytest.mark.parametrize("claim", [claim for claim in REGISTER if claim.paper == 1], ids=lambda claim: claim.id)
 def test_every_claim_of_paper_1_is_evaluated_and_gets_a_verdict(tables, claim):
     row = claims.evaluate(claim, tables[1], resamples=10, seed=0)
-    assert list(row) == claims.COLUMNS
+    assert list(row) == [column for column in claims.COLUMNS if column != "p_holm"]  # needs all of them
     assert row["verdict"] in VERDICTS - {"not testable here"}  # the hand-made tables have all that is needed
     assert np.isfinite([row["ours"], row["ci_low"], row["ci_high"]]).all()
     assert row["seeds"] == 2
@@ -431,13 +472,13 @@ def test_the_metrics_count_verdicts_per_strength_and_round_estimates_to_four_dig
     rows = [
         ("P5.01", "must", "reproduced", 2.34567),
         ("P5.02", "must", "reproduced", -0.000123456),
-        ("P5.03", "must", "same direction", 0.0),
+        ("P5.03", "must", "undecided", 0.0),
         ("P5.04", "report", "not reproduced", 1.0),
     ]
     table = pd.DataFrame(rows, columns=["id", "strength", "verdict", "ours"])
     counted = claims.metrics(table)
     assert counted == {
-        "verdicts": {"must": {"reproduced": 2, "same direction": 1}, "report": {"not reproduced": 1}},
+        "verdicts": {"must": {"reproduced": 2, "undecided": 1}, "report": {"not reproduced": 1}},
         "ours": {"P5.01": 2.346, "P5.02": -0.0001235, "P5.03": 0.0, "P5.04": 1.0},
     }
     assert json.loads(json.dumps(counted)) == counted

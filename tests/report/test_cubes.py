@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.cubes import cube, mean_row, untestable
 from aecompanion.report.halftone import tables as halftone_tables
 

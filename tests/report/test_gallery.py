@@ -41,19 +41,20 @@ def test_an_anchor_is_githubs(title, expected):
 
 
 def test_a_claim_is_a_row_with_links_its_interval_and_a_verdict_that_is_bold_unless_reproduced():
-    row = ["P5.05", 5, "T5.2", "It | is", "must", 2.32, 0.12345, 0.1, 0.2, 240, 3, "reproduced", "needed > 0", "make"]
-    other = ["P5.99", 5, "T5.2", "So", "report", np.nan, np.nan, np.nan, np.nan, 9, 1, "not testable here", "why", "m"]
+    row = ["P5.05", 5, "T5.2", "It | is", "must", 2.32, 0.12345, 0.1, 0.2, 0.01, 0.04, 240, 3, "reproduced", "needed > 0", "make"]
+    nothing = [np.nan] * 6
+    other = ["P5.99", 5, "T5.2", "So", "report", *nothing, 9, 1, "not testable here", "why", "m"]
     table = pd.DataFrame([row, other], columns=claims.COLUMNS)
     card = {"title": "MOD", "file": "tables/T5.2_mod.csv"}
     header, _, first, second = gallery.verdicts(table, "../", {"T5.2": card}).splitlines()
     assert header.startswith(
-        "| id | claim | display | by | strength | paper | ours [95 % interval] | verdict | reason |"
+        "| id | claim | display | by | strength | paper | ours [95 % interval] | p (Holm) | verdict | reason |"
     )
     assert first.startswith(
         r"| P5.05 | It \| is | [T5.2](#t52--mod) | [mod_at_zero](../lib/aecompanion/report/shift/cl"
     )
-    assert first.endswith("| must | 2.32 | 0.123 [0.1, 0.2] | reproduced | needed > 0 |")
-    assert second.endswith("| report |  |  [, ] | **not testable here** | why |")
+    assert first.endswith("| must | 2.32 | 0.123 [0.1, 0.2] | 0.04 | reproduced | needed > 0 |")
+    assert second.endswith("| report |  |  [, ] |  | **not testable here** | why |")
 
 
 def test_a_table_of_twelve_rows_is_shown_and_a_longer_one_is_folded():
@@ -97,15 +98,15 @@ def test_missing_marks_are_an_error_that_names_them_and_the_file(text):
 
 def test_verdicts_are_counted_and_in_brackets_those_that_must_hold():
     rows = [(1, "must", "reproduced"), (1, "report", "reproduced"), (1, "must", "not reproduced")]
-    rows += [(5, "expected", "same direction"), (5, "must", "not testable here")]
-    both = pd.DataFrame(rows, columns=["paper", "strength", "verdict"])
-    header, _, *lines = pages.counts(both, both.iloc[:1]).splitlines()
+    rows += [(5, "expected", "undecided"), (5, "must", "not testable here"), (5, "check", "reproduced")]
+    both = pd.DataFrame(rows, columns=["paper", "strength", "verdict"]).assign(id=list("abcdef"))
+    header, _, *lines = pages.counts(both, both.iloc[[0, 5]]).splitlines()
     names = [f"{run}: {verdict}" for run in ("embedded", "public") for verdict in gallery.VERDICTS]
-    assert header == f"| paper | {' | '.join(names)} |"
-    nothing = "0 (0) | 0 (0) | 0 (0)"
+    assert header == f"| paper | {' | '.join(names)} | checks that hold |"
+    nothing = " | ".join(["0 (0)"] * 4)
     assert lines == [
-        f"| 1 | 2 (1) | 0 (0) | 1 (1) | 0 (0) | 1 (1) | {nothing} |",
-        f"| 5 | 0 (0) | 1 (0) | 0 (0) | 1 (1) | 0 (0) | {nothing} |",
+        f"| 1 | 2 (1) | 0 (0) | 0 (0) | 1 (1) | 0 (0) | 1 (1) | {nothing} | 0 of 0 |",
+        f"| 5 | 0 (0) | 0 (0) | 1 (0) | 0 (0) | 1 (1) | 0 (0) | {nothing} | 1 of 1 |",
     ]
 
 
@@ -114,8 +115,8 @@ def test_the_readmes_table_has_a_row_per_paper_with_its_verdicts():
     _, _, *rows = pages.paper_table(published).splitlines()
     assert len(rows) == len(papers())
     for paper, row in zip(papers(), rows, strict=True):
-        own = published[published["paper"] == paper.number]["verdict"]
-        assert f"{(own == 'reproduced').sum()} reproduced" in row
+        own = published[(published["paper"] == paper.number) & (published["strength"] != "check")]
+        assert f"{(own['verdict'] == 'reproduced').sum()} reproduced" in row
         assert paper.link in row
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 
 Statistic = Callable[[np.ndarray], float]
 Condition = dict[str, str | int]

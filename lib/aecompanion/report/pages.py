@@ -16,8 +16,8 @@ def paper_table(claims: pd.DataFrame) -> str:
     """The README's table: paper, question, what came out, verdicts, where to begin."""
     rows = []
     for paper in papers():
-        own = claims[claims["paper"] == paper.number]["verdict"].value_counts()
-        counts = ", ".join(f"{own[verdict]} {verdict}" for verdict in VERDICTS if verdict in own)
+        own = claims[claims["paper"] == paper.number]
+        counts = verdict_counts(own[own["strength"] != "check"])
         title = gallery.anchor(f"Paper {paper.number} · {paper.name}")
         rows.append(
             {
@@ -31,15 +31,27 @@ def paper_table(claims: pd.DataFrame) -> str:
     return tables.markdown(pd.DataFrame(rows))
 
 
+def verdict_counts(claims: pd.DataFrame) -> str:
+    """ "3 reproduced, 1 undecided" of the verdicts that occur."""
+    found = claims["verdict"].value_counts()
+    return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if verdict in found)
+
+
 def counts(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
-    """Verdicts per paper as a markdown table: all claims, in brackets those that must hold; a column per run."""
+    """Verdicts per paper as a markdown table: all claims but checks, in brackets those that must hold; a column per run,
+    at the end the checks of the embedded run that hold.
+    """
     runs = {"embedded": claims} if public is None else {"embedded": claims, "public": public}
+    checks = claims[claims["strength"] == "check"]
+    runs = {name: run[~run["id"].isin(checks["id"])] for name, run in runs.items()}
     found = {"paper": [str(paper) for paper in sorted(claims["paper"].unique())]}
     for name, run in runs.items():
         for verdict in VERDICTS:
             here = run[run["verdict"] == verdict]
             cells = [here[here["paper"].astype(str) == paper] for paper in found["paper"]]
             found[f"{name}: {verdict}"] = [f"{len(cell)} ({(cell['strength'] == 'must').sum()})" for cell in cells]
+    own = [checks[checks["paper"].astype(str) == paper] for paper in found["paper"]]
+    found["checks that hold"] = [f"{(each['verdict'] == 'reproduced').sum()} of {len(each)}" for each in own]
     return tables.markdown(pd.DataFrame(found))
 
 

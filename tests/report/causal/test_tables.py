@@ -5,7 +5,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from support import One, estimators
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.detection import SCORES
 from aecompanion.report.causal import attacked, tables as causal_tables
 from aecompanion.report.causal.tables import TRUTH

@@ -5,7 +5,7 @@ import torch
 from support import One, Watched, claims_of, estimators
 
 from aecompanion.evaluate import sparsity
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report import claims
 from aecompanion.report.counterfactual import tables as counterfactual_tables
 from aecompanion.studies import counterfactuals as counterfactual_study

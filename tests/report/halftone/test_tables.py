@@ -4,7 +4,7 @@ import pytest
 from support import One, estimators
 
 from aecompanion.attack.attacks import crafted_names
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.defence import area
 from aecompanion.report import reported
 from aecompanion.report.halftone import tables as halftone_tables

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from support import One, claims_of, estimators
 
-from aecompanion.evaluate.bootstrap import Interval, interval
+from aecompanion.evaluate.intervals import Interval, interval
 from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS
 from aecompanion.report import claims, displays, reported
 from aecompanion.report.masks import tables as masks_tables

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from support import estimators
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report import claims
 from aecompanion.report.shift import tables as shift_tables
 from aecompanion.report.shift.tables import LEVELS, cube

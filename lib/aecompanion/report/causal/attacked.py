@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aecompanion.attack.attacks import ATTACKS, crafted_names
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.evaluate.detection import SCORES, auroc
 from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, colours, markers
@@ -48,6 +48,7 @@ def common_images(adversarial: pd.DataFrame, attack: str) -> pd.DataFrame:
     return adversarial[adversarial["image"].isin(adversarial.loc[adversarial["attack"] == attack, "image"].unique())]
 
 
+@bounded(0, 1)
 def mean_auroc(values: np.ndarray) -> float:
     """Mean over seeds of the AUROC of condition 1 against condition 0."""
     return float(np.mean([auroc(layer[:, 0], layer[:, 1]) for layer in values]))

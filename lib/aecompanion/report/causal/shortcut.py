@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.causal.claims_effects import view_auroc
 from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, HEAT, picture

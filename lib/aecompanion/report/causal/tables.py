@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from aecompanion.evaluate.intervals import bounded
 from aecompanion.report.cubes import cube, mean_row
 
 COUNTERFACTUAL = "counterfactual"
@@ -119,6 +120,7 @@ def overlap_table(overlap: pd.DataFrame, **options) -> pd.DataFrame:
 # true effects: one row per seed, case and method; the method TRUTH is what the generator says
 
 
+@bounded(-1, 1)
 def rank_correlation(values: np.ndarray) -> float:
     """Mean over seeds of Spearman's correlation over cases between the first two conditions."""
     found = []

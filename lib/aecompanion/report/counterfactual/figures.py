@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from aecompanion.attack.lp_ball import lmo
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.counterfactual.tables import KINDS, NETWORKS, TITLES
 from aecompanion.report.cubes import cube
 from aecompanion.report.figures import COLOURS, MARKERS, channels_last, colours, markers, picture

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from aecompanion.attack.attacks import crafted_names, title_of
 from aecompanion.defend.defences import KINDS
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.cubes import cube, error_bars
 from aecompanion.report.figures import COLOURS, MARKERS
 from aecompanion.report.halftone.tables import HYBRID

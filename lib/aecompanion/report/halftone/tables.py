@@ -10,7 +10,7 @@ import pandas as pd
 
 from aecompanion.attack.attacks import crafted_names
 from aecompanion.defend.defences import KINDS
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.defence import area
 from aecompanion.report import reported
 from aecompanion.report.cubes import Condition, cube, mean_row

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.explain.methods import METHODS, STARTS
 from aecompanion.report.figures import COLOURS, HEAT, channels_last, picture
 from aecompanion.report.masks.tables import FOR_READERS, values

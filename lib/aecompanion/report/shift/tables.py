@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.bootstrap import interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.dissimilarity import vid
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
