@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from aecompanion.data import exact
 
-
 SAME, TURNED, OUTSIDE = [[1, 0, 0], [0, 1, 0]], [[0.9, -0.3, 0.4], [0.35, 1.1, -0.3]], [[-3, 0, 2], [0, 3, 1]]
 
 
