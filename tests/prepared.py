@@ -20,6 +20,10 @@ import yaml
 from aecompanion.pipeline import paths
 
 RECORD = Path(__file__).parent / "data" / "hashes.yaml"
+HEAD = (
+    "# sha256 of what the notebooks of 1_data write at tutorial size; "
+    "`PYTHONPATH=lib python tests/prepared.py` renews it\n"
+)
 NOTEBOOKS = paths.ROOT / "notebooks" / "1_data"
 STAGES = ("faces_data", "photos_data", "digits_data", "chest_data", "scenes_data", "objects_data")
 
@@ -73,7 +77,7 @@ def main() -> None:
             found[stage] = hashes(Path(folder))
         print(f"{stage}: {time.time() - start:.1f} s", file=sys.stderr)
     where = Path(sys.argv[1]) if len(sys.argv) > 1 else RECORD
-    where.write_text(yaml.safe_dump(found, sort_keys=False))
+    where.write_text(HEAD + yaml.safe_dump(found, sort_keys=False))
 
 
 if __name__ == "__main__":
