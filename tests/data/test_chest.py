@@ -12,8 +12,9 @@ from scipy import ndimage
 from aecompanion.data import sources
 from aecompanion.data.chest import Phantoms, phantom_set
 from aecompanion.data.dataset import Dataset
-from aecompanion.data.lungs import FINDINGS, OUTLINE, Tables, bits, field_boxes, pair_of_lungs, read_tables
+from aecompanion.data.lungs import FINDINGS, OUTLINE, Tables, field_boxes, pair_of_lungs, read_tables
 from aecompanion.data.phantom import Body, letter
+from aecompanion.data.pixels import bits
 from aecompanion.data.regions import bounding_box
 from aecompanion.pipeline.rng import derive
 

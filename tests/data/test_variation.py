@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -31,10 +32,9 @@ def test_a_half_width_of_zero_gives_zero_and_still_advances_the_generator():
     assert first(1.0) == second(1.0)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_without_light_and_contrast_an_image_stays(channels):
-    image = torch.rand(channels, 5, 5)
-    torch.testing.assert_close(illuminate(image, given(1, 1, 1), light=0, contrast=0), image)
+def test_without_light_and_contrast_an_image_stays():
+    image = np.random.default_rng(0).random((5, 5))
+    np.testing.assert_allclose(illuminate(image, given(1, 1, 1), light=0, contrast=0), image)
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,10 @@ def test_without_light_and_contrast_an_image_stays(channels):
     ],
 )
 def test_the_light_is_a_ramp_across_then_one_down(drawn, expected):
-    lit = illuminate(torch.ones(2, 3, 3), given(*drawn, 0), light=0.5, contrast=0)
-    torch.testing.assert_close(lit, torch.tensor(expected).expand(2, 3, 3))
+    assert illuminate(np.ones((3, 3)), given(*drawn, 0), light=0.5, contrast=0).tolist() == expected
 
 
 @pytest.mark.parametrize(("drawn", "expected"), [(1, [-0.15, 0.5, 1.15]), (-1, [0.15, 0.5, 0.85]), (0, [0, 0.5, 1])])
 def test_the_contrast_stretches_about_one_half_and_nothing_is_clipped(drawn, expected):
-    image = torch.tensor([0, 0.5, 1]).expand(1, 3, 3)
-    changed = illuminate(image, given(0, 0, drawn), light=0.5, contrast=0.3)
-    torch.testing.assert_close(changed, torch.tensor(expected).float().expand(1, 3, 3))
+    changed = illuminate(np.array([[0, 0.5, 1]] * 3), given(0, 0, drawn), light=0.5, contrast=0.3)
+    np.testing.assert_allclose(changed, [expected] * 3)

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from aecompanion.data.dataset import SPLITS, Dataset
-from aecompanion.data.lungs import FINDINGS, Tables, bits
+from aecompanion.data.lungs import FINDINGS, Tables
 from aecompanion.data.phantom import Body, letter
+from aecompanion.data.pixels import bits
 from aecompanion.data.regions import Regions, bounding_box
 from aecompanion.pipeline.rng import derive
 

@@ -7,7 +7,8 @@ and a sample of it is
 
 with W_θ a similarity warp (position, scale, rotation; borders reflected) to size×size, `light` a linear ramp, c the
 contrast, and one rectangle of grey in front of the face in a part of the samples. Sample j of identity i depends on
-(seed, i, j) only. So an identity here is "one photographed face under generated variation", not a person over years.
+(seed, i, j) only, and on no processor (`data.exact`). So an identity here is "one photographed face under generated
+variation", not a person over years.
 
 Real faces, one folder per identity (ORL, LFW, VGGFace2): `data.image_folder`.
 """
@@ -18,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset, split_by_sample
-from aecompanion.data.pixels import eight_bits
+from aecompanion.data.exact import normal, turn, warp
+from aecompanion.data.pixels import bits
 from aecompanion.data.variation import illuminate, symmetric
 from aecompanion.pipeline.rng import generator
 
@@ -39,26 +40,24 @@ class Variation:
     noise: float = 0.04  # standard deviation, pixel units
 
 
-def vary(face: torch.Tensor, gen: torch.Generator, *, size: int, variation: Variation) -> torch.Tensor:
-    """One sample of a face: `face` 1×h×w in [0,1] to 1×size×size in [0,1]; all randomness from `gen`."""
+def vary(face: np.ndarray, gen: torch.Generator, *, size: int, variation: Variation) -> np.ndarray:
+    """One sample of a face: `face` h×w in [0,1] to size×size in [0,1], float64; all randomness from `gen`."""
     uniform = symmetric(gen)
-    angle = torch.deg2rad(torch.tensor(uniform(variation.rotation)))
+    cos, sin = turn(uniform(variation.rotation) / 360)
     zoom = 1 + uniform(variation.scale)
-    cos, sin = torch.cos(angle).item() / zoom, torch.sin(angle).item() / zoom
-    theta = torch.tensor([[cos, -sin, 2 * uniform(variation.position)], [sin, cos, 2 * uniform(variation.position)]])
-    grid = F.affine_grid(theta[None], [1, 1, size, size], align_corners=False)
-    image = F.grid_sample(face[None], grid, mode="bicubic", padding_mode="reflection", align_corners=False)[0]
-
+    cos, sin = cos / zoom, sin / zoom
+    theta = [[cos, -sin, 2 * uniform(variation.position)], [sin, cos, 2 * uniform(variation.position)]]
+    image = warp(face, theta, size, cubic=True)
     image = illuminate(image, uniform, light=variation.light, contrast=variation.contrast)
 
     occluded, grey = torch.rand(2, generator=gen).tolist()
     height, width, top, left = torch.rand(4, generator=gen).tolist()
-    noise = torch.randn(image.shape, generator=gen)
+    noise = normal(gen, image.shape)
     if occluded < variation.occlusion:
         rows, columns = round(size * (0.15 + 0.2 * height)), round(size * (0.15 + 0.2 * width))
         y, x = round(top * (size - rows)), round(left * (size - columns))
-        image[:, y : y + rows, x : x + columns] = grey
-    return (image + variation.noise * noise).clamp(0, 1)
+        image[y : y + rows, x : x + columns] = grey
+    return (image + variation.noise * noise).clip(0, 1)
 
 
 def embedded_faces(
@@ -80,15 +79,15 @@ def embedded_faces(
         raise ValueError(f"identities is {identities}, expected 1 to 100 (scikit-image ships 100 faces)")
     if samples < 3:
         raise ValueError(f"samples is {samples}, expected at least 3 (train, validation, test)")
-    photographs = torch.from_numpy(np.load(file, allow_pickle=False)[:100]).float()
+    photographs = np.load(file, allow_pickle=False)[:100].astype(float)
     chosen = sorted(torch.randperm(100, generator=generator(seed))[:identities].tolist())
     variation = variation or Variation()
 
     images = np.empty((identities * samples, 1, size, size), np.uint8)
     for i, photograph in enumerate(progress(chosen)):
         for j in range(samples):
-            sample = vary(photographs[photograph, None], generator(seed, photograph, j), size=size, variation=variation)
-            images[i * samples + j] = eight_bits(sample).numpy()
+            sample = vary(photographs[photograph], generator(seed, photograph, j), size=size, variation=variation)
+            images[i * samples + j, 0] = bits(sample)
     labels = np.repeat(np.arange(identities), samples)
     return Dataset(
         images=images,

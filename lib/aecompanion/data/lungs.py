@@ -87,8 +87,3 @@ def field_boxes(table: pd.DataFrame, finding: str) -> np.ndarray:
     x, y = own["x"] + own["width"] / 2, own["y"] + own["height"] / 2
     wide, high = right - left, bottom - top
     return np.stack([(x - left) / wide, (y - top) / high, own["width"] / wide, own["height"] / high], 1).astype(float)
-
-
-def bits(image: np.ndarray) -> np.ndarray:
-    """[0,1] to 8 bits."""
-    return (image * 255).round().astype(np.uint8)

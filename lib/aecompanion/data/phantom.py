@@ -59,7 +59,7 @@ class Body:
         side = int(x > left + wide / 2)
         depth = ndimage.distance_transform_edt(self.lungs[side])
         rows, columns = np.nonzero(depth >= max(1, inside * depth.max()))
-        nearest = np.argmin(np.hypot(rows / self.size - y, columns / self.size - x))
+        nearest = np.argmin(np.square(rows / self.size - y) + np.square(columns / self.size - x))
         return columns[nearest] / self.size, rows[nearest] / self.size, side
 
     def draw(self, finding: str, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:

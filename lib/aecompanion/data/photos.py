@@ -8,9 +8,9 @@ crop, 64×64 grey,
     x = clip( c·(W_θ(photograph)·light - 1/2) + 1/2 + σ·n ),   n ~ N(0, 1)
 
 with W_θ a similarity warp (position, scale, rotation, flip), `light` a linear ramp and c the contrast. Crop j of
-photograph i depends on (seed, i, region, j) only. Training, validation and test crops come from the left 60 % of each
-photograph and may overlap, so their test accuracy says "recognises a known photograph"; held-out crops come from the
-right 40 %, which no training crop touches.
+photograph i depends on (seed, i, region, j) only, and on no processor (`data.exact`). Training, validation and test
+crops come from the left 60 % of each photograph and may overlap, so their test accuracy says "recognises a known
+photograph"; held-out crops come from the right 40 %, which no training crop touches.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset
-from aecompanion.data.pixels import eight_bits, read_image
+from aecompanion.data.exact import normal, turn, warp
+from aecompanion.data.pixels import bits, read_image
 from aecompanion.data.sources import manifest
 from aecompanion.data.variation import illuminate, symmetric
 from aecompanion.pipeline.paths import raw
@@ -71,37 +71,37 @@ def files() -> dict[str, Path]:
     return {Path(path).stem: raw(path) for path in listed}
 
 
-def region(file: Path, part: tuple[float, float], side: int = WORKING_SIDE) -> torch.Tensor:
-    """The horizontal part [from, to) of a photograph, grey, 1×h×w in [0,1], the shorter side scaled to `side`."""
+def region(file: Path, part: tuple[float, float], side: int = WORKING_SIDE) -> np.ndarray:
+    """The horizontal part [from, to) of a photograph, grey, h×w in [0,1], the shorter side scaled to `side`."""
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened).convert("L")
     scale = side / min(image.size)
     left, right = (round(end * image.width) for end in part)
     image = image.crop((left, 0, right, image.height))  # before scaling, which would mix pixels across the cut
     image = image.resize([round(length * scale) for length in image.size], Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(image, np.float32) / 255)[None]
+    return np.asarray(image, float) / 255
 
 
-def crop(area: torch.Tensor, gen: torch.Generator, *, size: int, variation: Variation) -> torch.Tensor:
-    """One sample, 1×size×size in [0,1], of an area 1×h×w; all randomness from `gen`."""
-    height, width = area.shape[1:]
+def crop(area: np.ndarray, gen: torch.Generator, *, size: int, variation: Variation) -> np.ndarray:
+    """One sample, size×size in [0,1], float64, of an area h×w; all randomness from `gen`."""
+    height, width = area.shape
     uniform = symmetric(gen)
     share = (variation.smallest + variation.largest) / 2 + uniform((variation.largest - variation.smallest) / 2)
     side = share * WORKING_SIDE
-    angle = torch.deg2rad(torch.tensor(uniform(variation.rotation)))
+    cos, sin = turn(uniform(variation.rotation) / 360)
     mirror = -1.0 if variation.flip and uniform(1) < 0 else 1.0
-    cos, sin = torch.cos(angle).item(), torch.sin(angle).item()
     reach = side * (cos + abs(sin)) / 2  # half the side of the box around the turned square
     x = uniform(max(0.0, 1 - 2 * reach / width))
     y = uniform(max(0.0, 1 - 2 * reach / height))
-    theta = torch.tensor(
-        [[mirror * cos * side / width, -sin * side / width, x], [mirror * sin * side / height, cos * side / height, y]]
-    )
+    theta = [
+        [mirror * cos * side / width, -sin * side / width, x],
+        [mirror * sin * side / height, cos * side / height, y],
+    ]
     # twice the size, then averaged: without it, edges of large crops would alias
-    grid = F.affine_grid(theta[None], [1, 1, 2 * size, 2 * size], align_corners=False)
-    fine = F.grid_sample(area[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    image = illuminate(F.avg_pool2d(fine, 2)[0], uniform, light=variation.light, contrast=variation.contrast)
-    return (image + variation.noise * torch.randn(image.shape, generator=gen)).clamp(0, 1)
+    fine = warp(area, theta, 2 * size, cubic=False)
+    image = (fine[::2, ::2] + fine[::2, 1::2] + fine[1::2, ::2] + fine[1::2, 1::2]) / 4
+    image = illuminate(image, uniform, light=variation.light, contrast=variation.contrast)
+    return (image + variation.noise * normal(gen, image.shape)).clip(0, 1)
 
 
 def crops(
@@ -130,7 +130,7 @@ def crops(
         area = region(file, HELD_OUT if held_out else KNOWN)
         for j in range(per_class):
             sample = crop(area, generator(seed, i, int(held_out), j), size=size, variation=variation)
-            images[i * per_class + j] = eight_bits(sample).numpy()
+            images[i * per_class + j, 0] = bits(sample)
     one_class = [split for split, count in counts.items() for _ in range(count)]
     what = "the held-out right 40 %" if held_out else "the left 60 %"
     return Dataset(

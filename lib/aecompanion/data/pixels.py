@@ -25,6 +25,11 @@ def eight_bits(images: torch.Tensor) -> torch.Tensor:
     return (images * 255).round().byte()
 
 
+def bits(image: np.ndarray) -> np.ndarray:
+    """The same of an array."""
+    return (image * 255).round().astype(np.uint8)
+
+
 def even_spread(count: int, limit: int | None) -> np.ndarray:
     """At most `limit` of the positions 0 to count - 1, evenly spread, first and last among them; None: all."""
     if limit is None or limit >= count:

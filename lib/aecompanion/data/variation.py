@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 
@@ -14,10 +15,11 @@ def symmetric(gen: torch.Generator) -> Callable[[float], float]:
     return uniform
 
 
-def illuminate(image: torch.Tensor, uniform: Callable[[float], float], *, light: float, contrast: float):
-    """c·(image·ramp - 1/2) + 1/2 for a C×s×s image: brightness changes linearly by up to ±light from the middle to each
-    edge, contrast by up to ±contrast; not clipped.
+def illuminate(image: np.ndarray, uniform: Callable[[float], float], *, light: float, contrast: float) -> np.ndarray:
+    """c·(image·ramp - 1/2) + 1/2 for an s×s image, float64: brightness changes linearly by up to ±light from the
+    middle to each edge, contrast by up to ±contrast; not clipped.
     """
-    across = torch.linspace(-1, 1, image.shape[-1])
-    ramp = 1 + uniform(light) * across[None, None, :] + uniform(light) * across[None, :, None]
+    side = len(image)
+    across = (2 * np.arange(side) + 1 - side) / (side - 1)
+    ramp = 1 + uniform(light) * across[None, :] + uniform(light) * across[:, None]
     return (1 + uniform(contrast)) * (image * ramp - 0.5) + 0.5
