@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 
 from aecompanion.report.figures import HEAT, RIGHT, WRONG, channels_last, colours, markers, picture
-from aecompanion.report.shift.tables import COUNTERPART, LEVELS, names
+from aecompanion.report.shift.tables import ARMS, COUNTERPART, LEVELS, names
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))) * 2
 
@@ -59,11 +59,18 @@ def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") ->
 
 
 def curves_with_bands(
-    table: pd.DataFrame, columns: dict[str, pd.DataFrame], *, ylabel: str, ylim: tuple[float, float], even: bool = False
+    table: pd.DataFrame,
+    columns: dict[str, pd.DataFrame],
+    *,
+    ylabel: str,
+    ylim: tuple[float, float],
+    even: bool = False,
+    chance: float | None = None,
 ) -> Figure:
     """One panel per entry of `columns` (title → rows with network, eps, mean, ci_low, ci_high), 95 % bands.
 
-    `even` spaces the levels evenly instead of to scale (for levels from one grey level to a tenth of the range).
+    `even` spaces the levels evenly instead of to scale (for levels from one grey level to a tenth of the range);
+    `chance` draws a dotted line there.
     """
     networks = names(table)
     figure, axes = plt.subplots(1, len(columns), figsize=(3.6 * len(columns) + 1.2, 3.8), sharey=True, squeeze=False)
@@ -75,6 +82,8 @@ def curves_with_bands(
             panel.plot(x, line["mean"], color=colour, marker=markers(networks)[network], ms=5, label=label(network))
             panel.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.2, lw=0)
         panel.set(title=title, xlabel="ε (pixel units)", ylim=ylim)
+        if chance is not None:
+            panel.axhline(chance, color="black", ls=":", lw=1, label="chance")
         if even:
             ticks = sorted(rows["eps"].unique())
             panel.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], rotation=45, fontsize=9)
@@ -84,10 +93,40 @@ def curves_with_bands(
     return figure
 
 
+def scale_panels(table: pd.DataFrame) -> Figure:
+    """X5.2: MOD of every arm between floor and ceiling, a panel per network and class mode, all on one scale; bands are
+    95 % intervals, dashed: the ceiling, crosses: what the paper's Fig. 4 implies. `table` is `scale.mod_table`'s.
+    """
+    networks, modes = names(table), list(dict.fromkeys(table["mode"]))
+    size = (2.3 * len(networks) + 1.8, 2.5 * len(modes) + 0.4)
+    figure, axes = plt.subplots(len(modes), len(networks), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for line, mode in zip(axes, modes, strict=True):
+        for panel, network in zip(line, networks, strict=True):
+            rows = table[(table["mode"] == mode) & (table["network"] == network)]
+            for arm, each in rows.groupby("arm", sort=False):
+                look = {"color": colours(list(ARMS))[arm], "label": ARMS[arm]}
+                panel.plot(each["eps"], each["mean"], marker=markers(list(ARMS))[arm], ms=4, **look)
+                panel.fill_between(each["eps"], each["ci_low"], each["ci_high"], color=look["color"], alpha=0.2, lw=0)
+            panel.axhline(rows["ceiling"].iloc[0], color="black", ls="--", lw=1, label="ceiling: another person")
+            if mode == "own_pred":
+                paper = rows[rows["arm"] == "white"]
+                panel.plot(paper["eps"], paper["paper"], "x", color="0.5", ms=5, label="paper (digitised)")
+                panel.set_title(label(network), fontsize=10)
+        line[0].set_ylabel(f"MOD, {mode}")
+    axes[0, 0].set(
+        xlim=(0, 1.08 * table["eps"].max()), ylim=(0, 1.08 * table[["ci_high", "ceiling", "paper"]].max().max())
+    )
+    figure.supxlabel("ε (pixel units)", fontsize=11)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    return figure
+
+
 def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
     """X5.1: NISSIM of fooled and of still-correct images per network, for own_pred and, without the class confound,
-    for clean_pred; mean with 95 % interval over images and seeds pooled.
+    for clean_pred; mean with 95 % interval over images and seeds pooled. Short lines: noise of equal size (grey) and
+    the ceiling, another person's map (black).
     """
+    bounds = [("noise", level, "0.6", "random signs"), ("other", 0.0, "black", "another person")]
     rows = shift[(shift["arm"] == "white") & (shift["eps"] == level) & shift["correct0"]]
     modes = [mode for mode in ("own_pred", "clean_pred") if mode in set(rows["mode"])]
     titles = {"own_pred": "own_pred: region and class may change", "clean_pred": "clean_pred: the region alone"}
@@ -106,9 +145,18 @@ def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
             seed=0,
             ax=panel,
         )
-        panel.set(title=titles[mode], xlabel="", ylabel=f"NISSIM at ε = {level:g}", ylim=(0, None))
+        for arm, at, colour, text in bounds:
+            kept = shift[(shift["arm"] == arm) & (shift["eps"] == at) & (shift["mode"] == mode) & shift["correct0"]]
+            heights = kept.groupby("network")["nissim"].mean()
+            ends = [(k, heights[name]) for k, name in enumerate(names(rows)) if name in heights]
+            if ends:
+                x, y = np.transpose(ends)
+                panel.hlines(y, x - 0.3, x + 0.3, color=colour, lw=1.5, label=text)
+        panel.set(title=titles[mode], xlabel="", ylabel=f"NISSIM at ε = {level:g}")
         panel.tick_params(axis="x", rotation=20)
-        panel.legend(title=None)
+        panel.get_legend().remove()
+    axes[0, 0].set_ylim(0, max(panel.dataLim.y1 for panel in axes[0]) * 1.05)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure
 
 
