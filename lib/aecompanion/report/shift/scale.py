@@ -1,4 +1,4 @@
-"""T5.2 and X5.6: what MOD is measured against: the floor that noise of equal size makes and the ceiling of another person's map.
+"""T5.2 and X5.6: MOD between the floor of equal noise and the ceiling of another person's map, SSIM by rendering.
 
     floor(ε)     MOD under random signs of the same ε (the arm "noise")
     ceiling      MOD between the clean maps of two people (the arm "other"), per network and class mode
@@ -11,7 +11,6 @@ networks × levels. An attack may leave the range of clean maps, so a share can 
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.bootstrap import interval
 from aecompanion.report import cubes
 from aecompanion.report.shift.tables import LEVELS, cube, curve, digitised, mean_table, names, settings
 
@@ -42,8 +41,8 @@ def ceiling_share(v: np.ndarray) -> np.ndarray:
 
 
 def mod_table(shift: pd.DataFrame, **options) -> pd.DataFrame:
-    """T5.2: MOD per network, arm, class mode and level with the floor, what is over it, the ceiling and the share of it;
-    the share of attacked maps that are zero everywhere, MOD without those, and the paper's digitised value.
+    """T5.2: MOD per network, arm, class mode and level with the floor, what is over it, the ceiling and the share of
+    it; the share of attacked maps that are zero everywhere, MOD without those, and the paper's digitised value.
     """
     tables = []
     for arm, mode in settings(shift):
@@ -67,13 +66,10 @@ def mod_table(shift: pd.DataFrame, **options) -> pd.DataFrame:
 def add(table: pd.DataFrame, name: str, statistic, values: np.ndarray, **options) -> None:
     """Add the columns name, name_low and name_high: a statistic of the block with its interval, cell by cell."""
     networks, levels = values.shape[2:4]
-    found = [
-        interval(lambda v: float(statistic(v).item()), values[:, :, [i]][:, :, :, [j]], **options)
-        for i in range(networks)
-        for j in range(levels)
-    ]
-    for column, part in ((name, "value"), (f"{name}_low", "low"), (f"{name}_high", "high")):
-        table[column] = [getattr(each, part) for each in found]
+    cells = [values[:, :, i : i + 1, j : j + 1] for i in range(networks) for j in range(levels)]
+    rows = [cubes.mean_row(cell, name, lambda v: statistic(v).item(), **options) for cell in cells]
+    for column in rows[0]:
+        table[column] = [row[column] for row in rows]
 
 
 def paper_ssim(network: str, level: float) -> float:
