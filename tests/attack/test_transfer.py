@@ -5,7 +5,16 @@ import torch
 from torch import nn
 
 from aecompanion.attack.gradient import fgsm, gradient_signs, perturb
-from aecompanion.attack.transfer import all_signs, attack_all, load_signs, psnr, save_signs, source_in, source_of
+from aecompanion.attack.transfer import (
+    all_signs,
+    attack_all,
+    load_signs,
+    psnr,
+    random_signs,
+    save_signs,
+    source_in,
+    source_of,
+)
 from aecompanion.networks.read import predict
 from aecompanion.pipeline.rng import generator, seeded
 
@@ -167,6 +176,41 @@ def test_a_network_that_raises_is_returned_as_it_was(convolutional, images, cond
 
 def test_predictions_carry_no_gradient(convolutional, images):
     assert not predict(convolutional, images.requires_grad_()).requires_grad
+
+
+# ---- noise of equal size
+
+
+def test_random_signs_are_plus_or_minus_1_and_come_from_the_seed_and_the_index_alone():
+    found = random_signs((2, 8, 8), seed=5, indices=[3, 0, 11])
+    assert (found.shape, found.dtype) == ((3, 2, 8, 8), torch.int8)
+    assert found.unique().tolist() == [-1, 1]
+    assert torch.equal(random_signs((2, 8, 8), seed=5, indices=[11])[0], found[2])
+    assert len(found.flatten(1).unique(dim=0)) == 3
+    assert not torch.equal(random_signs((2, 8, 8), seed=6, indices=[3, 0, 11]), found)
+
+
+@pytest.mark.parametrize(("eps", "levels"), [(0.01, 3), (0.05, 13), (0.075, 19)])
+def test_noise_moves_every_pixel_exactly_as_far_as_an_attack_of_its_eps(eps, levels):
+    images = torch.full((2, 1, 8, 8), 128 / 255)
+    noise, attack = random_signs((1, 8, 8), seed=1, indices=[0, 1]), torch.ones(2, 1, 8, 8, dtype=torch.int8)
+    for signs in (noise, attack):
+        moved = ((perturb(images, signs, eps) - images) * 255 * signs).round()
+        assert moved.unique().tolist() == [levels]
+        assert torch.allclose(perturb(images, signs, eps, bits=None), images + eps * signs, atol=1e-7)
+
+
+def test_the_noise_arm_is_a_third_one_with_the_signs_of_its_training_seed(networks, signs, rows, images, labels):
+    noise = {seed: random_signs(images.shape[1:], seed=seed, indices=range(5)) for seed in (1, 2)}
+    found = attack_all(networks.items(), signs, images, labels, eps=EPS, source="resnet", noise=noise)
+    assert list(found["arm"].unique()) == ["white", "black", "noise"]
+    pd.testing.assert_frame_equal(found[found["arm"] != "noise"].reset_index(drop=True), rows)
+    chosen = found[(found["arm"] == "noise") & (found["eps"] == 0.05)]
+    assert set(zip(chosen["seed"], chosen["source"], strict=True)) == {(1, "noise_1"), (2, "noise_2")}
+    own = chosen[(chosen["network"] == "vgg_deep") & (chosen["seed"] == 2)]
+    shown = perturb(images, noise[2], 0.05)
+    assert own["prediction"].tolist() == predict(networks["vgg_deep", 2], shown).argmax(1).tolist()
+    assert own["psnr"].tolist() == psnr(images, shown).tolist()
 
 
 # ---- PSNR by hand

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from aecompanion.evaluate.dissimilarity import nissim, ssim
-from aecompanion.evaluate.shift import compare, join_predictions
+from aecompanion.evaluate.shift import compare, join_predictions, outside
 from aecompanion.explain.gradcam import heatmap
 from aecompanion.pipeline.rng import generator
 
 SIZE = 16
-COLUMNS = ["arm", "mode", "eps", "position", "ssim", "nissim", "zero0", "zero", "peak0", "peak"]
+COLUMNS = ["arm", "mode", "eps", "position", "ssim", "nissim", "rank", "outside", "zero0", "zero", "peak0", "peak"]
 MAPS = ["clean/own_pred", "clean/true_label", "white/own_pred/0.05", "white/true_label/0.05", "black/own_pred/0.05"]
 
 
@@ -80,6 +80,56 @@ def test_zero_maps_are_flagged_and_peaks_are_those_before_normalisation(maps, ro
     assert found["peak"].tolist() == maps["white/own_pred/0.05"].flatten(1).amax(1).tolist()
 
 
+# ---- floor and ceiling
+
+
+def test_another_persons_maps_are_compared_with_the_own_clean_ones_and_stand_once_at_eps_0(maps):
+    order = [1, 2, 0]
+    maps["other/own_pred/0"] = maps["clean/own_pred"][order]
+    found = chosen(compare(maps, size=SIZE), "other", "own_pred", 0.0)
+    pair = [heatmap(each, SIZE) for each in (maps["clean/own_pred"], maps["clean/own_pred"][order])]
+    assert found["nissim"].tolist() == nissim(*pair).tolist()
+    assert found["position"].tolist() == [0, 1, 2]
+    assert found["nissim"].min() > 0.01
+
+
+def test_the_noise_arm_has_its_clean_rows_and_its_levels(maps):
+    maps["noise/own_pred/0.05"] = maps["white/own_pred/0.05"].clone()
+    found = compare(maps, size=SIZE)
+    assert chosen(found, "noise", "own_pred", 0.0)["nissim"].abs().max() <= 1e-6
+    columns = [name for name in COLUMNS if name != "arm"]
+    both = [chosen(found, arm, "own_pred", 0.05)[columns].reset_index(drop=True) for arm in ("noise", "white")]
+    pd.testing.assert_frame_equal(*both)
+
+
+# ---- what a row says of the map itself
+
+
+def test_the_rank_correlation_of_a_map_with_itself_is_1_with_its_negative_minus_1_with_none_undefined():
+    ramp = torch.arange(16.0).reshape(1, 1, 4, 4)
+    maps = {
+        "clean/own_pred": ramp.expand(3, -1, -1, -1),
+        "white/own_pred/0.1": torch.cat([ramp**2, 15 - ramp, 0 * ramp]),
+    }
+    found = chosen(compare(maps, size=SIZE), "white", "own_pred", 0.1)["rank"].tolist()
+    assert found[:2] == pytest.approx([1, -1])
+    assert pd.isna(found[2])
+
+
+def test_the_share_outside_the_ellipse_is_1_in_a_corner_0_in_the_middle_and_3_pi_16_short_of_1_where_flat():
+    flat = torch.ones(4, 1, 200, 200)
+    flat[0, :, 20:] = 0  # the upper rows of two corners and the top of the ellipse
+    flat[1, :, :40, 25:], flat[1, :, 40:] = 0, 0  # a corner
+    middle = torch.zeros(200, 200)
+    middle[60:140, 70:130] = 1
+    flat[2], flat[3] = middle, 0
+    found = outside(flat)
+    assert found[1:3].tolist() == [1, 0]
+    assert 0.41 < found[0] < 1
+    assert torch.isnan(found[3])
+    assert outside(torch.ones(1, 1, 200, 200)).item() == pytest.approx(1 - 3 * torch.pi / 16, abs=1e-3)
+
+
 # ---- joining
 
 
@@ -131,6 +181,19 @@ def test_every_row_gets_its_network_image_prediction_and_the_outcome_without_att
     ]
     assert set(joined[["network", "family", "seed"]].itertuples(index=False, name=None)) == {("vgg", "deep", 4)}
     assert joined["source"].tolist() == ["white_1"] * 8 + ["black_1"] * 4
+
+
+def test_another_persons_rows_get_what_was_said_of_the_image_they_are_compared_with(small):
+    shift, predictions = small
+    other = pd.DataFrame({"arm": "other", "mode": "own_pred", "eps": 0.0, "position": [0, 1], "nissim": [0.3, 0.4]})
+    joined = join_predictions(pd.concat([shift, other], ignore_index=True), predictions)
+    found = joined[joined["arm"] == "other"]
+    columns = ["eps", "image", "label", "prediction", "prediction0", "correct0", "nissim"]
+    assert list(found[columns].itertuples(index=False, name=None)) == [
+        (0.0, 30, 3, 3, 3, True, 0.3),
+        (0.0, 10, 1, 0, 0, False, 0.4),
+    ]
+    assert len(joined) == len(shift) + 2
 
 
 def test_levels_that_were_attacked_but_not_explained_are_left_out(small):

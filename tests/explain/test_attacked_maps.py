@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from aecompanion.attack.gradient import perturb
+from aecompanion.attack.gradient import perturb, quantise
 from aecompanion.explain import attacked_maps
-from aecompanion.explain.attacked_maps import key, load, save, stage_maps
+from aecompanion.explain.attacked_maps import key, load, other_maps, partners, save, stage_maps
 from aecompanion.explain.gradcam import gradcam
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
@@ -161,6 +161,44 @@ def test_stage_maps_of_the_first_images_take_the_first_predictions(network, imag
     few = stage_maps(network, images[:2], signs["white"][:2], white, eps=[0.1])
     expected = direct(network, perturb(images[:2], signs["white"][:2], 0.1), [2, 2])
     assert np.array_equal(few["2/0.1"], expected)
+
+
+# ---- another person
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("labels", [[0, 0, 1, 1, 2, 2] * 10, [0] * 50 + [1], list(range(20))])
+def test_nobody_is_paired_with_the_own_person(labels, seed):
+    labels = torch.tensor(labels)
+    found = partners(labels, seed=seed)
+    assert (labels[found] != labels).all()
+    assert torch.equal(found, partners(labels, seed=seed))
+
+
+def test_partners_are_spread_over_all_others_and_another_seed_draws_others():
+    labels = torch.arange(6).repeat(200)
+    found = partners(labels, seed=1)
+    counts = torch.bincount(labels[found] - labels + 5, minlength=11)
+    assert counts[5] == 0
+    shares = torch.bincount(labels[found][labels == 0], minlength=6)[1:] / 200
+    assert (shares - 0.2).abs().max() < 0.15  # five standard deviations of a fifth among 200
+    assert not torch.equal(found, partners(labels, seed=2))
+
+
+def test_images_of_a_single_person_have_no_partner():
+    with pytest.raises(ValueError, match=r"^all 3 images have one label, expected images of at least two people$"):
+        partners(torch.tensor([4, 4, 4]), seed=1)
+
+
+def test_another_persons_maps_are_those_of_the_partner_for_the_own_and_for_the_first_images_class(network, images):
+    classes, pairing = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 0, 1, 1])
+    clean = direct(network, quantise(images), [0, 1, 2, 0])
+    found = other_maps(network, images, classes, pairing, clean=clean)
+    assert list(found) == ["other/own_pred/0", "other/clean_pred/0"]
+    assert np.array_equal(found["other/own_pred/0"], clean[[2, 0, 1, 1]])
+    expected = direct(network, quantise(images)[pairing], [0, 1, 2, 0])
+    assert np.array_equal(found["other/clean_pred/0"], expected)
+    assert not np.array_equal(expected, clean[[2, 0, 1, 1]])
 
 
 # ---- files

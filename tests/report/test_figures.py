@@ -23,6 +23,7 @@ from aecompanion.sanity.randomization import randomized, study
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}
 NETWORKS = ("vgg", "resnet")
+MARKS = ("✓", "✗")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def content(figure):
 def frame(panel):
     """The colours of a picture's frame, None if it has none, and its mark."""
     shown = {to_hex(spine.get_edgecolor()).upper() for spine in panel.spines.values() if spine.get_visible()}
-    return (shown or None), [text.get_text() for text in panel.texts]
+    return (shown or None), [text.get_text() for text in panel.texts if text.get_text() in MARKS]
 
 
 def look(line):
@@ -203,6 +204,25 @@ def test_the_curves_have_a_panel_per_table_and_a_line_with_a_band_per_network(ev
     assert len(figure.legends[0].get_texts()) == 2
 
 
+def test_chance_is_a_dotted_line_where_it_is_given():
+    table = pd.DataFrame({"network": "vgg", "eps": [0.0, 0.1], "mean": 0.5, "ci_low": 0.4, "ci_high": 0.6})
+    figure = shift_figures.curves_with_bands(table, {"white": table}, ylabel="", ylim=(0, 1), chance=0.025)
+    assert set(figure.axes[0].lines[-1].get_ydata()) == {0.025}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vgg (as VGG16)", "chance"]
+
+
+def test_the_failure_panels_mark_noise_and_another_persons_maps(shift):
+    clean = shift[(shift["arm"] == "white") & (shift["eps"] == 0)]
+    small = shift[(shift["arm"] == "white") & (shift["eps"] == 0.01)]
+    controls = [clean.assign(arm="other", nissim=0.7), small.assign(arm="noise", nissim=0.05)]
+    figure = shift_figures.failure_panels(pd.concat([shift, *controls]))
+    for panel in figure.axes:
+        found = {each.get_label(): [path.vertices[0, 1] for path in each.get_paths()] for each in panel.collections}
+        assert found["random signs"] == pytest.approx([0.05, 0.05])
+        assert found["another person"] == pytest.approx([0.7, 0.7])
+        assert panel.get_ylim()[1] > 0.7
+
+
 def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_outcomes(shift):
     figure = shift_figures.failure_panels(shift)
     assert [panel.get_title().split(":")[0] for panel in figure.axes] == ["own_pred", "clean_pred"]
@@ -227,13 +247,19 @@ def test_a_strip_has_one_picture_per_image_with_frames_where_the_outcome_is_give
     assert [frame(panel) for panel in shift_figures.strip(images, titles=["a", "b", "c"]).axes] == [FRAMES[None]] * 3
 
 
-def test_the_region_shift_shows_the_image_without_a_frame_and_a_framed_heatmap_per_level():
-    figure = shift_figures.region_shift(
-        torch.rand(1, 4, 4), torch.rand(3, 1, 4, 4), [True, True, False], [0, 0.05, 0.1]
-    )
+def numbers(panel):
+    """The NISSIM printed on a heatmap, if there is one (the other text is the mark)."""
+    return [text.get_text() for text in panel.texts if text.get_text() not in MARKS]
+
+
+def test_the_region_shift_shows_the_image_without_a_frame_and_a_framed_heatmap_per_level_with_its_number():
+    heats = torch.rand(3, 4, 4).numpy()
+    cells = [(heats[0], True, None), (heats[1], True, 0.1234), (heats[2], False, 0.4)]
+    figure = shift_figures.region_shift(torch.rand(1, 4, 4), cells, [0, 0.05, 0.1])
     *panels, bar = figure.axes
     assert [frame(panel) for panel in panels] == [FRAMES[right] for right in (None, True, True, False)]
     assert [panel.get_title() for panel in panels] == ["image", "ε = 0", "ε = 0.05", "ε = 0.1"]
+    assert [numbers(panel) for panel in panels] == [[], [], ["0.12"], ["0.40"]]
     assert bar.get_ylabel() == "Grad-CAM"
 
 
@@ -245,15 +271,45 @@ def test_the_addition_shows_three_pictures_between_signs_that_are_shown_in_the_u
     assert figure.axes[2].images[0].get_array()[0, 0].tolist() == [0.0, 0.5, 1.0]
 
 
-def test_the_grid_has_a_row_per_network_a_column_per_level_and_frames_for_the_outcomes():
-    cells = [(np.eye(4), True), (np.eye(4), False), (np.eye(4), None)]
-    rows = {"vgg": cells, "resnet": cells[::-1]}
-    figure = shift_figures.grid(rows, [0.0, 0.05, 0.1], row_labels={"vgg": "VGG", "resnet": "ResNet"})
+def test_the_grid_has_the_faces_above_a_row_per_network_and_blocks_side_by_side():
+    attack = [(np.eye(4), True, None), (np.eye(4), False, 0.3)]
+    noise = [(np.eye(4), True, 0.2)]
+    blocks = {
+        "attack": {"VGG": attack, "ResNet": attack[::-1]},
+        "noise": {"VGG": noise, "ResNet": noise},
+    }
+    faces = [np.full((4, 4), value) for value in (0.1, 0.2, 0.3)]
+    figure = shift_figures.grid(faces, blocks, {"attack": [0.0, 0.1], "noise": [0.1]})
     *panels, bar = figure.axes
-    assert [frame(panel) for panel in panels] == [FRAMES[right] for right in (True, False, None, None, False, True)]
-    assert [panel.get_title() for panel in panels] == ["ε = 0", "ε = 0.05", "ε = 0.1", "", "", ""]
-    assert [panel.get_ylabel() for panel in panels[::3]] == ["VGG", "ResNet"]
+    top, vgg, resnet = panels[:3], panels[3:6], panels[6:]
+    assert [panel.images[0].get_array()[0, 0] for panel in top] == [0.1, 0.2, 0.3]
+    assert [panel.get_title() for panel in top] == ["ε = 0", "attack\nε = 0.1", "noise\nε = 0.1"]
+    assert [frame(panel) for panel in vgg] == [FRAMES[right] for right in (True, False, True)]
+    assert [frame(panel) for panel in resnet] == [FRAMES[right] for right in (False, True, True)]
+    assert [numbers(panel) for panel in vgg] == [[], ["0.30"], ["0.20"]]
+    assert [panel.get_ylabel() for panel in (top[0], vgg[0], resnet[0])] == ["image", "VGG", "ResNet"]
     assert bar.get_ylabel() == "Grad-CAM, normalised per map"
+
+
+def test_mod_is_drawn_per_network_and_mode_between_noise_and_ceiling_on_one_scale():
+    rows = [
+        (network, arm, mode, eps, eps * (1 + k), ceiling, 0.1 if arm == "white" else np.nan)
+        for network, ceiling in zip(NETWORKS, (0.4, 0.2), strict=True)
+        for k, (arm, mode) in enumerate(
+            [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred"), ("noise", "own_pred")]
+        )
+        for eps in LEVELS
+    ]
+    table = pd.DataFrame(rows, columns=["network", "arm", "mode", "eps", "mean", "ceiling", "paper"])
+    figure = shift_figures.scale_panels(table.assign(ci_low=table["mean"], ci_high=table["mean"]))
+    assert len(figure.axes) == 4
+    assert len({panel.get_ylim() for panel in figure.axes}) == 1
+    lines = [{line.get_label(): list(line.get_ydata()) for line in panel.lines} for panel in figure.axes]
+    assert list(lines[0]) == ["white-box", "black-box", "random signs", "ceiling: another person", "paper (digitised)"]
+    assert lines[0]["random signs"] == pytest.approx([4 * eps for eps in LEVELS])
+    assert [each["ceiling: another person"] for each in lines] == [[0.4, 0.4], [0.2, 0.2]] * 2
+    assert list(lines[2]) == ["white-box", "ceiling: another person"]
+    assert figure.axes[0].get_ylim()[1] > 0.4
 
 
 # ---- parameter randomisation

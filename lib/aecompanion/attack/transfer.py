@@ -5,10 +5,11 @@
 White-box: s of the attacked network itself. Black-box: s of one source network, for all of them; a network trained
 with seed k gets the signs of the source's next seed, so that the source's own architecture is not attacked with its
 own gradient either. With a single seed it is, and its rows name itself as the source.
+Noise: random s of ±1, one set per training seed and the same for all its networks: as large as both, without an aim.
 Attacked images are rounded to 8 bits, as saved images are. Source: Chakraborty et al., CVPR Workshops 2022.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import nn
 
 from aecompanion.attack.gradient import gradient_signs, perturb
 from aecompanion.networks.read import predict
+from aecompanion.pipeline.rng import generator
 
 Key = tuple[str, int]  # network name, training seed
 Signs = dict[Key, torch.Tensor]  # N×C×H×W int8
@@ -26,6 +28,14 @@ Signs = dict[Key, torch.Tensor]  # N×C×H×W int8
 def all_signs(networks: Iterable[tuple[Key, nn.Module]], images: torch.Tensor, labels: torch.Tensor) -> Signs:
     """The signs of every network on every image: one forward and one backward pass each."""
     return {key: gradient_signs(network, images, labels) for key, network in networks}
+
+
+def random_signs(shape: Sequence[int], *, seed: int, indices: Sequence[int]) -> torch.Tensor:
+    """int8 signs N×C×H×W, ±1 with equal chance, for images of `shape` (C×H×W). Those of an image come from (seed, its
+    index), so they do not depend on the batch.
+    """
+    drawn = [torch.randint(2, tuple(shape), generator=generator(seed, int(index))) * 2 - 1 for index in indices]
+    return torch.stack(drawn).to(torch.int8)
 
 
 def source_of(key: Key, source: str, signs: Signs) -> Key:
@@ -55,22 +65,28 @@ def attack_all(
     *,
     eps: list[float],
     source: str,
+    noise: Mapping[int, torch.Tensor] | None = None,
 ) -> pd.DataFrame:
-    """Predictions of every network on the clean images (eps 0) and on both arms at every level.
+    """Predictions of every network on the clean images (eps 0) and on every arm at every level.
 
-    Returns one row per network, seed, arm ("white", "black"), eps and image with the columns network, seed, arm,
-    source, eps, image (position in `images`), label, prediction, confidence (softmax of the prediction), psnr (dB, of
-    the 8-bit image) and psnr_float (not rounded); eps 0 stands once per arm.
+    Args:
+        noise: random signs by training seed, for a third arm whose source is "noise_SEED"; None: two arms.
+
+    Returns one row per network, seed, arm ("white", "black", "noise"), eps and image with the columns network, seed,
+    arm, source, eps, image (position in `images`), label, prediction, confidence (softmax of the prediction), psnr (dB,
+    of the 8-bit image) and psnr_float (not rounded); eps 0 stands once per arm.
     """
-    noise: dict[tuple[Key, float], tuple[torch.Tensor, torch.Tensor]] = {}
+    size: dict[tuple[Key, float], tuple[torch.Tensor, torch.Tensor]] = {}
+    signs = signs | {("noise", seed): drawn for seed, drawn in (noise or {}).items()}
     tables = []
     for key, network in networks:
-        for arm, sender in (("white", key), ("black", source_of(key, source, signs))):
+        senders = {"white": key, "black": source_of(key, source, signs)}
+        for arm, sender in (senders | ({"noise": ("noise", key[1])} if noise else {})).items():
             for level in dict.fromkeys([0.0, *eps]):
                 attacked = perturb(images, signs[sender], level)
-                if (sender, level) not in noise:
+                if (sender, level) not in size:
                     exact = perturb(images, signs[sender], level, bits=None)
-                    noise[sender, level] = psnr(images, attacked), psnr(images, exact)
+                    size[sender, level] = psnr(images, attacked), psnr(images, exact)
                 confidence, prediction = predict(network, attacked).softmax(1).max(1)
                 columns = {
                     "network": key[0],
@@ -82,8 +98,8 @@ def attack_all(
                     "label": labels.numpy(),
                     "prediction": prediction.numpy(),
                     "confidence": confidence.numpy(),
-                    "psnr": noise[sender, level][0].numpy(),
-                    "psnr_float": noise[sender, level][1].numpy(),
+                    "psnr": size[sender, level][0].numpy(),
+                    "psnr_float": size[sender, level][1].numpy(),
                 }
                 tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

@@ -19,6 +19,7 @@ jet-coloured maps are options.
 
 import numpy as np
 import torch
+from scipy import stats
 from torch.nn import functional as F
 
 CHUNK = 2**18  # pixels per pass: intermediate results stay in the cache
@@ -106,6 +107,14 @@ def jet_colours(maps: torch.Tensor) -> torch.Tensor:
 def nissim(a: torch.Tensor, b: torch.Tensor, **options) -> torch.Tensor:
     """(1 - SSIM) / 2 of N pairs of maps; `options` are those of `ssim`."""
     return (1 - ssim(a, b, **options)) / 2
+
+
+def spearman(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Rank correlation of N pairs of maps N×1×H×W; NaN where a map is constant."""
+    ranks = [stats.rankdata(maps.flatten(1).numpy(), axis=1) for maps in (a, b)]
+    centred = [torch.from_numpy(rank - rank.mean(1, keepdims=True)) for rank in ranks]
+    norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
+    return torch.where(norms > 0, (centred[0] * centred[1]).sum(1) / norms, torch.nan).float()
 
 
 def mod(values: np.ndarray, axis: int = 0) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 The maps are kept at the layer's own resolution (8×8, not 64×64); `explain.gradcam.heatmap` makes the pictures.
 A set of maps is a dictionary of float32 arrays N×h×w: "clean/MODE" and "ARM/MODE/EPS", e.g. "white/own_pred/0.05".
+The arm "other" is no attack but the ceiling: "other/MODE/0" holds the maps of another person's clean image, in the
+place of the image that it is compared with.
 """
 
 from pathlib import Path
@@ -10,8 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from aecompanion.attack.gradient import perturb
+from aecompanion.attack.gradient import perturb, quantise
 from aecompanion.explain.gradcam import class_to_explain, explain_classes, gradcam
+from aecompanion.pipeline.rng import generator
 
 
 def key(arm: str, mode: str, eps: float) -> str:
@@ -57,6 +60,36 @@ def attacked_maps(
             for mode, values in zip(modes[arm], explained, strict=True):
                 maps[key(arm, mode, level)] = values[:, 0].numpy()
     return maps
+
+
+def other_maps(
+    network, images: torch.Tensor, classes: torch.Tensor, partners: torch.Tensor, *, clean: np.ndarray, batch: int = 128
+) -> dict[str, np.ndarray]:
+    """Maps of the image `partners[i]` in the place of image i: how far apart maps are that share the network alone.
+
+    Args:
+        network: a `Network`; images: N×C×H×W in [0,1]; classes: what it predicts for each of the N clean images.
+        partners: N positions, see `partners`; clean: the maps of the clean images for their own class, N×h×w.
+
+    Returns "other/own_pred/0", each partner for its own class, and "other/clean_pred/0", each for the class of image i.
+    """
+    shown = quantise(images)[partners]
+    same_class = gradcam(network, shown, classes, layer=network.cam_layer(), batch=batch)
+    return {"other/own_pred/0": clean[partners.numpy()], "other/clean_pred/0": same_class[:, 0].numpy()}
+
+
+def partners(labels: torch.Tensor, *, seed: int) -> torch.Tensor:
+    """For each of N images the position of another one, drawn from all that show another person.
+
+    Raises ValueError if all labels are the same, for then there is no other person.
+    """
+    if len(labels.unique()) < 2:
+        raise ValueError(f"all {len(labels)} images have one label, expected images of at least two people")
+    drawn = []
+    for position, label in enumerate(labels):
+        others = torch.nonzero(labels != label).flatten()
+        drawn.append(others[torch.randint(len(others), (), generator=generator(seed, position))])
+    return torch.stack(drawn)
 
 
 def stage_maps(

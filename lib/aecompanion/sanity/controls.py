@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import torch
 
+from aecompanion.attack.transfer import random_signs
 from aecompanion.pipeline.rng import generator
 
 
 def sign_noise(images: torch.Tensor, *, eps: float, seed: int, indices: Sequence[int]) -> torch.Tensor:
     """clip_[0,1](x + eps · s) with random signs s: as large as an FGSM perturbation in every pixel."""
     check(images, indices)
-    signs = [torch.randint(2, images.shape[1:], generator=generator(seed, int(i))) * 2.0 - 1 for i in indices]
-    return (images + eps * torch.stack(signs).to(images)).clamp(0, 1)
+    signs = random_signs(images.shape[1:], seed=seed, indices=indices)
+    return (images + eps * signs.to(images)).clamp(0, 1)
 
 
 def l2_noise(images: torch.Tensor, *, norms: torch.Tensor, seed: int, indices: Sequence[int]) -> torch.Tensor:

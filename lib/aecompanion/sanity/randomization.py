@@ -10,10 +10,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 import torch
-from scipy import stats
 from torch import nn
 
-from aecompanion.evaluate.dissimilarity import ssim
+from aecompanion.evaluate.dissimilarity import spearman, ssim
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.read import predict
 from aecompanion.pipeline.rng import seeded
@@ -53,14 +52,6 @@ def layers(model: nn.Module) -> list[list[str]]:
 def resettable(module: nn.Module) -> bool:
     """The module owns parameters and can initialise them."""
     return hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None
-
-
-def spearman(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Rank correlation of N pairs of maps N×1×H×W; NaN where a map is constant."""
-    ranks = [stats.rankdata(maps.flatten(1).numpy(), axis=1) for maps in (a, b)]
-    centred = [torch.from_numpy(rank - rank.mean(1, keepdims=True)) for rank in ranks]
-    norms = centred[0].norm(dim=1) * centred[1].norm(dim=1)
-    return torch.where(norms > 0, (centred[0] * centred[1]).sum(1) / norms, torch.nan).float()
 
 
 def study(network, images: torch.Tensor, *, size: int, seed: int) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from aecompanion.explain import attacked_maps
 
@@ -27,6 +28,22 @@ def load(folder: Path, network: str, seed: int) -> dict[str, torch.Tensor]:
 
 def file(folder: Path, network: str, seed: int) -> Path:
     return folder / f"{network}_{seed}.npz"
+
+
+def typical(images: torch.Tensor, labels: np.ndarray) -> torch.Tensor:
+    """How typical each of N images (N×C×H×W) is of its label: its pixels' correlation with the mean image of all that
+    share the label, in [-1, 1] (NaN for a flat image). The most typical face is upright, uncovered and evenly lit.
+
+    Raises ValueError unless there is one label per image.
+    """
+    if len(images) != len(labels):
+        raise ValueError(f"{len(labels)} labels, expected one for each of {len(images)} images")
+    pixels, found = images.flatten(1), torch.empty(len(images))
+    for label in np.unique(labels):
+        own = torch.from_numpy(np.flatnonzero(labels == label))
+        centred = pixels[own] - pixels[own].mean(1, keepdim=True)
+        found[own] = nn.functional.cosine_similarity(centred, centred.mean(0, keepdim=True), eps=0)
+    return found
 
 
 def stages(maps: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ from support import estimators
 
 from aecompanion.evaluate.intervals import interval
 from aecompanion.report import claims
-from aecompanion.report.shift import tables as shift_tables
+from aecompanion.report.shift import scale, tables as shift_tables
 from aecompanion.report.shift.tables import LEVELS, cube
 
 ESTIMATORS = estimators(5)
@@ -13,7 +13,9 @@ ESTIMATORS = estimators(5)
 FAMILIES = {"vgg": "deep", "resnet": "deep", "resnet_deep": "deep", "inception": "wide", "xception": "wide"}
 NETWORKS = list(FAMILIES)
 IMAGES = [10, 20, 30, 40]
-SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("white", "true_label"), ("black", "own_pred")]
+SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("white", "true_label")]
+SETTINGS += [("noise", "own_pred"), ("noise", "clean_pred"), ("black", "own_pred")]
+OTHER = 0.2  # the ceiling of vgg, that of the next network is 0.1 larger, and so on
 OPTIONS = {"resamples": 20, "seed": 0}
 ROOT = 1.25**0.5  # the standard deviation of 1, 2, 3, 4 and of 0, 1, 2, 3
 
@@ -21,8 +23,8 @@ ROOT = 1.25**0.5  # the standard deviation of 1, 2, 3, 4 and of 0, 1, 2, 3
 def right(arm: str, network: str, seed: int, i: int, j: int) -> bool:
     """How many of the four images are right at the level number j.
 
-    white, deep 4 4 3 2 1; white, wide 4 3 2 1 0; black, deep 4 4 3 3 2; black, wide 4 3 3 2 2; but without attack the
-    last image is wrong for the xception of seed 2.
+    white, deep 4 4 3 2 1; white, wide 4 3 2 1 0; black, deep 4 4 3 3 2; black, wide 4 3 3 2 2; noise as black; but
+    without attack the last image is wrong for the xception of seed 2.
     """
     if (network, seed, i, j) == ("xception", 2, 3, 0):
         return False
@@ -34,15 +36,17 @@ def row(arm: str, network: str, seed: int, i: int, j: int) -> dict:
     """One image at the level number j (0: no attack), with numbers that are easy to average.
 
     NISSIM is j (slope + 0.001 i + 0.002 [seed 2]) with the slope 0.01, 0.02, ..., 0.05 from vgg to xception; over four
-    images and two seeds its mean and its median are j (slope + 0.0025).
+    images and two seeds its mean and its median are j (slope + 0.0025). Under noise it is half of that.
     """
     eps = (0.0, *LEVELS)[j]
     n = NETWORKS.index(network)
-    nissim = j * (0.01 * (n + 1) + 0.001 * i + 0.002 * (seed == 2))
+    nissim = j * (0.01 * (n + 1) + 0.001 * i + 0.002 * (seed == 2)) * (0.5 if arm == "noise" else 1)
     psnr = -20 * np.log10(eps) if eps else np.inf
     found = {"network": network, "family": FAMILIES[network], "seed": seed, "arm": arm, "eps": eps, "image": IMAGES[i]}
     found |= {"correct": right(arm, network, seed, i, j), "correct0": right(arm, network, seed, i, 0)}
     found |= {"psnr": psnr + 0.1 * n, "psnr_float": psnr + 0.05 * (seed == 2)}
+    # inverted at the largest level: one image of four, two of inception; the share outside rises by 0.1 (n + 1) a level
+    found |= {"rank": -0.5 if j == 4 and i <= (network == "inception") else 0.5, "outside": 0.2 + 0.1 * j * (n + 1)}
     return found | {"nissim": nissim, "ssim": 1 - 2 * nissim, "zero": (network, i, j) == ("resnet", 0, 4)}
 
 
@@ -52,7 +56,7 @@ def predictions():
         (n, s, arm, j, i)
         for n in NETWORKS
         for s in (1, 2)
-        for arm in ("white", "black")
+        for arm in ("white", "black", "noise")
         for j in range(5)
         for i in range(4)
     ]
@@ -61,8 +65,27 @@ def predictions():
 
 @pytest.fixture
 def shift(predictions):
-    """The rows above for every class mode that is explained in their arm."""
-    return pd.concat([predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS])
+    """The rows above for every class mode that is explained in their arm, and another person's maps."""
+    clean = predictions[(predictions["arm"] == "white") & (predictions["eps"] == 0)]
+    ceilings = OTHER + 0.1 * clean["network"].map(NETWORKS.index)
+    other = [clean.assign(arm="other", mode=mode, nissim=ceilings) for mode in ("own_pred", "clean_pred")]
+    return pd.concat([*(predictions[predictions["arm"] == arm].assign(mode=mode) for arm, mode in SETTINGS), *other])
+
+
+@pytest.fixture
+def renderings():
+    """SSIM in two renderings: the paper's minus 0.3 as numbers, minus 0.1 as overlays, 0.01 apart."""
+    kinds = {"scalar, input size": -0.3, "overlay, 224 px": -0.1}
+    return pd.DataFrame(
+        [
+            {"network": network, "seed": seed, "image": image, "rendering": kind, "correct0": True}
+            | {"ssim": shift_tables.DIGITISED[network][3] + offset + 0.01 * (i - 1.5)}
+            for network in NETWORKS
+            for seed in (1, 2)
+            for i, image in enumerate(IMAGES)
+            for kind, offset in kinds.items()
+        ]
+    )
 
 
 def shuffled(rows):
@@ -151,7 +174,8 @@ def test_networks_come_in_the_order_of_the_rows_and_levels_ascending(shift):
 
 
 def test_the_true_label_is_not_tabulated(shift):
-    assert shift_tables.settings(shift) == [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
+    pairs = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred")]
+    assert shift_tables.settings(shift) == [*pairs, ("noise", "own_pred"), ("noise", "clean_pred")]
 
 
 def test_the_digitised_values_are_found_by_family():
@@ -170,6 +194,11 @@ def test_the_accuracy_table_holds_every_network_arm_and_level(predictions):
     deep = ["vgg", "resnet", "resnet_deep"]
     expected = {("white", name): (1, 1, 0.75, 0.5, 0.25) for name in deep}
     expected |= {("black", name): (1, 1, 0.75, 0.75, 0.5) for name in deep}
+    expected |= {("noise", name): (1, 1, 0.75, 0.75, 0.5) for name in deep}
+    expected |= {
+        ("noise", "inception"): (1, 0.75, 0.75, 0.5, 0.5),
+        ("noise", "xception"): (0.875, 0.75, 0.75, 0.5, 0.5),
+    }
     expected |= {("white", "inception"): (1, 0.75, 0.5, 0.25, 0), ("black", "inception"): (1, 0.75, 0.75, 0.5, 0.5)}
     expected |= {("white", "xception"): (0.875, 0.75, 0.5, 0.25, 0)}
     expected |= {("black", "xception"): (0.875, 0.75, 0.75, 0.5, 0.5)}
@@ -177,25 +206,83 @@ def test_the_accuracy_table_holds_every_network_arm_and_level(predictions):
 
 
 def test_the_mod_table_holds_means_zero_maps_and_the_papers_values(shift):
-    table = shift_tables.mod_table(shift, **OPTIONS)
-    columns = ["network", "arm", "mode", "eps", "mean", "ci_low", "ci_high", "zero_maps", "mean_without_zero", "paper"]
-    assert list(table.columns) == columns
-    assert len(table) == 3 * 5 * 4
+    table = scale.mod_table(shift, **OPTIONS)
+    columns = ["network", "arm", "mode", "eps", "mean", "ci_low", "ci_high", "noise"]
+    columns += ["over_noise", "over_noise_low", "over_noise_high", "ceiling", "share", "share_low", "share_high"]
+    assert list(table.columns) == [*columns, "zero_maps", "mean_without_zero", "paper"]
+    assert len(table) == 5 * 5 * 4
     found = table.set_index(["arm", "mode", "network", "eps"])
-    for arm, mode in shift_tables.settings(shift):
+    for arm, mode in shift_tables.settings(shift)[:3]:
         for n, network in enumerate(NETWORKS[:4]):
             for j, eps in enumerate(LEVELS, 1):
                 assert found.loc[(arm, mode, network, eps), "mean"] == pytest.approx(j * (0.01 * (n + 1) + 0.0025))
         # of xception, the image 40 of seed 2 is left out: 0.001 (6 + 3) and 0.002 · 3 remain over 7 images
         assert found.loc[(arm, mode, "xception", 0.1), "mean"] == pytest.approx(4 * (0.05 + 0.015 / 7))
+    found = found.loc[["white", "black"]]
     zero = found[found["zero_maps"] > 0]
-    assert set(zero.index) == {(arm, mode, "resnet", 0.1) for arm, mode in shift_tables.settings(shift)}
+    assert set(zero.index) == {(arm, mode, "resnet", 0.1) for arm, mode in shift_tables.settings(shift)[:3]}
     assert set(zero["zero_maps"]) == {0.25}
     assert zero["mean_without_zero"].tolist() == pytest.approx([4 * (0.02 + 0.002 + 0.001)] * 3)
     others = found[found["zero_maps"] == 0]
     assert others["mean_without_zero"].tolist() == pytest.approx(others["mean"].tolist(), rel=1e-12)
     assert found.loc[("white", "own_pred", "vgg", 0.01), "paper"] == pytest.approx(0.1)
     assert found.loc[("black", "own_pred", "xception", 0.1), "paper"] == pytest.approx(0.285)
+
+
+def test_the_mod_table_holds_the_floor_the_ceiling_and_what_lies_between(shift):
+    found = scale.mod_table(shift, **OPTIONS).set_index(["arm", "mode", "network", "eps"])
+    for n, network in enumerate(NETWORKS[:4]):
+        for j, eps in enumerate(LEVELS, 1):
+            mod, ceiling = j * (0.01 * (n + 1) + 0.0025), OTHER + 0.1 * n
+            for arm, mode in shift_tables.settings(shift)[:3]:
+                row = found.loc[(arm, mode, network, eps)]
+                columns = ["noise", "over_noise", "ceiling", "share"]
+                assert row[columns].tolist() == pytest.approx([mod / 2, mod / 2, ceiling, mod / ceiling])
+                assert row["over_noise_low"] <= row["over_noise"] <= row["over_noise_high"]
+                assert row["share_low"] <= row["share"] <= row["share_high"]
+            control = found.loc[("noise", "own_pred", network, eps)]
+            assert control[["mean", "noise", "share"]].tolist() == pytest.approx([mod / 2, mod / 2, mod / 2 / ceiling])
+            assert control[["over_noise", "over_noise_low", "paper"]].isna().all()
+
+
+@pytest.mark.parametrize("arm", ["noise", "other"])
+def test_without_a_floor_or_a_ceiling_there_is_no_mod_table(shift, arm):
+    with pytest.raises(ValueError, match=f"^nissim: 0 rows for arm {arm}, expected"):
+        scale.mod_table(shift[shift["arm"] != arm], **OPTIONS)
+
+
+def test_the_block_holds_the_arm_the_floor_and_the_ceiling_side_by_side(shift):
+    block = scale.block(shift, mode="own_pred", arm="white", levels=(0.05, 0.1))
+    assert block.shape == (2, 4, 5, 2, 3)
+    assert block[1, 2, 1, 0].tolist() == pytest.approx([2 * (0.02 + 0.002 + 0.002), 0.02 + 0.002 + 0.002, OTHER + 0.1])
+    assert np.isnan(block[1, 3, 4]).all()  # wrong without attack
+    assert np.isnan(block).sum() == 2 * 3
+
+
+def test_floor_and_ceiling_by_hand():
+    # one seed, two images, one network, two levels
+    block = np.array([[[[[0.1, 0.0, 0.4], [0.3, 0.2, 0.4]]], [[[0.3, 0.1, 0.6], [0.5, 0.0, 0.6]]]]])
+    assert scale.over_noise(block) == pytest.approx(np.array([[0.2 - 0.05, 0.4 - 0.1]]))
+    assert scale.noise_share(block) == pytest.approx(np.array([[0.05 / 0.2, 0.1 / 0.4]]))
+    assert scale.ceiling_share(block) == pytest.approx(np.array([[0.2 / 0.5, 0.4 / 0.5]]))
+
+
+def test_the_rendering_table_holds_means_and_the_distance_to_the_paper(renderings):
+    table = scale.rendering_table(renderings, **OPTIONS)
+    columns = ["network", "rendering", "mean", "ci_low", "ci_high", "paper", "distance"]
+    assert list(table.columns) == columns
+    assert table["network"].tolist() == [name for name in NETWORKS for _ in range(2)]
+    assert table["distance"].tolist() == pytest.approx([-0.3, -0.1] * 5)
+    assert table["paper"].tolist() == [shift_tables.DIGITISED[name][3] for name in NETWORKS for _ in range(2)]
+    wrong = change(renderings, "ssim", 9.0, network="vgg", image=10)
+    wrong = change(wrong, "correct0", False, network="vgg", image=10)
+    assert scale.rendering_table(wrong, **OPTIONS)["mean"][0] == pytest.approx(0.74 - 0.3 + 0.01 * 0.5)
+
+
+def test_a_rendering_that_a_network_lacks_is_an_error(renderings):
+    kept = renderings[(renderings["network"] != "resnet") | (renderings["rendering"] != "overlay, 224 px")]
+    with pytest.raises(ValueError, match="'network': 'resnet', 'rendering': 'overlay, 224 px'"):
+        scale.rendering_table(kept, **OPTIONS)
 
 
 def test_the_vid_table_holds_the_three_readings_by_hand(shift):
@@ -220,10 +307,11 @@ def test_the_vid_table_holds_the_three_readings_by_hand(shift):
 
 def test_a_network_that_the_paper_has_not_has_no_value_of_the_paper(shift):
     renamed = shift.replace({"network": {"inception": "mine"}})
-    for table, column in ((shift_tables.mod_table, "paper"), (shift_tables.vid_table, "paper_mod")):
+    for table, column in ((scale.mod_table, "paper"), (shift_tables.vid_table, "paper_mod")):
         rows = table(renamed, **OPTIONS)
         assert rows.loc[rows["network"] == "mine", column].isna().all()
-        assert rows.loc[rows["network"] != "mine", column].notna().all()
+        attacks = rows[rows["arm"] != "noise"] if "arm" in rows else rows
+        assert attacks.loc[attacks["network"] != "mine", column].notna().all()
 
 
 def test_the_intervals_of_a_table_are_those_of_the_bootstrap_over_seeds_and_images(shift, predictions):
@@ -239,7 +327,7 @@ def test_the_intervals_of_a_table_are_those_of_the_bootstrap_over_seeds_and_imag
     assert found.tolist() == [expected.value, expected.low, expected.high]
 
 
-@pytest.mark.parametrize("table", [shift_tables.accuracy_table, shift_tables.mod_table, shift_tables.vid_table])
+@pytest.mark.parametrize("table", [shift_tables.accuracy_table, scale.mod_table, shift_tables.vid_table])
 def test_a_table_does_not_depend_on_the_order_of_the_rows(shift, predictions, table):
     rows = predictions if table is shift_tables.accuracy_table else shift
     found, expected = table(shuffled(rows), **OPTIONS), table(rows, **OPTIONS)
@@ -289,12 +377,40 @@ BY_HAND = [
     ("vgg_margin", OWN | {"level": 0.1}, 4 * (0.0225 - 0.0125)),
     ("deep_minus_wide", {"arm": "white"}, 0.625 - 0.375),
     ("deep_minus_wide", {"arm": "black"}, 0.75 - 0.625),
+    ("rise_over_noise", OWN, 3 * 0.0125 / 2),
+    ("mod_over_noise", OWN | {"arm": "white", "level": 0.05}, 2 * 0.0125 / 2),
+    ("mod_over_noise", OWN | {"arm": "black", "level": 0.1}, 4 * 0.0125 / 2),
+    ("share_of_noise", OWN | {"arm": "black", "level": 0.01}, 0.5),
+    # shares at level j: j (0.0125, 0.0225, 0.0325, 0.0425) over 0.2, 0.3, 0.4, 0.5, and j (0.05 + 0.015 / 7) over 0.6
+    ("vgg_margin_in_shares", OWN | {"level": 0.1}, 4 * (0.0225 / 0.3 - 0.0125 / 0.2)),
+    ("deep_below_wide", OWN | {"level": 0.05}, 2 * (0.0425 / 0.5 - 0.0325 / 0.4)),
+    ("deeper_resnet_shifts_less", OWN | {"scaled": False}, -2.5 * 0.01),
+    ("deeper_resnet_shifts_less", OWN | {"scaled": True}, 2.5 * (0.0225 / 0.3 - 0.0325 / 0.4)),
+    ("wide_fall_more", {"arm": "white"}, 0.75 - 0.75),
+    ("wide_fall_more", {"arm": "black"}, 0.25 - 0.5),
+    ("inverts", OWN | {"network": "inception", "level": 0.1}, 0.5),
+    ("inverts", OWN | {"network": "inception", "level": 0.05}, 0.0),
+    ("inverts_most", OWN | {"network": "inception", "level": 0.1}, 0.5 - 2 / 7),  # xception: 2 of the 7 that count
+    ("spreads", OWN | {"network": "xception", "level": 0.1}, 4 * 0.1 * 5),
+    ("spreads_most", OWN | {"network": "xception", "level": 0.1}, 4 * 0.1),
     ("vid_least", OWN, ROOT * 0.0125),
     ("vid_single_level", OWN, 0.0),
     ("vid_follows_rise", OWN, 1.0),
     ("mean_ssim", OWN | {"network": "vgg", "level": 0.1}, 1 - 2 * 4 * 0.0125),
     ("mean_ssim", OWN | {"network": "inception", "level": 0.01}, 1 - 2 * 0.0425),
 ]
+
+
+def test_the_least_range_over_renderings_and_the_fall_of_the_distance_by_hand(renderings):
+    values, statistic = ESTIMATORS["rendering_range"]({"renderings": renderings})
+    assert values.shape == (2, 4, 5, 2)
+    assert statistic(values) == pytest.approx(0.2)
+    cells = {"cells": ["scalar, input size", "overlay, 224 px"]}
+    values, statistic = ESTIMATORS["nearer_as_overlay"]({"renderings": renderings}, **cells)
+    assert statistic(values) == pytest.approx(0.3 - 0.1)
+    farther = change(renderings, "ssim", 0.24, network="vgg", rendering="overlay, 224 px")
+    values, statistic = ESTIMATORS["nearer_as_overlay"]({"renderings": farther}, **cells)
+    assert statistic(values) == pytest.approx(0.3 - ((4 * 0.1**2 + 0.5**2) / 5) ** 0.5)
 
 
 def estimate(name, predictions, shift, **arguments):
@@ -332,6 +448,33 @@ def test_an_estimate_does_not_depend_on_the_order_of_the_rows(predictions, shift
         ("failure_gap", OWN | {"level": 0.01}, ("correct", False, {"network": "inception", "eps": 0.01}), 0.001),
         ("vgg_margin", OWN | {"level": 0.1}, ("nissim", 0.03, {"network": "xception", "eps": 0.1}), 0.03 - 0.05),
         ("vid_least", OWN, ("nissim", 0.2, {"network": "inception"}), 0.0),
+        ("rise_over_noise", OWN, ("nissim", 0.0, {"network": "vgg", "eps": 0.1, "arm": "white"}), -2.5 * 0.0125),
+        (
+            "mod_over_noise",
+            OWN | {"arm": "black", "level": 0.1},
+            ("nissim", 0.3, {"network": "resnet", "eps": 0.1, "arm": "noise"}),
+            4 * 0.0225 - 0.3,
+        ),
+        (
+            "share_of_noise",
+            OWN | {"arm": "white", "level": 0.1},
+            ("nissim", 0.045, {"network": "resnet", "eps": 0.1, "arm": "white"}),
+            1.0,
+        ),
+        (
+            "vgg_margin_in_shares",
+            OWN | {"level": 0.1},
+            ("nissim", 0.1, {"network": "vgg", "arm": "other"}),
+            4 * (0.0225 / 0.3 - 0.0125 / 0.1),
+        ),
+        ("inverts", OWN | {"network": "inception", "level": 0.1}, ("rank", -0.1, {"network": "inception"}), 1.0),
+        ("inverts", OWN | {"network": "inception", "level": 0.1}, ("rank", np.nan, {"image": 10}), 1 / 3),
+        (
+            "spreads_most",
+            OWN | {"network": "xception", "level": 0.1},
+            ("outside", 0.0, {"network": "xception", "eps": 0.1}),
+            -0.2 - 1.6,
+        ),
     ],
 )
 def test_the_estimate_follows_the_row_that_decides(predictions, shift, name, arguments, changed, expected):
@@ -354,11 +497,11 @@ def test_full_size_networks_count_as_their_family(predictions, shift, name, argu
 
 
 @pytest.mark.parametrize("networks", [["resnet", "inception"], ["vgg"], ["resnet"]])
-def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(predictions, shift, networks):
+def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(predictions, shift, renderings, networks):
     """A claim about a family that was not trained, or about a comparison, is not testable there."""
     rows = {
         name: each[each["network"].isin(networks)]
-        for name, each in {"predictions": predictions, "shift": shift}.items()
+        for name, each in {"predictions": predictions, "shift": shift, "renderings": renderings}.items()
     }
     verdicts = {}
     for claim in (each for each in claims.register() if each.paper == 5):
@@ -367,6 +510,8 @@ def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(prediction
     for name, family in asked.items():
         assert (verdicts[name] == "not testable here") is (family not in networks)
     assert verdicts["P5.16"] == "not testable here"  # the VGG moves less than others
+    assert verdicts["P5.43"] == verdicts["P5.50"] == verdicts["P5.59"] == "not testable here"
+    assert (verdicts["P5.47"] == "not testable here") is (len(networks) == 1)
 
 
 def one_seed(nissim, correct, wrong=()):

@@ -14,6 +14,7 @@ from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.dissimilarity import vid
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
+ARMS = {"white": "white-box", "black": "black-box", "noise": "random signs"}
 # Mean of the quantity plotted in Fig. 4 (it behaves as SSIM), read off the figure at LEVELS, ±0.03
 DIGITISED = {
     "vgg": (0.80, 0.76, 0.75, 0.74),
@@ -73,10 +74,12 @@ def cube(rows: pd.DataFrame, column: str, *, levels=LEVELS, mode: str | None = N
 
 def settings(shift: pd.DataFrame) -> list[tuple[str, str]]:
     """The (arm, class mode) pairs to tabulate. "true_label" is left out: for images that are right without attack the
-    clean prediction is the label.
+    clean prediction is the label. So is "other", the ceiling, which has
+    no levels.
     """
     pairs = dict.fromkeys(zip(shift["arm"], shift["mode"], strict=True))
-    return [pair for pair in pairs if pair[1] != "true_label"]
+    kept = [(arm, mode) for arm, mode in pairs if mode != "true_label" and arm != "other"]
+    return sorted(kept, key=lambda pair: list(ARMS).index(pair[0]))
 
 
 def levels_of(rows: pd.DataFrame) -> tuple[float, ...]:
@@ -109,31 +112,10 @@ def accuracy_table(predictions: pd.DataFrame, **options) -> pd.DataFrame:
     return pd.concat(
         [
             mean_table(cube(predictions, "correct", levels=levels, arm=arm), networks, levels, arm=arm, **options)
-            for arm in ("white", "black")
+            for arm in ARMS
         ],
         ignore_index=True,
     )
-
-
-def mod_table(shift: pd.DataFrame, **options) -> pd.DataFrame:
-    """T5.2: MOD per network, arm, class mode and level; the share of attacked maps that are zero everywhere, MOD
-    without those, and the paper's digitised value.
-    """
-    tables = []
-    for arm, mode in settings(shift):
-        values, zero = (cube(shift, column, mode=mode, arm=arm) for column in ("nissim", "zero"))
-        table = mean_table(values, names(shift), LEVELS, arm=arm, mode=mode, **options)
-        table["zero_maps"] = curve(zero).ravel()
-        table["mean_without_zero"] = curve(np.where(zero == 1, np.nan, values)).ravel()
-        tables.append(table)
-    table = pd.concat(tables, ignore_index=True)
-    table["paper"] = [(1 - paper_ssim(row.network, row.eps)) / 2 for row in table.itertuples()]
-    return table
-
-
-def paper_ssim(network: str, level: float) -> float:
-    known = digitised(network)
-    return known[LEVELS.index(level)] if known else np.nan
 
 
 def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
