@@ -6,8 +6,7 @@ import pytest
 from support import One, estimators
 
 from aecompanion.explain.methods import AS_PUBLISHED, GRID, GRID_WEIGHTS, grid_name
-from aecompanion.report.masks import grid
-from aecompanion.report.masks import tables as masks_tables
+from aecompanion.report.masks import grid, tables as masks_tables
 
 OPTIONS = {"resamples": 20, "seed": 0}
 AWAY = (-0.1, 0.0, 0.1)  # of three pairs

@@ -145,9 +145,9 @@ def difference(tables, *, data: str, column: str, methods: list[str]):
        "VOC-like, published settings: RP deletes better than EP (ratio of deletion AUCs)", column="deletion",
        data="voc", methods=["RP (published)", "EP (published)"], note=FIRST_PAIRS)
 @claim("P3.63", "X3.9", "report", "< 1",
-       "VOC-like, both from m = {start:g}, area weight {area:g}: RP deletes better than MP (ratio of deletion AUCs)",
+       "VOC-like, both from m = {START:g}, area weight {AREA:g}: RP deletes better than MP (ratio of deletion AUCs)",
        column="deletion", data="voc", note=FIRST_PAIRS,
-       over=[{"start": start, "area": area,
+       over=[{"START": start, "AREA": area,
               "methods": [grid_name("RP", start, area), grid_name("MP", start, area)]}
              for start in (0, 1) for area in (1, 0.01)])
 @claim("P3.71", "T3.2", "report", "< 1",
@@ -157,8 +157,8 @@ def difference(tables, *, data: str, column: str, methods: list[str]):
        "VOC-like: RP inserts better than integrated gradients (ratio of insertion AUCs)", column="insertion",
        data="voc", methods=["RP", "IG"], note="both begin at the blurred reference")
 @where_explained
-def ratio(tables, *, data: str, column: str, methods: list[str], **setting: float):
-    """Mean of the column for the first method over that for the second. `setting`: told in the statement only."""
+def ratio(tables, *, data: str, column: str, methods: list[str]):
+    """Mean of the column for the first method over that for the second."""
     scores = tables["scores"]
     return values(scores, methods, column, data=data), lambda v: float(v[..., 0].mean() / v[..., 1].mean())
 

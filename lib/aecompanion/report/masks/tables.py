@@ -25,7 +25,7 @@ def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: s
     what all methods share.
     """
     rows = scores[(scores["data"] == data) & (scores["family"] == family) & scores["method"].isin(methods)]
-    for key in ("seed", "pair") if set(methods) & set(FEWER) else ():
+    for key in ("seed", "pair") if set(methods) & set(FEWER) and len(rows) else ():
         had = rows.groupby("method")[key].unique()
         rows = rows[rows[key].isin(functools.reduce(np.intersect1d, had))]
     return cube(rows, column, [{"method": method} for method in methods], item="pair")
