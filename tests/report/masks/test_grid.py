@@ -36,7 +36,7 @@ def of_grid(name):
 
 @pytest.fixture(scope="module")
 def scores():
-    return rows({name: of_grid(name) for name in GRID}, stuck=[grid_name("MP", 1, 1)])
+    return rows({"RP": 0.06} | {name: of_grid(name) for name in GRID}, stuck=[grid_name("MP", 1, 1)])
 
 
 def test_the_grid_has_both_starts_and_every_weight_and_rps_published_one():
@@ -63,6 +63,7 @@ def test_the_grid_table_has_ratio_medians_win_rates_and_stuck_shares(scores):
     assert found.loc[(0, 0.3), ["RP/MP_low", "RP/MP_high"]].tolist() == pytest.approx([0.5, 0.5])
     for area in GRID_WEIGHTS:
         assert found.loc[(1, area), "RP/MP"] == pytest.approx(0.4 / area**0.1)
+        assert found.loc[(1, area), "tuned RP/MP"] == pytest.approx(0.3 / area**0.1)
     assert found.loc[(1, 0.1), "MP median"] == pytest.approx(0.2 * 0.1**0.1)
     assert found["MP stuck"].dropna().to_list() == pytest.approx([0] * 5 + [1 / 3] + [0] * 4)
     assert found.loc[(1, 5), ["RP deletion", "RP area"]].tolist() == pytest.approx([0.08, 0.1])
@@ -73,7 +74,7 @@ def test_the_grid_figure_draws_ratio_and_stuck_share_of_each_start(scores):
     table = grid.grid_table(scores, **OPTIONS)
     figure = grid.grid_figure(table)
     top, bottom = np.reshape(figure.axes, (2, 2))
-    assert [panel.get_title() for panel in top] == ["both from m = 0", "both from m = 1"]
+    assert [panel.get_title() for panel in top] == ["MP from m = 0", "MP from m = 1"]
     for panel, below, start in zip(top, bottom, (0, 1), strict=True):
         part = table[table["start"] == start].sort_values("area weight")
         line = panel.lines[0]
@@ -87,7 +88,7 @@ def test_the_grid_figure_draws_ratio_and_stuck_share_of_each_start(scores):
 
 def test_the_effect_of_the_weight_is_the_difference_of_two_ratios(scores):
     values, effect = ESTIMATORS["weight_effect"](One(scores), data="voc", column="deletion")
-    assert effect(values) == pytest.approx(0.4 / 0.01**0.1 - 0.4)
+    assert effect(values) == pytest.approx(0.3 / 0.01**0.1 - 0.3)
 
 
 # ---- X3.10

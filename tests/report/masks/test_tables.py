@@ -582,6 +582,7 @@ def test_the_estimates_of_some_claims_are_those_by_hand(paper3_claimed):
         "P3.70": -0.35,
         "P3.71": 1 / 3,
     }
+    expected |= {"P3.73": 0.25, "P3.74": 0.5}
     expected |= {"P3.49": 0.35, "P3.51": 0.28, "P3.54": 0.35}
     for name, value in expected.items():
         assert claims.evaluate(by_id[name], paper3_claimed, **OPTIONS)["ours"] == pytest.approx(value)

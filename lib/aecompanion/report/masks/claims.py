@@ -156,6 +156,10 @@ def difference(tables, *, data: str, column: str, methods: list[str]):
 @claim("P3.72", "T3.4", "report", "> 1",
        "VOC-like: RP inserts better than integrated gradients (ratio of insertion AUCs)", column="insertion",
        data="voc", methods=["RP", "IG"], note="both begin at the blurred reference")
+@claim("P3.73", "X3.9", "report", "< 1",
+       "VOC-like, RP as tuned, MP from m = 1 with area weight {AREA:g}: RP deletes better (ratio of deletion AUCs)",
+       column="deletion", data="voc", note=FIRST_PAIRS,
+       over=[{"AREA": area, "methods": ["RP", grid_name("MP", 1, area)]} for area in (1, 0.01)])
 @where_explained
 def ratio(tables, *, data: str, column: str, methods: list[str]):
     """Mean of the column for the first method over that for the second."""
@@ -179,12 +183,12 @@ def lead(tables, *, data: str, column: str, method: str, others: list[str]):
 
 
 @claim("P3.68", "X3.9", "report", "> 0",
-       "VOC-like, both from m = 1: the ratio of deletion AUCs RP/MP rises when the area weight falls from 1 to .01 "
-       "(difference of ratios)", data="voc", column="deletion", note=FIRST_PAIRS)
+       "VOC-like, MP from m = 1: the ratio of deletion AUCs RP/MP rises when MP's area weight falls from 1 to its "
+       "published .01 (difference of ratios, RP as tuned)", data="voc", column="deletion", note=FIRST_PAIRS)
 @where_explained
 def weight_effect(tables, *, data: str, column: str):
-    """RP/MP at the smallest area weight of the grid minus that at the largest, both from start 1."""
-    names = [grid_name(method, 1, area) for area in (GRID_WEIGHTS[-1], GRID_WEIGHTS[0]) for method in ("RP", "MP")]
+    """RP/MP with MP's smallest area weight of the grid minus that with its largest, MP from start 1, RP as tuned."""
+    names = [name for area in (GRID_WEIGHTS[-1], GRID_WEIGHTS[0]) for name in ("RP", grid_name("MP", 1, area))]
 
     def effect(v: np.ndarray) -> float:
         means = v.mean((0, 1))
