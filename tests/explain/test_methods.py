@@ -107,10 +107,24 @@ def test_the_variants_have_what_was_tuned_for_each_method_and_the_published_ones
     assert found["RP (start 0, area 5)"] == dataclasses.replace(expected, loss="robust", start=0.0, area=5.0)
 
 
+class Faint(nn.Module):
+    """A third of `Corner`'s logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.corner = Corner()
+        self.pool = self.corner.pool
+
+    def forward(self, images):
+        return self.corner(images) / 3
+
+
 @pytest.mark.parametrize("areas", [(0.05,), (0.1,), (0.05, 0.1)])
 def test_extremal_perturbation_shows_the_area_that_was_asked_for(areas):
-    """Class 0 is an upper left quarter, which is more than either area: a weak constraint shows more of it."""
-    model = create(Corner(), classes=2, channels=1, size=32, mean=0.0, std=1.0, cam_layers=["pool"]).eval()
+    """Class 0 is an upper left quarter, which is more than either area: a weak constraint shows more of it. Its logit
+    rises by 4 from black to white.
+    """
+    model = create(Faint(), classes=2, channels=1, size=32, mean=0.0, std=1.0, cam_layers=["pool"]).eval()
     images = torch.zeros(1, 1, 32, 32)
     images[..., :16, :16] = 1
     shared = {"side": 16, "steps": 32, "area": 0.0, "variation": 0.0, "areas": areas}
