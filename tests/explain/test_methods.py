@@ -7,7 +7,18 @@ from torch.nn import functional as F
 
 from aecompanion.explain.gradcam import gradcam
 from aecompanion.explain.mask import PUBLISHED, Settings, optimise
-from aecompanion.explain.methods import LOSS, METHODS, explain, rescaled
+from aecompanion.explain.methods import (
+    ABLATION,
+    AS_PUBLISHED,
+    GRID,
+    LOSS,
+    METHODS,
+    OTHERS,
+    STARTS,
+    explain,
+    rescaled,
+    variants,
+)
 from aecompanion.explain.rise import rise
 from aecompanion.explain.saliency import saliency
 from aecompanion.networks.zoo import create
@@ -58,7 +69,7 @@ def test_extremal_perturbation_has_areas_and_a_constraint_in_the_place_of_the_re
     )
     assert found == expected
     assert rescaled("EP", **SHARED).areas == (0.05, 0.1)
-    assert rescaled("EP", **SHARED).area == 3.0
+    assert rescaled("EP", **SHARED).area == 30.0 == PUBLISHED["EP"].area
 
 
 def test_rescaled_masks_start_empty_and_with_noise_by_default():
@@ -74,6 +85,56 @@ def test_an_unknown_mask_method_is_an_error():
 
 def test_every_published_mask_method_has_a_rescaled_one_of_the_same_loss():
     assert {name: settings.loss for name, settings in PUBLISHED.items()} == {name: LOSS[name] for name in PUBLISHED}
+
+
+TUNED = {"MP": {"area": 0.3, "variation": 0.1}, "EP": {"areas": [0.2]}, "RP": {"area": 5.0, "variation": 0.2}}
+
+
+def test_the_variants_have_what_was_tuned_for_each_method_and_the_published_ones_their_own():
+    found = variants(TUNED, side=8, steps=3, noise=0.1, published_steps=7)
+    assert set(found) == {*LOSS, *STARTS, *OTHERS, *AS_PUBLISHED, *GRID}
+    assert found["MP"] == Settings("meaningful", 8, 0.0, 3, area=0.3, variation=0.1, noise=0.1)
+    for name in ("RP", *ABLATION):
+        assert (found[name].area, found[name].variation, found[name].loss) == (5.0, 0.2, LOSS[name])
+    assert (found["EP"].areas, found["EP"].area) == ((0.2,), 30.0)
+    assert found["MP (start 1)"] == dataclasses.replace(found["MP"], start=1.0)
+    assert found["RP (full)"] == dataclasses.replace(found["RP"], side=None)
+    for name in ("MP", "EP", "RP"):
+        assert found[f"{name} (published)"] == dataclasses.replace(PUBLISHED[name], steps=7)
+    assert (PUBLISHED["MP"].start, PUBLISHED["MP"].area, PUBLISHED["RP"].area) == (1.0, 0.01, 5.0)
+    expected = Settings("meaningful", 8, 1.0, 3, area=0.03, variation=1 / 64, noise=0.1)
+    assert found["MP (start 1, area 0.03)"] == expected
+    assert found["RP (start 0, area 5)"] == dataclasses.replace(expected, loss="robust", start=0.0, area=5.0)
+
+
+class Faint(nn.Module):
+    """A third of `Corner`'s logits."""
+
+    def __init__(self):
+        super().__init__()
+        self.corner = Corner()
+        self.pool = self.corner.pool
+
+    def forward(self, images):
+        return self.corner(images) / 3
+
+
+@pytest.mark.parametrize("areas", [(0.05,), (0.1,), (0.05, 0.1)])
+def test_extremal_perturbation_shows_the_area_that_was_asked_for(areas):
+    """Class 0 is an upper left quarter, which is more than either area: a weak constraint shows more of it. Its logit
+    rises by 4 from black to white.
+    """
+    model = create(Faint(), classes=2, channels=1, size=32, mean=0.0, std=1.0, cam_layers=["pool"]).eval()
+    images = torch.zeros(1, 1, 32, 32)
+    images[..., :16, :16] = 1
+    shared = {"side": 16, "steps": 32, "area": 0.0, "variation": 0.0, "areas": areas}
+    shown = {}
+    for constraint in (0.3, 30.0):
+        settings = {"EP": rescaled("EP", **shared, constraint=constraint)}
+        options = {"references": torch.zeros_like(images), "settings": settings, "multi_label": True}
+        shown[constraint] = explain("EP", model, images, 0, **options).maps.mean().item()
+    assert shown[30.0] == pytest.approx(sum(areas) / len(areas), abs=0.01)
+    assert shown[0.3] > shown[30.0] + 0.02
 
 
 # ---- one call for all
@@ -132,7 +193,7 @@ def test_grad_cam_is_that_of_the_last_layer_enlarged(network, pairs, found):
 @pytest.mark.parametrize("multi_label", [True, False])
 def test_rise_has_as_many_masks_as_asked_for(network, pairs, options, multi_label):
     explained = explain("RISE", network, *pairs, **options, multi_label=multi_label, seed=4)
-    assert torch.equal(explained.maps, rise(network, *pairs, masks=20, multi_label=multi_label, seed=4))
+    assert torch.equal(explained.maps, rise(network, *pairs, masks=20, multi_label=multi_label, seed=4, even=True))
     other = explain("RISE", network, *pairs, **options, multi_label=multi_label, seed=5)
     assert not torch.equal(explained.maps, other.maps)
 

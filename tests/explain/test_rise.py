@@ -88,6 +88,28 @@ def test_a_network_without_preference_gives_the_mean_mask(linear, images):
     assert torch.allclose(maps, (all_masks(100, keep=0.4).mean(0) / (2 * 0.4)).expand(5, 3, 8, 8), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("masks", [20, 70])
+def test_once_the_coverage_is_divided_out_a_network_without_preference_gives_a_constant_map(linear, images, masks):
+    nn.init.zeros_(linear[1].weight)
+    linear[1].bias.data = torch.tensor([0.0, 2.0, -1.0])
+    maps = rise(linear, images, masks=masks, keep=0.4, even=True)
+    expected = torch.tensor([0.0, 2.0, -1.0]).sigmoid()[None, :, None, None].expand(5, 3, 8, 8)
+    assert torch.allclose(maps, expected, rtol=0, atol=1e-5)
+    assert rise(linear, images, masks=masks, keep=0.4)[0, 0].std() > 0.01
+
+
+def test_dividing_the_coverage_out_is_dividing_by_the_mean_mask(network, images):
+    plain, even = (rise(network, images, CLASSES, masks=70, even=each) for each in (False, True))
+    assert torch.allclose(even, plain * 0.5 / all_masks(70).mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_a_pixel_that_no_mask_shows_has_no_attribution(linear, images):
+    found = rise(linear, images[:1], CLASSES[:1], masks=1, keep=0.05, even=True)
+    bare = all_masks(1, keep=0.05)[0] == 0
+    assert bare.any()
+    assert (found[0][bare] == 0).all()
+
+
 def looks_at(row, column, side=32):
     """Two classes: the logit of the first is 20·(x - 0.75) of one pixel, that of the second 0."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(side * side, 2))

@@ -83,16 +83,6 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "mask_maps.strength",
         "expected values of mask_tuning.strength, at which the weights",
     ),
-    (
-        {"mask_maps.area": 2.0},
-        "mask_maps.area",
-        "expected values of mask_tuning.areas, among which it was chosen: 1.0, 3.0",
-    ),
-    (
-        {"mask_maps.variation": 0.1},
-        "mask_maps.variation",
-        "expected values of mask_tuning.variations, among which it was",
-    ),
     ({"mask_randomization.seeds": [4]}, "mask_randomization.seeds", "expected values of scenes_train.seeds, whose"),
     ({"counterfactual_steps.seed": 4}, "counterfactual_steps.seed", "expected values of objects_train.seeds, whose"),
     (

@@ -10,7 +10,7 @@ from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.distortion import DEFINITIONS
 from aecompanion.explain.methods import Explained
 from aecompanion.pipeline.rng import generator
-from aecompanion.studies.masks import choose, chunks, right, score, steps
+from aecompanion.studies.masks import choose, chunks, on_substrates, right, score, steps, substrates
 
 SIZE, PIXELS = 16, 256
 
@@ -386,3 +386,57 @@ def test_the_network_and_the_images_are_returned_as_they_were(reader, pairs, map
     with pytest.raises(RuntimeError, match="call 2"):
         table(reader, pairs, Explained(maps))
     assert condition(reader) == before
+
+
+# ---- the oracle and what deleted pixels become
+
+
+@pytest.fixture
+def scene():
+    """A bright pixel at (3, 4) is all that class 0 is; class 1 is a grey one that stays."""
+    images = torch.full((1, 1, SIZE, SIZE), 0.2)
+    images[..., 3, 4] = 1
+    ink = torch.zeros(1, 1, SIZE, SIZE)
+    ink[..., 3, 4] = 1
+    return Reader([(3, 4), (9, 9)], [20.0, 20.0], [-10.0, -10.0]).eval(), images, ink
+
+
+def test_the_oracle_removes_the_object_and_nothing_else(scene):
+    network, images, ink = scene
+    references = torch.full_like(images, 0.2)
+    given = (network, images, torch.tensor([0]), references, ink.bool(), Explained(ink, 1 - ink))
+    rows, curves = score(*given, areas=None, keys=[0])
+    row = rows.iloc[0]
+    assert row["area"] == pytest.approx(1 / PIXELS)
+    assert row["p_masked"] == pytest.approx(expit(20 * 0.2 - 10))
+    assert row["p_reverse"] == pytest.approx(expit(10))
+    assert row["change"] == pytest.approx(0)
+    assert row["energy"] == 1
+    mean = (255 * 0.2 + 1) / PIXELS
+    gone, first = expit(20 * mean - 10), 1 / PIXELS  # the first step removes one pixel: the object
+    assert curves[0, :2].tolist() == pytest.approx([expit(10), gone])
+    assert row["deletion"] == pytest.approx(first * (expit(10) + gone) / 2 + (1 - first) * gone)
+
+
+def test_a_substrate_is_what_its_name_says(scene):
+    _, images, _ = scene
+    two = torch.cat([images, images / 2])
+    found = substrates(two, two + 0.1, keys=[4, 9], seed=3)
+    assert list(found) == ["mean colour", "black", "blur", "noise"]
+    assert found["mean colour"][1, 0, 0, 0] == pytest.approx((255 * 0.2 + 1) / PIXELS / 2)
+    assert not found["black"].any()
+    assert torch.equal(found["blur"], two + 0.1)
+    assert torch.equal(found["noise"][1], torch.rand(1, SIZE, SIZE, generator=generator(3, 9)))
+
+
+def test_every_map_is_deleted_into_every_substrate(scene):
+    network, images, ink = scene
+    rows = on_substrates(
+        network, images, torch.tensor([0]), images * 0 + 0.2, {"oracle": ink, "none": 1 - ink}, keys=[7]
+    )
+    assert rows[["pair", "method"]].drop_duplicates().to_numpy().tolist() == [[7, "oracle"], [7, "none"]]
+    found = rows.set_index(["method", "substrate"])["deletion"]
+    assert len(found) == 8
+    gone, first = expit(-10), 1 / PIXELS
+    assert found["oracle", "black"] == pytest.approx(first * (expit(10) + gone) / 2 + (1 - first) * gone, rel=1e-5)
+    assert found["none", "black"] > 0.9  # the object goes last

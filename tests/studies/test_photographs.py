@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from aecompanion.explain.methods import Explained
-from aecompanion.explain.rise import rise
 from aecompanion.studies import photographs as study
 
 CLASSES = ["red", "green", "blue", "nothing"]
@@ -98,16 +97,3 @@ def test_summary_by_hand(rows):
     assert row["unwatched_clean"] == pytest.approx(clean[1].item(), abs=1e-6)
     assert row["unwatched_masked"] == pytest.approx(masked[1].item(), abs=1e-6)
     assert row["p_reverse"] == pytest.approx(row["p_clean"])
-
-
-def test_rise_of_a_network_that_always_says_the_same_is_flat_once_the_masks_are_divided_out():
-    class Same(nn.Module):
-        def forward(self, images):
-            return torch.tensor([[2.0, 0.0]]).expand(len(images), 2)
-
-    options = {"masks": 70, "multi_label": False, "seed": 3}
-    maps = rise(Same(), torch.rand(2, 3, 16, 16), torch.tensor([0, 1]), **options)
-    p = torch.tensor([2.0, 0.0]).softmax(0)
-    assert maps[0].std() > 0.01
-    expected = p.reshape(2, 1, 1, 1).expand(2, 1, 16, 16)
-    torch.testing.assert_close(study.uncovered(maps, masks=70, seed=3), expected)

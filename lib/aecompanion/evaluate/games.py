@@ -8,6 +8,11 @@ f is the probability of the explained class; the integral is the trapezoid over 
 steps need not be equal: `schedule` takes small ones first, where the curves fall. Ties are broken by a random key
 drawn from (seed, key of the map), never by the sort's internals, and counted: a map of zeros and ones is mostly ties.
 
+What the games favour: `studies.masks.score` starts insertions from the very reference on which MP, EP and RP were
+optimised (and at which the line of IG begins), which is an advantage over Grad-CAM, BP and RISE. A deletion rewards
+whatever destroys the class with few pixels, object or not: removing exactly the object's pixels (the oracle of
+`mask_games`) can score worse than a mask, and a mask below the oracle destroys rather than explains.
+
 Where we depart: the released code of Kim et al. (IEEE TIP 2022) plays with the most likely class of the clean image,
 which for several labels is the wrong one for all but one of them; `score_class="argmax"` does that. Sources: Petsiuk,
 Das and Saenko, BMVC 2018 (deletion, insertion); Wang et al., Score-CAM, CVPR Workshops 2020 (energy).

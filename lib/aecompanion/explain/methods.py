@@ -1,11 +1,12 @@
 """The explanations that are compared, one row each: name, function, cost, kind and look; and one call for all.
 
-The six rows are those that Kim et al. (IEEE TIP 2022) compare. Whatever runs over methods (tables, figures, the sanity
-check, notebooks, tests) takes them from `METHODS`, so a method more is its module, its row here and its test.
+The first six rows are those that Kim et al. (IEEE TIP 2022) compare. Whatever runs over methods (tables, figures, the
+sanity check, notebooks, tests) takes them from `METHODS`, so a method more is its module, its row here and its test.
 
-`rescaled` gives the settings of the three mask methods for small images: one resolution, one start, one number of
-steps and one regularisation for all of them, so that they differ in what they optimise (`mask.PUBLISHED` has the
-numbers of the papers). They were chosen on a tuning network and tuning images, see the notebook `mask_tuning`.
+`rescaled` gives the settings of a mask method for small images: one resolution, one start, one number of steps and one
+noise for all of them, and regularisers that each method has of its own (`mask_tuning` chooses them on a tuning network
+and tuning images, `studies.tuning` reads them). `variants` adds what they are compared with: the published settings
+(`mask.PUBLISHED`) with the study's number of steps, other starts, and the grid of start × area weight.
 """
 
 import dataclasses
@@ -16,15 +17,32 @@ from torch import nn
 from torch.nn import functional as F
 
 from aecompanion.explain.gradcam import gradcam
-from aecompanion.explain.mask import Settings, optimise
+from aecompanion.explain.integrated_gradients import STEPS, integrated_gradients
+from aecompanion.explain.mask import PUBLISHED, Settings, optimise
 from aecompanion.explain.rise import rise
 from aecompanion.explain.saliency import saliency
 from aecompanion.explain.target import targets_of
 
 ABLATION = ("T", "L_M")  # with RP: the target term alone, without the reverse image, everything
-STARTS = ("MP (start 1)",)  # MP's own published start, beside the shared one
+STARTS = ("MP (start 1)",)  # MP's published start with its tuned weight, which was chosen for another start
+AS_PUBLISHED = tuple(f"{name} (published)" for name in ("MP", "EP", "RP"))  # published start, weights and resolution
 OTHERS = ("MP (start 0.5)", "RP (start 0.5)", "RP (start 1)", "MP-log (start 1)", "MP (full)", "RP (full)")
+GRID_STARTS, GRID_WEIGHTS, GRID_VARIATION = (0.0, 1.0), (1.0, 0.3, 0.1, 0.03, 0.01), 1 / 64
 LOSS = {"MP": "meaningful", "T": "target", "L_M": "mask", "EP": "extremal", "RP": "robust"}
+
+
+def grid_name(method: str, start: float, area: float) -> str:
+    """What the grid of start × area weight calls one of its settings."""
+    return f"{method} (start {start:g}, area {area:g})"
+
+
+GRID = {  # name: method, start, area weight; RP has its published weight, too
+    grid_name(method, start, area): (method, start, area)
+    for method, weights in (("MP", GRID_WEIGHTS), ("RP", (PUBLISHED["RP"].area, *GRID_WEIGHTS)))
+    for start in GRID_STARTS
+    for area in weights
+}
+FEWER = (*OTHERS, "EP (published)", *GRID)  # what the study runs on its first pairs only
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +58,7 @@ class Explained:
 class Options:
     """What a method may ask for beyond network, images and classes; each takes what it needs.
 
-    references: x_r of every image, n×C×H×W, for masks. settings: of the mask methods and their variants, by name.
+    references: x_r of every image, n×C×H×W, for masks and IG. settings: of mask methods and their variants, by name.
     rise_masks: random masks of RISE. layer: Grad-CAM's, a module or its name; None for a `Network`'s last one.
     multi_label: sigmoid or softmax; None asks the network's card. rivals: other classes that a mask watches where the
     outputs are a softmax. seed, keys: of RISE's masks and of the noise, see `rise` and `optimise`.
@@ -87,9 +105,14 @@ def enlarged_gradcam(model: nn.Module, images: torch.Tensor, target: torch.Tenso
     return Explained(F.interpolate(coarse, tuple(images.shape[2:]), mode="bilinear", align_corners=False))
 
 
+def path_gradients(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
+    """IG, from the reference to the image."""
+    return Explained(integrated_gradients(model, images, target, needed("IG", options)))
+
+
 def random_masks(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
-    """RISE."""
-    run = {"multi_label": options.multi_label, "seed": options.seed}
+    """RISE, the coverage of its masks divided out."""
+    run = {"multi_label": options.multi_label, "seed": options.seed, "even": True}
     return Explained(rise(model, images, target, masks=options.rise_masks, **run))
 
 
@@ -98,13 +121,18 @@ def optimised_mask(name: str) -> Callable[[nn.Module, torch.Tensor, torch.Tensor
 
     def explained(model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: Options) -> Explained:
         settings = settings_of(name, options)
-        if options.references is None:
-            raise ValueError(f"method {name!r} replaces what it removes, expected references, one per image")
+        references = needed(name, options)
         run = {name: getattr(options, name) for name in ("multi_label", "rivals", "seed", "keys")}
-        found = optimise(model, images, target, options.references, settings, **run)
+        found = optimise(model, images, target, references, settings, **run)
         return Explained(found.attribution, found.mask, found.stuck)
 
     return explained
+
+
+def needed(name: str, options: Options) -> torch.Tensor:  # the references
+    if options.references is None:
+        raise ValueError(f"method {name!r} replaces what it removes, expected references, one per image")
+    return options.references
 
 
 def mask_passes(name: str) -> Callable[[Options], tuple[int, int]]:
@@ -143,6 +171,7 @@ METHODS: dict[str, Method] = {
         mask_method("MP", colour="#E69F00", marker="s"),
         mask_method("EP", colour="#009E73", marker="^"),
         mask_method("RP", colour="#0072B2", marker="o"),
+        Method("IG", path_gradients, lambda options: (STEPS, STEPS), "gradient", colour="#882255", marker="p"),
     )
 }
 
@@ -162,7 +191,7 @@ def rescaled(
     noise: float = 0.05,
     start: float = 0.0,
     areas: Sequence[float] = (0.05, 0.1),
-    constraint: float = 3.0,
+    constraint: float = PUBLISHED["EP"].area,
 ) -> Settings:
     """The settings of a mask method ("MP", "EP", "RP" or a part of RP: "T", "L_M") with everything but the loss shared.
 
@@ -177,11 +206,14 @@ def rescaled(
     return Settings(LOSS[method], side=side, start=start, steps=steps, noise=noise, **own)
 
 
-def variants(**shared) -> dict[str, Settings]:
-    """All mask methods of the study by name: those with the shared settings (options of `rescaled`), the same from
-    other starts, with masks of the image's own resolution, and MP with the loss that does not saturate.
+def variants(
+    tuned: Mapping[str, Mapping], *, published_steps: int = PUBLISHED["RP"].steps, **shared
+) -> dict[str, Settings]:
+    """All mask methods of the study by name. tuned: what "MP", "EP" and "RP" have of their own (`studies.tuning.read`),
+    T and L_M, parts of RP's loss, have RP's; shared: what all have. The published settings run with `published_steps`.
     """
-    found = {name: rescaled(name, **shared) for name in LOSS}
+    own = {name: tuned["RP" if name in ABLATION else name] for name in LOSS}
+    found = {name: rescaled(name, **{"area": 0.0, "variation": 0.0} | shared | own[name]) for name in LOSS}
     for name in (*STARTS, *OTHERS):
         method, _, change = name.rstrip(")").partition(" (")
         settings = found[method.removesuffix("-log")]
@@ -192,7 +224,12 @@ def variants(**shared) -> dict[str, Settings]:
         if method == "MP-log":
             settings = dataclasses.replace(settings, loss="meaningful_log")
         found[name] = settings
-    return found
+    for name in AS_PUBLISHED:
+        found[name] = dataclasses.replace(PUBLISHED[name.split()[0]], steps=published_steps)
+    grid = {"variation": GRID_VARIATION} | shared
+    return found | {
+        name: rescaled(method, **grid | {"start": start, "area": area}) for name, (method, start, area) in GRID.items()
+    }
 
 
 def explain(method: str, model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, **options) -> Explained:

@@ -6,6 +6,10 @@ Each mask is a grid of s×s random cells, enlarged bilinearly and shifted by a r
 softmax, of the logits. Removed pixels become `fill` (the published choice is 0 in normalised space, the mean colour).
 Masks are drawn per chunk from (seed, chunk) and shared by all images, so a map does not depend on its batch; M masks
 cost M forward passes per image whatever the number of classes. Source: Petsiuk, Das and Saenko, BMVC 2018.
+
+Few masks cover some pixels more often than others, which every map then shows whatever the network says. `even` divides
+by that coverage, the map of a network that always says 1: Σ_i f_c(m_i ⊙ x) m_i / Σ_i m_i is the mean score of the masks
+that show a pixel. With M → ∞ both are the same.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,6 +37,7 @@ def rise(
     keep: float = 0.5,
     fill: float = 0.5,
     multi_label: bool | None = None,
+    even: bool = False,
     seed: int = 0,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> torch.Tensor:
@@ -41,6 +46,7 @@ def rise(
     Args:
         images: N×C×H×W in [0,1]. masks: M. cells: s. keep: p, the chance that a cell stays. fill: value of removed
             pixels, [0,1]. multi_label: sigmoid scores, otherwise softmax; None asks the network's card.
+            even: divide the coverage out; a pixel that no mask shows gets 0.
 
     Maps of images in half precision are summed in single precision. Raises ValueError for a `keep` outside (0, 1),
     fewer than one mask or cell, a network without a card if `multi_label` is None, and for targets as in
@@ -55,6 +61,7 @@ def rise(
     images = images.to(device)
     kind = torch.promote_types(images.dtype, torch.float32)
     total: torch.Tensor | float = 0.0
+    coverage = torch.zeros(size, dtype=kind, device=device)
     with borrowed(model):
         for chunk in progress(range(-(-masks // CHUNK))):
             count = min(CHUNK, masks - chunk * CHUNK)
@@ -69,6 +76,9 @@ def rise(
                 targets_of(target, len(images), classes=scores.shape[2])
                 scores = scores[torch.arange(len(images)), :, target.to(device)][..., None]
             total = total + torch.einsum("nmk,mhw->nkhw", scores, drawn[:, 0].to(kind))
+            coverage += drawn[:, 0].to(kind).sum(0)
+    if even:
+        return torch.where(coverage > 0, total / coverage, 0.0).cpu()
     return (total / (masks * keep)).cpu()
 
 

@@ -21,8 +21,6 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "mask_maps.families": (("scenes_train.families",), "whose networks it explains"),
     "mask_maps.family_seeds": (("scenes_train.family_seeds",), "whose networks it explains"),
     "mask_maps.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
-    "mask_maps.area": (("mask_tuning.areas",), "among which it was chosen"),
-    "mask_maps.variation": (("mask_tuning.variations",), "among which it was chosen"),
     "mask_randomization.seeds": (("scenes_train.seeds",), "whose networks it tests"),
     "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
     "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),

@@ -4,7 +4,7 @@ A pair is used where every network of the comparison gets the image's whole set 
 2022, do so with their one network); `choose` counts what is left out, because it is a selection.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from aecompanion.evaluate.distortion import DEFINITIONS, distortion_score, nonta
 from aecompanion.evaluate.games import energy, hottest_removed, play, schedule
 from aecompanion.explain.methods import Explained
 from aecompanion.networks.read import probabilities
+from aecompanion.pipeline.rng import generator
 from aecompanion.train import score as scoring
 
 BATCH = 32  # images per pass in the games: on a CPU compact networks take a third longer per image in batches of 128
@@ -71,6 +72,45 @@ def steps(pixels: int) -> tuple[list[int], list[int]]:
     """
     removed = schedule(pixels, first=pixels // 256, fine=pixels // 16, then=pixels // 16)
     return removed, schedule(pixels, first=pixels // 64, fine=pixels // 8, then=pixels // 8)
+
+
+def substrates(
+    images: torch.Tensor, references: torch.Tensor, *, keys: Sequence[int], seed: int = 0
+) -> dict[str, torch.Tensor]:
+    """What deleted pixels may become, n×C×H×W each: the image's mean colour (as in `score`), black, the reference on
+    which masks are optimised, and noise, uniform in [0,1] and drawn from (seed, key).
+    """
+    noise = [torch.rand(images.shape[1:], generator=generator(seed, key)) for key in keys]
+    return {
+        "mean colour": images.mean((2, 3), keepdim=True).expand_as(images),
+        "black": torch.zeros_like(images),
+        "blur": references,
+        "noise": torch.stack(noise).to(images),
+    }
+
+
+def on_substrates(
+    model: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    references: torch.Tensor,
+    maps: Mapping[str, torch.Tensor],
+    *,
+    keys: Sequence[int],
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per pair, method and substrate: the deletion AUC of `maps` (n×1×H×W by method)."""
+    removed, _ = steps(images.shape[2] * images.shape[3])
+    rows = []
+    for substrate, end in substrates(images, references, keys=keys, seed=seed).items():
+        for method, each in maps.items():
+            options = {"steps": removed, "seed": seed, "keys": keys, "batch": BATCH}
+            auc = play(model, images, end, each, target, **options).auc
+            rows += [
+                {"pair": key, "method": method, "substrate": substrate, "deletion": value}
+                for key, value in zip(keys, auc.tolist(), strict=True)
+            ]
+    return pd.DataFrame(rows)
 
 
 def score(

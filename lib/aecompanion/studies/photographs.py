@@ -8,10 +8,6 @@ that `explain.mask` keeps for such a network) for the image with the mask applie
 the image that shows only what the mask removes ("reverse": x_rpt). The rivals are the most likely other classes of the
 clean image. A class that is none of them but the most likely one but T in some image is an "outsider": the losses do
 not look at it.
-
-A few hundred random masks do not cover an image evenly, and where the probability hardly depends on the mask, the
-unevenness is all that a RISE map shows. `uncovered` divides it out: what remains is the mean of p(T) over the masks
-that keep a pixel (the published form, in the limit of many masks).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,23 +18,9 @@ from torch import nn
 
 from aecompanion.explain.methods import Explained
 from aecompanion.explain.readout import Readout
-from aecompanion.explain.rise import rise
 from aecompanion.networks.read import predict
 
 VIEWS = ("clean", "masked", "reverse")
-
-
-class One(nn.Module):
-    """Says 1 of every image."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.new_zeros(len(images), 1)  # the softmax of a single class
-
-
-def uncovered(maps: torch.Tensor, *, masks: int, seed: int) -> torch.Tensor:
-    """RISE maps n×1×H×W, divided by the map that the same masks give a network that always says 1."""
-    blank, target = torch.zeros(1, 1, *maps.shape[2:]), torch.zeros(1, dtype=torch.long)
-    return maps / rise(One(), blank, target, masks=masks, multi_label=False, seed=seed)
 
 
 def views(images: torch.Tensor, references: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:

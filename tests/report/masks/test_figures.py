@@ -393,7 +393,7 @@ def test_a_method_has_the_same_colour_in_the_bars_and_in_the_curves(scores, curv
     for method in ("MP", "RP"):
         line = next(line for line in lines if line.get_label().startswith(method))
         assert to_hex(bars(panel, method)[0].get_facecolor()) == to_hex(line.get_color())
-    assert set(looks()) == {"random", *METHODS, *STARTS}
+    assert set(looks()) == {"random", "oracle", *METHODS, *STARTS}
 
 
 def test_a_data_set_of_another_name_keeps_it(scores):

@@ -15,15 +15,19 @@ from aecompanion.data.regions import Regions
 from aecompanion.evaluate.intervals import interval
 from aecompanion.explain.methods import METHODS, STARTS
 from aecompanion.report.figures import COLOURS, HEAT, channels_last, picture
-from aecompanion.report.masks.tables import FOR_READERS, values
+from aecompanion.report.masks.tables import FOR_READERS, ORACLE, values
 
 BOX = COLOURS[1]
-BESIDE = {STARTS[0]: ("#999999", "X"), "random": ("#332288", "<")}  # colour and marker of what is no method
+BESIDE = {
+    STARTS[0]: ("#999999", "X"),
+    "random": ("#332288", "<"),
+    ORACLE: ("black", "*"),
+}  # colour and marker of what is no method
 Part = tuple[Dataset, Regions, Mapping[str, torch.Tensor]]  # pairs of one data set with the maps of each method
 
 
 def looks() -> dict[str, tuple[str, str]]:
-    """Colour and marker of every method, of MP from its own start and of random maps."""
+    """Colour and marker of every method, of MP from its own start, of random maps and of the oracle."""
     return {name: (row.colour, row.marker) for name, row in METHODS.items()} | BESIDE
 
 
@@ -99,7 +103,8 @@ def deletion_curves(shares: np.ndarray, curves: Mapping[str, np.ndarray], exampl
             curve = pick(each)
             colour, marker = look[name]
             label = f"{name} {np.trapezoid(curve, shares):.3f}"
-            panel.plot(shares, curve, color=colour, marker=marker, markevery=6, ms=4, lw=1.6, label=label)
+            style = {"ls": "--" if name == ORACLE else "-", "marker": marker, "markevery": 6, "ms": 4, "lw": 1.6}
+            panel.plot(shares, curve, color=colour, label=label, **style)
             if name == "RP":
                 panel.fill_between(shares, curve, color=colour, alpha=0.2, lw=0)
         panel.set_xscale("function", functions=(np.sqrt, np.square))

@@ -11,23 +11,30 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS, named
+from aecompanion.explain.methods import ABLATION, AS_PUBLISHED, FEWER, METHODS, OTHERS, STARTS, named
 from aecompanion.report import reported
 from aecompanion.report.cubes import cube, mean_row
 
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
+ORACLE = "oracle"  # removes exactly the object's pixels, where these are known
 NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
 
 
 def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: str, family: str = "vgg") -> np.ndarray:
-    """seeds × pairs × methods of one column; `OTHERS` ran on fewer seeds and pairs, so with one of them
-    only what all methods share.
+    """seeds × pairs × methods of one column; `FEWER` ran on fewer seeds or pairs, so with one of them only
+    what all methods share.
     """
     rows = scores[(scores["data"] == data) & (scores["family"] == family) & scores["method"].isin(methods)]
-    for key in ("seed", "pair") if set(methods) & set(OTHERS) else ():
+    for key in ("seed", "pair") if set(methods) & set(FEWER) and len(rows) else ():
         had = rows.groupby("method")[key].unique()
         rows = rows[rows[key].isin(functools.reduce(np.intersect1d, had))]
     return cube(rows, column, [{"method": method} for method in methods], item="pair")
+
+
+def present(scores: pd.DataFrame, methods: Sequence[str], *, data: str, family: str = "vgg") -> list[str]:
+    """Those of the methods that have rows: not all ran on every data set, and the oracle needs exact masks."""
+    had = set(scores.loc[(scores["data"] == data) & (scores["family"] == family), "method"])
+    return [method for method in methods if method in had]
 
 
 # tables
@@ -47,16 +54,19 @@ def method_table(
 
 
 def deletion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
-    """T3.2: deletion AUC per data set and method, RP minus the method on the same pairs, stuck masks, ties."""
+    """T3.2: deletion AUC per data set and method with its median, RP minus the method on the same pairs, the share of
+    pairs on which RP's is the lower one, stuck masks, ties.
+    """
     parts = []
     for data in scores["data"].unique():
-        methods = ["random", *METHODS, *STARTS]
+        extra = present(scores, [ORACLE, *AS_PUBLISHED], data=data)
+        methods = ["random", *METHODS, *STARTS, *extra]
         table = method_table(scores, ["deletion"], methods, data=data, **options)
-        differences = [
-            mean_row(values(scores, ["RP", m], "deletion", data=data), "RP minus it", paired, **options)
-            for m in methods
-        ]
+        table["median"] = [np.median(values(scores, [m], "deletion", data=data)) for m in methods]
+        both = [values(scores, ["RP", m], "deletion", data=data) for m in methods]
+        differences = [mean_row(each, "RP minus it", paired, **options) for each in both]
         table = pd.concat([table, pd.DataFrame(differences)], axis=1)
+        table["RP wins"] = [wins(each) for each in both]
         for column in ("stuck", "ties"):
             table[column] = [values(scores, [method], column, data=data).mean() for method in methods]
         table["reported"] = [reported.value("T3.2", method=method, data=data) for method in methods]
@@ -65,11 +75,14 @@ def deletion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def distortion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
-    """T3.1: the three class distortion scores per data set and method, and the median of the default one."""
-    columns = ["cds_absolute", "cds_signed", "cds_ratio", "change", "p_reverse"]
+    """T3.1: the three class distortion scores per data set and method, the median of the default one, and what they
+    are to be read with: the other classes' change, p of the class in the reverse image, the share of the image removed.
+    """
+    columns = ["cds_absolute", "cds_signed", "cds_ratio", "change", "p_reverse", "area"]
     parts = []
     for data in scores["data"].unique():
-        table = method_table(scores, columns, [*METHODS, *STARTS], data=data, **options)
+        extra = present(scores, [ORACLE, *AS_PUBLISHED], data=data)
+        table = method_table(scores, columns, [*METHODS, *STARTS, *extra], data=data, **options)
         medians = [np.median(values(scores, [m], "cds_absolute", data=data)) for m in table["method"]]
         table.insert(6, "cds_absolute median", medians)
         parts.append(table)
@@ -77,11 +90,13 @@ def distortion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def by_network(scores: pd.DataFrame, column: str, *, methods: Collection[str] = METHODS, **options) -> pd.DataFrame:
-    """T3.3, T3.4: a column's mean per data set, network family and method (every family has pairs of its own)."""
-    networks = scores[["data", "family"]].drop_duplicates().itertuples(index=False)
-    parts = [
-        method_table(scores, [column], methods, data=each.data, family=each.family, **options) for each in networks
-    ]
+    """T3.3, T3.4: a column's mean per data set, network family and method (every family has pairs of its own; with the
+    oracle and the published settings where they ran).
+    """
+    parts = []
+    for network in scores[["data", "family"]].drop_duplicates().to_dict("records"):
+        extra = present(scores, [ORACLE, *AS_PUBLISHED], **network)
+        parts.append(method_table(scores, [column], [*methods, *extra], **network, **options))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -126,9 +141,9 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
         return f"{row[column]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
     rows = []
-    masked = [*STARTS, *named("mask")]
-    for method in [*named("perturbation"), *named("gradient"), *masked]:
-        if method in NOT_IN_SHORT:
+    masked = [*named("mask"), *AS_PUBLISHED]
+    for method in [*named("perturbation"), *named("gradient"), ORACLE, *masked]:
+        if method in NOT_IN_SHORT or not (deletion["method"] == method).any():
             continue
         line = {"method": method}
         for data, part in deletion[deletion["method"] == method].groupby("data", sort=False):
@@ -149,6 +164,18 @@ def in_short(deletion: pd.DataFrame, distortion: pd.DataFrame) -> pd.DataFrame:
 def paired(v: np.ndarray) -> float:
     """Mean of the first minus the second condition."""
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
+
+
+def wins(v: np.ndarray) -> float:
+    """Share of pairs (over all seeds) on which the first condition is the lower one; half of those that are equal."""
+    return float((v[..., 0] < v[..., 1]).mean() + (v[..., 0] == v[..., 1]).mean() / 2)
+
+
+def typical(scores: pd.DataFrame, method: str, *, data: str, seed: int) -> int:
+    """The pair of one network whose deletion AUC by a method is the median (the lower one of two)."""
+    rows = scores[(scores["data"] == data) & (scores["seed"] == seed) & (scores["method"] == method)]
+    ordered = rows.sort_values(["deletion", "pair"])["pair"]
+    return int(ordered.iloc[(len(ordered) - 1) // 2])
 
 
 IN_SHORT = {"masks": (in_short, ("T3.2", "T3.1"))}  # for docs/findings.md: mark, function, published tables
