@@ -11,8 +11,8 @@ from torch import nn
 from aecompanion.attack import crafted
 from aecompanion.attack.attacks import ATTACKS, Attack, crafted_names
 from aecompanion.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, transforms
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.defence import by_transform, defended
+from aecompanion.evaluate.intervals import interval
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report.causal import attacked
 from aecompanion.report.halftone import curves, tables as halftone_tables

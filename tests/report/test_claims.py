@@ -289,9 +289,7 @@ def test_an_interval_that_spans_zero_is_undecided(tables):
     assert 0.025 < row["p"] < 0.5
 
 
-@pytest.mark.parametrize(
-    ("relation", "p"), [("> 0.7", 0), (">= 1", 0), ("> 1", 1), ("< 1", 1), ("< 2", 0)], ids=str
-)
+@pytest.mark.parametrize(("relation", "p"), [("> 0.7", 0), (">= 1", 0), ("> 1", 1), ("< 1", 1), ("< 2", 0)], ids=str)
 def test_the_p_value_of_a_constant_says_whether_the_relation_holds(relation, p):
     assert claims.p_value(Interval(1, 1, 1), claim(relation)) == p
 

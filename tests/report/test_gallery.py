@@ -41,7 +41,24 @@ def test_an_anchor_is_githubs(title, expected):
 
 
 def test_a_claim_is_a_row_with_links_its_interval_and_a_verdict_that_is_bold_unless_reproduced():
-    row = ["P5.05", 5, "T5.2", "It | is", "must", 2.32, 0.12345, 0.1, 0.2, 0.01, 0.04, 240, 3, "reproduced", "needed > 0", "make"]
+    row = [
+        "P5.05",
+        5,
+        "T5.2",
+        "It | is",
+        "must",
+        2.32,
+        0.12345,
+        0.1,
+        0.2,
+        0.01,
+        0.04,
+        240,
+        3,
+        "reproduced",
+        "needed > 0",
+        "make",
+    ]
     nothing = [np.nan] * 6
     other = ["P5.99", 5, "T5.2", "So", "report", *nothing, 9, 1, "not testable here", "why", "m"]
     table = pd.DataFrame([row, other], columns=claims.COLUMNS)

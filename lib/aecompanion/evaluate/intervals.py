@@ -39,7 +39,9 @@ class Interval:
     low: float
     high: float
     estimates: tuple["Estimate", ...] = dataclasses.field(default=(), repr=False, compare=False)
-    sign: int = dataclasses.field(default=1, repr=False, compare=False)  # -1: the largest of the estimates, whose negatives are stored
+    sign: int = dataclasses.field(
+        default=1, repr=False, compare=False
+    )  # -1: the largest of the estimates, whose negatives are stored
 
     def p(self, bound: float, *, above: bool) -> float:
         """One-sided p-value of "does not lie above (below) the bound"; NaN where there is no estimate."""

@@ -5,8 +5,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from support import One, estimators
 
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.detection import SCORES
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.causal import attacked, tables as causal_tables
 from aecompanion.report.causal.tables import TRUTH
 from aecompanion.studies import regions as region_study

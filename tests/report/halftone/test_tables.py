@@ -4,8 +4,8 @@ import pytest
 from support import One, estimators
 
 from aecompanion.attack.attacks import crafted_names
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.defence import area
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report import reported
 from aecompanion.report.halftone import tables as halftone_tables
 from aecompanion.report.halftone.tables import HYBRID, cube, under

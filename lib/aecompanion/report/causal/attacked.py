@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aecompanion.attack.attacks import ATTACKS, crafted_names
-from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.evaluate.detection import SCORES, auroc
+from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, colours, markers
 

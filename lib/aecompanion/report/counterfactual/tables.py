@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.frechet import frechet
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report.cubes import cube, mean_row
 
 KINDS = ("l1", "l1.5", "l2")

@@ -1,7 +1,7 @@
 """Tables and claims of Huang et al., ICPR 2020, from the tidy rows that the evaluations saved.
 
 Everything starts from a cube: seeds × images × conditions of top-1 or top-5. Intervals resample seeds and images
-(`evaluate.bootstrap`). Of the paper only three top-5 numbers, their attacks and "about +10" are known; which tables
+(`evaluate.intervals`). Of the paper only three top-5 numbers, their attacks and "about +10" are known; which tables
 it holds and every setting are reconstructed (`results/README.md` says so too).
 """
 
@@ -10,8 +10,8 @@ import pandas as pd
 
 from aecompanion.attack.attacks import crafted_names
 from aecompanion.defend.defences import KINDS
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.defence import area
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report import reported
 from aecompanion.report.cubes import Condition, cube, mean_row
 

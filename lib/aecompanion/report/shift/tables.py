@@ -2,7 +2,7 @@
 
 Everything starts from a cube: seeds × images × networks × levels of one column, in one arm and class mode. Heatmap
 statistics leave out images that a network got wrong without attack (NaN in the cube), since "the attack made it fail"
-means nothing there. Intervals resample seeds and images (`evaluate.bootstrap`).
+means nothing there. Intervals resample seeds and images (`evaluate.intervals`).
 """
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.intervals import interval
 from aecompanion.evaluate.dissimilarity import vid
+from aecompanion.evaluate.intervals import interval
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
 ARMS = {"white": "white-box", "black": "black-box", "noise": "random signs"}
