@@ -33,7 +33,7 @@ class Population:
 
 
 def cells(rng: np.random.Generator, seeds: int, images: int, spread: float, networks: int) -> np.ndarray:
-    """seeds × images × networks of unit variance within a seed, whose seeds are `spread` (a standard deviation) apart."""
+    """seeds × images × networks of unit variance within a seed; the seeds' standard deviation is `spread`."""
     image = rng.normal(size=(1, images, networks)) * SHARED**0.5
     rest = rng.normal(size=(seeds, images, networks)) * (1 - SHARED) ** 0.5
     return spread * rng.normal(size=(seeds, 1, networks)) + image + rest
@@ -132,12 +132,12 @@ def table(simulations: int) -> pd.DataFrame:
     rows = []
     for name in POPULATIONS:
         for seeds, images in ((3, 60), (3, 240), (5, 60)):
-            row = {"statistic": name, "seeds": seeds, "images": images}
-            rows.append(row | {
-                f"seeds {effect} × images": cover(name, seeds=seeds, images=images, effect=effect, simulations=simulations)
-                for effect in EFFECTS
-            })  # fmt: skip
-            print(rows[-1], file=sys.stderr)
+            row: dict = {"statistic": name, "seeds": seeds, "images": images}
+            for effect in EFFECTS:
+                size = {"seeds": seeds, "images": images, "effect": effect}
+                row[f"seeds {effect} × images"] = cover(name, **size, simulations=simulations)
+            rows.append(row)
+            print(row, file=sys.stderr)
     return pd.DataFrame(rows)
 
 
