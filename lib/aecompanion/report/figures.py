@@ -86,7 +86,7 @@ def picture(axes: Axes, image: np.ndarray, *, right: bool | None = None, title: 
             fontname="DejaVu Sans",
             bbox={"facecolor": RIGHT if right else WRONG, "edgecolor": "none", "pad": 1.5},
         )
-    axes.set_title(title, fontsize=9, parse_math=False)  # names of files and classes may hold dollars
+    axes.set_title(title, fontsize=9)
 
 
 def channels_last(image) -> np.ndarray:
