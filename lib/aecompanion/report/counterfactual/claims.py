@@ -94,9 +94,11 @@ def kinds_differ_in_every_set(tables, *, column: str, kinds: list[str], network:
 @claim("P2.47", "X2.6", "expected", "> 0",
        "In one ball for all the multiple-norm network's counterfactuals are believed more than the plain one's "
        "(realism)", column="realism", table="controls", networks=["multi", "plain"])
-def networks_differ(tables, *, column: str, networks: list[str], table: str = "counterfactuals", **fixed: str):
-    """Mean of a column of a table, first network minus second, the same images (and kind of ball, where fixed)."""
-    return cube(tables[table], column, [{"network": network, **fixed} for network in networks]), paired
+def networks_differ(tables, *, column: str, networks: list[str], table: str = "counterfactuals", kind: str = ""):
+    """Mean of a column of a table, first network minus second, the same images and, where a kind of ball is given, it.
+    """
+    fixed = {"kind": kind} if kind else {}
+    return cube(tables[table], column, [{"network": network} | fixed for network in networks]), paired
 
 
 @claim("P2.01", "T2.2", "must", "< 0.07",
