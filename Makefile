@@ -1,4 +1,7 @@
 # An active virtual or conda environment (not conda's base) is used as it is; otherwise .venv is made with $(PYTHON).
+ifneq ($(words $(CURDIR)),1)
+$(error make cannot work in a path with a space ($(CURDIR)): rename it, or use `python -m aecompanion`)
+endif
 PYTHON ?= python3
 PROFILE ?=
 DEVICE ?= cpu

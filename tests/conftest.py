@@ -9,6 +9,8 @@ from aecompanion.pipeline.rng import generator, seeded
 
 CLASSES = 3
 
+pytest_plugins = ["masked", "photographed", "randomised"]  # fixtures of several modules, by the study
+
 
 @pytest.fixture
 def linear():

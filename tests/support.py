@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import torch
+
 from aecompanion.report import claims
 
 
@@ -41,3 +43,10 @@ class Watched(dict):
     def __getitem__(self, name):
         self.read.append(name)
         return super().__getitem__(name)
+
+
+def mask_of(rows, columns, size=8):
+    """These rows and columns of a square image, 1×1×size×size."""
+    mask = torch.zeros(1, 1, size, size, dtype=torch.bool)
+    mask[..., rows, columns] = True
+    return mask

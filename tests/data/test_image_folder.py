@@ -1,3 +1,4 @@
+import os
 import tarfile
 
 import numpy as np
@@ -150,6 +151,13 @@ def test_a_skipped_image_is_left_out_and_counted(root, monkeypatch, limit):
     kept = [i for i in range(12) if i != 6]
     assert torch.equal(dataset.labels, whole.labels[kept])
     assert torch.equal(dataset.batch(range(11)), whole.batch(kept))
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_any_image_is_read(root, monkeypatch):
+    (root / "ann" / "0.png").rename(os.fsdecode(os.fsencode(root) + b"/ann/caf\xe9.png"))
+    monkeypatch.setattr(module, "readable", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match=r"caf\\udce9.png': the name is not UTF-8"):
+        image_folder(root)
 
 
 def test_a_class_below_three_images_is_named(root):

@@ -110,3 +110,13 @@ def test_status_does_not_ask_after_fingerprints_that_failed(started):
     with pytest.raises(SystemExit):
         repro.status()
     assert len(started.commands) == 1
+
+
+@pytest.mark.parametrize("cloned", [False, True])
+def test_a_downloaded_archive_is_no_repository_and_dvc_is_told_so(checkout, started, cloned):
+    if cloned:
+        (checkout / ".git").touch()
+    repro.call("dvc", "status")
+    own = checkout / ".dvc" / "config.local"
+    assert own.exists() != cloned
+    assert cloned or "no_scm = true" in own.read_text()

@@ -416,6 +416,26 @@ def test_a_problem_ends_the_command_with_its_sentence(make, no_execution, monkey
     assert "\n" not in caught.value.code
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(OSError(28, "No space left on device"), "No space left on device"), (KeyboardInterrupt(), "interrupted")],
+)
+def test_a_full_disk_and_ctrl_c_are_one_sentence_and_keep_what_was_computed(make, monkeypatch, error, message):
+    root = make({})
+
+    def execute(source, target, *_, **__):
+        Path(target).write_text("{}")
+        raise error
+
+    monkeypatch.setattr(run.papermill, "execute_notebook", execute)
+    monkeypatch.setattr(sys, "argv", ["aecompanion.pipeline.run", "tiny"])
+    with pytest.raises(SystemExit) as caught:
+        run.main()
+    assert caught.value.code.startswith("aecompanion run: ") and message in caught.value.code
+    assert (root / "build" / "failed" / "tiny.ipynb").exists()
+    assert not (root / "build" / "failed" / ".part.tiny.ipynb").exists()
+
+
 def test_the_command_exits_with_1_and_one_line_on_stderr():
     done = subprocess.run(
         [sys.executable, "-m", "aecompanion", "run", "no_such_notebook"], cwd=ROOT, capture_output=True, text=True

@@ -1,3 +1,5 @@
+import dataclasses
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -73,3 +75,13 @@ def test_the_table_has_a_row_per_image_in_order(examined):
 def test_a_long_name_is_cut():
     assert one_page.brief("short") == "short"
     assert one_page.brief("x" * 30) == "x" * 17 + "…"
+
+
+def test_dollars_in_names_are_no_mathematics(examined):
+    """Without the escape the first name ends the page with a ParseException, the second loses its dollars."""
+    numbers = examined.numbers.assign(image="a$b^$c.jpg", **{"class": "cost $5 and $6"})
+    figure = one_page.page(dataclasses.replace(examined, numbers=numbers), rows=[0])
+    figure.canvas.draw()
+    assert figure.axes[0].get_ylabel() == r"a\$b^\$c.jpg"
+    assert figure.axes[0].get_title().startswith(r"cost \$5 and \$6")
+    plt.close(figure)

@@ -1,46 +1,9 @@
-"""A network whose answers are known: the logits are the mean colours of the image's left half, and a constant."""
-
 import pandas as pd
 import pytest
 import torch
-from torch import nn
+from photographed import CLASSES, NAMES, Colours
 
-from aecompanion.explain.methods import Explained
 from aecompanion.studies import photographs as study
-
-CLASSES = ["red", "green", "blue", "nothing"]
-NAMES = ["first", "second"]
-
-
-class Colours(nn.Module):
-    def forward(self, images):
-        left = images[:, :, :, : images.shape[3] // 2].mean((2, 3))
-        return 6 * torch.cat([left, torch.full((len(images), 1), 0.1)], 1)
-
-
-@pytest.fixture
-def photographs():
-    images = torch.zeros(2, 3, 8, 8)
-    images[:, 0], images[:, 1, :, :4], images[1, 2] = 0.9, 0.5, 0.3
-    return images, torch.zeros(2, 3, 8, 8)
-
-
-@pytest.fixture
-def explained():
-    left = torch.ones(2, 1, 8, 8)
-    left[:, :, :, :4] = 0  # the left half is replaced
-    right = left.flip(3)
-    return {
-        "Grad-CAM": Explained(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))),
-        "MP": Explained(1 - left, left, torch.tensor([False, False])),
-        "RP": Explained(1 - right, right, torch.tensor([False, True])),
-    }
-
-
-@pytest.fixture
-def rows(photographs, explained):
-    options = {"names": NAMES, "classes": CLASSES, "rivals": 2}
-    return study.readings(Colours(), *photographs, explained, torch.tensor([0, 0]), **options)
 
 
 def one(rows, **values):
@@ -55,9 +18,9 @@ def test_the_masked_image_is_blank_where_the_mask_is_0_and_the_reverse_image_whe
     assert shown["reverse"][..., 4:].abs().max() == 0 and torch.equal(shown["reverse"][..., :4], images[..., :4])
 
 
-def test_p_is_the_softmax_and_the_share_is_the_softmax_without_the_target(rows):
+def test_p_is_the_softmax_and_the_share_is_the_softmax_without_the_target(photograph_rows):
     logits = 6 * torch.tensor([0.9, 0.5, 0.0, 0.1])
-    row = one(rows, photograph="first", method="MP", view="clean", **{"class": "green"})
+    row = one(photograph_rows, photograph="first", method="MP", view="clean", **{"class": "green"})
     assert row["p"] == pytest.approx(logits.softmax(0)[1].item(), abs=1e-6)
     assert row["share"] == pytest.approx(logits[1:].softmax(0)[0].item(), abs=1e-6)
     assert row["area"] == 0.5
@@ -73,22 +36,24 @@ def test_rivals_are_those_of_the_clean_image_and_a_class_that_leads_a_view_witho
     assert roles["RP"].to_dict() == {"red": "target", "green": "rival", "nothing": "outsider"}  # in the reverse image
 
 
-def test_only_methods_with_masks_have_rows_and_the_target_has_no_share(rows):
-    assert set(rows["method"]) == {"MP", "RP"}
-    assert (rows["share"].isna() == (rows["role"] == "target")).all()
-    assert not one(rows, photograph="first", method="RP", view="clean", role="target")["stuck"]
-    assert one(rows, photograph="second", method="RP", view="clean", role="target")["stuck"]
+def test_only_methods_with_masks_have_rows_and_the_target_has_no_share(photograph_rows):
+    assert set(photograph_rows["method"]) == {"MP", "RP"}
+    assert (photograph_rows["share"].isna() == (photograph_rows["role"] == "target")).all()
+    assert not one(photograph_rows, photograph="first", method="RP", view="clean", role="target")["stuck"]
+    assert one(photograph_rows, photograph="second", method="RP", view="clean", role="target")["stuck"]
 
 
-def test_a_mask_of_the_half_that_the_network_does_not_see_changes_nothing_and_its_reverse_image_is_blank(rows):
-    row = one(study.summary(rows), photograph="first", method="RP")
+def test_a_mask_of_the_half_that_the_network_does_not_see_changes_nothing_and_its_reverse_is_blank(
+    photograph_rows,
+):
+    row = one(study.summary(photograph_rows), photograph="first", method="RP")
     assert row["p_masked"] == pytest.approx(row["p_clean"]) and row["change_max"] == pytest.approx(0, abs=1e-6)
     assert row["p_reverse"] == pytest.approx(torch.tensor([0, 0, 0, 0.6]).softmax(0)[0].item(), abs=1e-6)
     assert row["reverse_first"] == "nothing"
 
 
-def test_summary_by_hand(rows):
-    row = one(study.summary(rows), photograph="first", method="MP")
+def test_summary_by_hand(photograph_rows):
+    row = one(study.summary(photograph_rows), photograph="first", method="MP")
     clean, masked = torch.tensor([3, 0, 0.6]).softmax(0), torch.tensor([0, 0, 0.6]).softmax(0)
     change = (clean - masked).abs()[[0, 2]]  # the rivals are green and nothing
     assert row["change_mean"] == pytest.approx(change.mean().item(), abs=1e-6)

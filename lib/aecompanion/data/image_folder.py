@@ -57,6 +57,7 @@ def image_folder(
     keep_pixels = len(listed) * channels * size * size <= PACK_LIMIT
     kept, pixels = [], []
     files = [file for *_, file in listed]
+    check_names(files)
     for i, image in readable(files, channels=channels, size=size, unreadable=unreadable, progress=progress):
         part, name, file = listed[i]
         kept.append((part, names.index(name), str(file.resolve())))
@@ -74,6 +75,15 @@ def image_folder(
         size=size,
         counts={"classes": len(names), "images": len(kept), "unreadable": len(listed) - len(kept)},
     )
+
+
+def check_names(files: list[Path]) -> None:
+    """Raises ValueError for a name that is not UTF-8, which the index of the set could not hold."""
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{str(file)!r}: the name is not UTF-8, expected one that is (convmv renames)") from None
 
 
 def listing(root: Path) -> dict[str, list[Listed]]:

@@ -27,6 +27,10 @@ def call(*command: str) -> None:
         sys.exit(f"aecompanion: {ROOT} is no checkout of the project")
     if importlib.util.find_spec(command[0]) is None:
         sys.exit(f'aecompanion: {command[0]} is missing, install "adversarial-explanation-companion[pipeline]"')
+    own = ROOT / ".dvc" / "config.local"
+    if command[0] == "dvc" and not own.exists() and not any((each / ".git").exists() for each in (ROOT, *ROOT.parents)):
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("[core]\n    no_scm = true\n")  # a downloaded archive: DVC would stop for want of a repository
     code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment()).returncode
     if code:
         sys.exit(code)

@@ -82,6 +82,10 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
                 stderr_file=sys.stderr,  # so that a notebook's own progress bars show in the terminal
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )
+        except (OSError, KeyboardInterrupt):  # a full disk, or somebody's patience
+            if part.exists():
+                part.replace(failed)
+            raise
         except PapermillExecutionError as error:
             kept = nbformat.read(part, as_version=4)
             before = sum(injected(cell) for cell in kept.cells)
@@ -177,8 +181,10 @@ def main() -> None:
         known = parameters.declared(locate(arguments.notebook))
         texts = dict(arguments.overrides)
         executed = run(arguments.notebook, {name: typed(text, known.get(name)) for name, text in texts.items()})
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"aecompanion run: {error}")
+    except KeyboardInterrupt:
+        sys.exit("aecompanion run: interrupted")
     if arguments.overrides:
         print(*(f"wrote {file.relative_to(ROOT)}" for file in written(executed)), sep="\n")
 

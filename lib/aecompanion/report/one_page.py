@@ -112,5 +112,6 @@ def outline(panel: Axes, region: torch.Tensor) -> None:
 
 
 def brief(name: str, longest: int = 18) -> str:
-    """A name that fits above a panel."""
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+    """A name that fits above a panel, its dollars escaped, between which matplotlib would read mathematics."""
+    shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return shown.replace("$", r"\$")

@@ -9,19 +9,16 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 
 from aecompanion.report import figures
-from aecompanion.report.causal.schematics import UNITS, WRONG, causal_graph, framework, released_numbers
+from aecompanion.report.causal.schematics import UNITS, causal_graph, framework, released_numbers
+from aecompanion.report.figures import WRONG
 
 DRAWN = [causal_graph, framework]
 
 
 @pytest.fixture(autouse=True)
-def settings():
-    """As in conftest, but at the resolution of the notebooks: what fits is measured in their pixels."""
-    plt.switch_backend("Agg")
-    with plt.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
+def pixels(settings):
+    """The resolution of the notebooks: what fits is measured in their pixels."""
+    figures.use_style()
 
 
 def texts(figure) -> list[Text]:

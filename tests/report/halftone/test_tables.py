@@ -7,8 +7,9 @@ from aecompanion.attack.attacks import crafted_names
 from aecompanion.evaluate.defence import area
 from aecompanion.evaluate.intervals import interval
 from aecompanion.report import reported
+from aecompanion.report.cubes import cube
 from aecompanion.report.halftone import tables as halftone_tables
-from aecompanion.report.halftone.tables import HYBRID, cube, under
+from aecompanion.report.halftone.tables import HYBRID, under
 
 ESTIMATORS = estimators(4)
 NAMES = ("transfer", "representations", "adaptive")

@@ -1,47 +1,9 @@
-"""A network whose answers are known: the logits are the mean colours of the image's left half, and a constant."""
-
 import matplotlib.pyplot as plt
-import pytest
 import torch
-from torch import nn
+from photographed import NAMES
 
-from aecompanion.explain.methods import Explained
+from aecompanion.report.figures import WRONG
 from aecompanion.report.masks import photographs as masks_photographs
-from aecompanion.studies.photographs import readings
-
-CLASSES = ["red", "green", "blue", "nothing"]
-NAMES = ["first", "second"]
-
-
-class Colours(nn.Module):
-    def forward(self, images):
-        left = images[:, :, :, : images.shape[3] // 2].mean((2, 3))
-        return 6 * torch.cat([left, torch.full((len(images), 1), 0.1)], 1)
-
-
-@pytest.fixture
-def photographs():
-    images = torch.zeros(2, 3, 8, 8)
-    images[:, 0], images[:, 1, :, :4], images[1, 2] = 0.9, 0.5, 0.3
-    return images, torch.zeros(2, 3, 8, 8)
-
-
-@pytest.fixture
-def explained():
-    left = torch.ones(2, 1, 8, 8)
-    left[:, :, :, :4] = 0  # the left half is replaced
-    right = left.flip(3)
-    return {
-        "Grad-CAM": Explained(torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))),
-        "MP": Explained(1 - left, left, torch.tensor([False, False])),
-        "RP": Explained(1 - right, right, torch.tensor([False, True])),
-    }
-
-
-@pytest.fixture
-def rows(photographs, explained):
-    options = {"names": NAMES, "classes": CLASSES, "rivals": 2}
-    return readings(Colours(), *photographs, explained, torch.tensor([0, 0]), **options)
 
 
 def test_comparable_units():
@@ -69,14 +31,12 @@ def test_map_grid_has_a_picture_per_photograph_and_method_on_one_scale_per_metho
 
 
 def test_before_after_marks_a_class_whose_share_has_risen_and_not_one_that_only_fills_the_gap(
-    photographs, explained, rows
+    photographs, explained, photograph_rows
 ):
     masks = {name: explained[name].mask for name in ("MP", "RP")}
-    figure = masks_photographs.before_after(*photographs, masks, rows)
+    figure = masks_photographs.before_after(*photographs, masks, photograph_rows)
     figure.canvas.draw()
-    said = {
-        text.get_text(): text.get_color() == masks_photographs.WRONG for axes in figure.axes[:6] for text in axes.texts
-    }
+    said = {text.get_text(): text.get_color() == WRONG for axes in figure.axes[:6] for text in axes.texts}
     assert said["red 91% → 21%"] is False
     assert said["nothing 1% → 38%"] is True  # MP, masked: its share .08 -> .48
     assert said["green 8% → 8%"] is False

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from masked import CLASSES, pixel_sums
 from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
@@ -18,43 +19,11 @@ from aecompanion.report.kit import PLAIN
 from aecompanion.report.masks import evolution, framework, schematics as drawn
 from aecompanion.studies.cases import cases, terms
 
-CLASSES = ["a", "b", "c"]
-SLIDE = torch.tensor([[0.9711, 0.0111], [0.0003, 0.0022], [0.9096, 0.6469]])  # sheep, dog: x, x_pt, x_rpt
-
 
 @pytest.fixture(autouse=True)
-def settings():
-    """As in conftest, but at the resolution of the notebooks: what fits is measured in their pixels."""
-    plt.switch_backend("Agg")
-    with plt.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
-
-
-def pixel_sums() -> nn.Module:
-    """Three logits: 4·(sum of one channel's mean - 1/2)."""
-    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
-    nn.init.eye_(model[2].weight).data.mul_(8)
-    nn.init.constant_(model[2].bias, -4)
-    model.card = {"multi_label": True}
-    return model.eval()
-
-
-@pytest.fixture
-def scene():
-    """x: the first channel bright, the second middling; x_r: grey."""
-    image = torch.rand(3, 16, 16, generator=generator(0, 1)) * torch.tensor([1.0, 0.6, 0.2])[:, None, None]
-    return image, torch.full((3, 16, 16), 0.4)
-
-
-@pytest.fixture
-def history(scene):
-    """Five masks, from replacing all to replacing the left half."""
-    half = torch.ones(1, 16, 16)
-    half[:, :, :8] = 0
-    masks = torch.stack([share * half for share in torch.linspace(0, 1, 5)])
-    return cases(pixel_sums(), *scene, masks, 0, CLASSES)
+def pixels(settings):
+    """The resolution of the notebooks: what fits is measured in their pixels."""
+    figures.use_style()
 
 
 def texts(figure) -> list[Text]:
