@@ -7,7 +7,8 @@ from scipy import stats
 from torch import nn
 
 from aecompanion.pipeline.rng import generator
-from aecompanion.sanity.randomization import randomized, resettable, spearman
+from aecompanion.sanity.likeness import spearman
+from aecompanion.sanity.randomization import randomized, resettable
 
 LAYERS = ["fc", "conv2", "conv1"]  # from the output to the input; conv1 takes its normalisation with it
 PARTS = [["fc"], ["conv2"], ["norm", "conv1"]]
