@@ -10,7 +10,7 @@ from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.distortion import DEFINITIONS
 from aecompanion.explain.methods import Explained
 from aecompanion.pipeline.rng import generator
-from aecompanion.studies.masks import choose, chunks, right, score, steps
+from aecompanion.studies.masks import choose, chunks, right, score, steps, typical
 
 SIZE, PIXELS = 16, 256
 
@@ -386,3 +386,16 @@ def test_the_network_and_the_images_are_returned_as_they_were(reader, pairs, map
     with pytest.raises(RuntimeError, match="call 2"):
         table(reader, pairs, Explained(maps))
     assert condition(reader) == before
+
+
+def test_the_typical_pair_is_nearest_to_the_medians_among_those_of_several_objects():
+    base = torch.tensor([0.001, 0.01, 0.1, 0.02, 0.005])
+    changes = {"MP": base, "RP": base / 10}
+    every, some = torch.ones(5, dtype=torch.bool), torch.tensor([True, False, True, True, False])
+    assert typical(changes, every, without=0) == 1  # the median itself
+    assert typical(changes, every, without=1) in (3, 4)
+    assert typical(changes, some, without=0) == 3  # a factor of 2 away, the other one of 10
+    assert typical(changes, some, without=3) == 2
+    assert typical(changes, ~every, without=0) == 1  # no pair has several objects
+    with pytest.raises(ValueError, match="1 pairs, expected at least 2"):
+        typical({"MP": base[:1]}, every[:1], without=0)

@@ -4,7 +4,7 @@ A pair is used where every network of the comparison gets the image's whole set 
 2022, do so with their one network); `choose` counts what is left out, because it is a selection.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,23 @@ def choose(
     used = candidates[np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)]
     counts = {"images": len(indices), "exact": int((wrong == 0).sum()), "pairs": len(candidates), "used": len(used)}
     return regions.select(used), counts
+
+
+def typical(changes: Mapping[str, torch.Tensor], several: torch.Tensor, *, without: int) -> int:
+    """Which of n pairs stands for the others: the one whose `changes`, n per method, are nearest to their medians.
+
+    Distances are of logarithms, since changes differ by orders of magnitude, and summed over the methods. Only pairs of
+    `several` objects count if there are any, and never the pair `without`. Ties go to the first. Raises ValueError for
+    fewer than two pairs.
+    """
+    if len(several) < 2:
+        raise ValueError(f"{len(several)} pairs, expected at least 2")
+    logs = torch.stack([each.clamp_min(1e-6).log() for each in changes.values()])
+    away = (logs - logs.quantile(0.5, dim=1, keepdim=True)).abs().sum(0)
+    allowed = several.bool() & (torch.arange(len(several)) != without)
+    if not allowed.any():
+        allowed = torch.arange(len(several)) != without
+    return int(away.masked_fill(~allowed, torch.inf).argmin())
 
 
 def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:
