@@ -394,8 +394,8 @@ def test_the_typical_pair_is_nearest_to_the_medians_among_those_of_several_objec
     every, some = torch.ones(5, dtype=torch.bool), torch.tensor([True, False, True, True, False])
     assert typical(changes, every, without=0) == 1  # the median itself
     assert typical(changes, every, without=1) in (3, 4)
-    assert typical(changes, some, without=0) == 3  # a factor of 2 away, the other one of 10
-    assert typical(changes, some, without=3) == 2
+    assert typical(changes, some, without=0) == 3  # a factor of 2 away
+    assert typical(changes, some, without=3) in (0, 2)  # a factor of 10 either way
     assert typical(changes, ~every, without=0) == 1  # no pair has several objects
     with pytest.raises(ValueError, match="1 pairs, expected at least 2"):
         typical({"MP": base[:1]}, every[:1], without=0)
