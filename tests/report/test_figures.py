@@ -357,44 +357,54 @@ def test_the_cascade_grid_has_a_row_per_image_and_a_column_per_stage_beside_the_
 
 @pytest.fixture
 def similarity():
-    """Two networks, two layers, two images with known similarities; one rank correlation is undefined."""
-    ways = {
-        "other image": [("", 0.0)],
-        "cascading": [("fc", 0.5), ("conv", 1.0)],
-        "independent": [("fc", 0.5), ("conv", 1)],
-    }
+    """Two networks, two layers, two images with known similarities; one rank correlation is undefined. Other images of
+    the second network are 0.2 more alike.
+    """
+    ways = {"other image": [("", 0.0)], "retrained": [("seed 2", 0.0)]}
+    ways |= dict.fromkeys(("cascading", "independent"), [("fc", 0.5), ("conv", 1.0)])
     values = {("cascading", 0.5): (0.8, 0.6), ("cascading", 1.0): (0.2, np.nan), ("other image", 0.0): (0.1, 0.3)}
+    values["retrained", 0.0] = (0.7, 0.9)
     rows = [
-        (network, way, layer, depth, *pair)
+        (network, 1, way, layer, depth, image, like + 0.2 * (way == "other image") * NETWORKS.index(network), ssim)
         for network in NETWORKS
         for way, layers in ways.items()
         for layer, depth in layers
-        for pair in zip(values.get((way, depth), (0.5, 0.5)), (0.9, 0.7), strict=True)
+        for image, (like, ssim) in enumerate(zip(values.get((way, depth), (0.5, 0.5)), (0.9, 0.7), strict=True))
     ]
-    return pd.DataFrame(rows, columns=["network", "way", "layer", "depth", "spearman", "ssim"])
+    columns = ["network", "seed", "way", "layer", "depth", "image", "spearman", "ssim"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def test_the_curves_have_a_panel_per_measure_and_way_with_the_baseline_of_other_images(similarity):
+def test_the_curves_have_a_panel_per_measure_and_network_with_the_yardsticks_of_that_network(similarity):
     figure = shift_sanity.curves(similarity)
-    assert [panel.get_title() for panel in figure.axes] == ["cascading", "independent", "", ""]
-    baselines = [line.get_ydata()[0] for panel in figure.axes for line in panel.lines if line.get_linestyle() == ":"]
-    assert baselines == pytest.approx([0.2, 0.2, 0.8, 0.8])
+    assert [panel.get_title() for panel in figure.axes] == [*NETWORKS, "", ""]
+    dotted = [[line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == ":"] for panel in figure.axes]
+    assert dotted == [pytest.approx([mean]) for mean in (0.2, 0.4, 0.8, 0.8)]  # not pooled
+    above = [[line.get_ydata()[0] for line in panel.lines if line.get_color() == "#999999"] for panel in figure.axes]
+    assert above == [pytest.approx([0.8])] * 4
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert texts == list(NETWORKS)
+    assert texts == ["cascading", "independent", "other image", "retrained"]
+    assert [line.get_color() for line in figure.axes[1].lines[:1]] == [figures.COLOURS[1]]
 
 
 def test_the_summary_holds_the_means_by_hand(similarity):
-    summary = shift_sanity.summary(similarity)
-    kinds = ["classifier alone", "all layers", "another image, intact"]
-    assert list(summary.columns) == ["network", "re-initialised", "spearman", "ssim", "undefined"]
-    assert summary["network"].tolist() == ["vgg"] * 3 + ["resnet"] * 3
+    summary = shift_sanity.summary(similarity, resamples=20, seed=0)
+    kinds = ["top layer", "all layers", "none, retrained", "none, other image"]
+    means = [name for name in summary.columns if not name.endswith(("_low", "_high"))]
+    assert means == ["network", "re-initialised", "n", "spearman", "share of retrained", "ssim", "undefined"]
+    assert summary["network"].tolist() == ["vgg"] * 4 + ["resnet"] * 4
     assert summary["re-initialised"].tolist() == kinds * 2
-    assert summary["spearman"].tolist() == pytest.approx([0.7, 0.2, 0.2] * 2)
-    assert summary["ssim"].tolist() == pytest.approx([0.8] * 6)
-    assert summary["undefined"].tolist() == [0.0, 0.5, 0.0] * 2
+    assert summary["spearman"].tolist() == pytest.approx([0.7, 0.2, 0.8, 0.2, 0.7, 0.2, 0.8, 0.4])
+    shares = [0.5 / 0.6, 0, 1, 0, 0.3 / 0.4, -0.2 / 0.4, 1, 0]
+    assert summary["share of retrained"].tolist() == pytest.approx(shares, abs=1e-9)
+    assert summary["ssim"].tolist() == pytest.approx([0.8] * 8)
+    assert summary["undefined"].tolist() == [0.0, 0.5, 0.0, 0.0] * 2
 
 
 def test_the_rows_of_a_study_can_be_plotted_and_summed_up(network, faces):
-    rows = study(network, faces, size=12, seed=0).assign(network="tiny", seed=1)
-    assert len(shift_sanity.curves(rows).axes) == 4
-    assert shift_sanity.summary(rows)["ssim"].between(-1, 1).all()
+    rows = study(network, faces, size=12, seed=0, peers={"seed 2": network}, copies=1)
+    rows = rows.assign(network="tiny", seed=1, image=rows["position"])
+    assert len(shift_sanity.curves(rows).axes) == 2
+    found = shift_sanity.summary(rows, resamples=20, seed=0)
+    assert found["ssim"].between(-1, 1).all()
+    assert found.set_index("re-initialised").loc["none, retrained", ["spearman", "smooth"]].tolist() == [1.0, 1.0]

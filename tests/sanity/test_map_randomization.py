@@ -5,31 +5,27 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from skimage.feature import hog
 from torch import nn
 
-from aecompanion.evaluate.dissimilarity import ssim
+from aecompanion.evaluate.dissimilarity import spearman
 from aecompanion.explain.mask import Settings
 from aecompanion.explain.methods import METHODS, explain
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.sanity import map_randomization as module
-from aecompanion.sanity.map_randomization import (
+from aecompanion.sanity import map_randomization as module, randomization as networks_module
+from aecompanion.sanity.likeness import similarity, smoothed
+from aecompanion.sanity.map_randomization import cascade_maps, places, study
+from aecompanion.sanity.randomization import (
     OTHER,
     RECALIBRATED,
+    RETRAINED,
+    SPREAD,
     WAYS,
-    cascade_maps,
-    constant,
-    hog_similarity,
-    neighbours,
+    all_networks,
+    randomized,
     recalibrate,
     reinitialised,
-    scaled,
-    similarity,
-    study,
 )
-from aecompanion.sanity.randomization import randomized, spearman
 
 SIZE, SEED = 16, 3
 LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0
@@ -109,7 +105,9 @@ def maps_of(model, given, method):
 
 
 def test_every_way_layer_method_and_pair_has_one_row(rows):
-    assert list(rows.columns) == ["way", "layer", "depth", "position", "method", *MEASURES, "undefined"]
+    columns = ["way", "layer", "depth", "position", "method", *MEASURES, "rise", "smooth", "undefined"]
+    assert list(rows.columns) == columns
+    assert rows["smooth"].isna().all()  # no copies were asked for
     ways = [(OTHER, "")] + [(way, layer) for way in (*WAYS, RECALIBRATED) for layer in LAYERS]
     expected = [(way, layer, method, position) for way, layer in ways for method in METHODS for position in range(3)]
     assert list(rows[["way", "layer", "method", "position"]].itertuples(index=False, name=None)) == expected
@@ -218,7 +216,70 @@ def test_the_stages_of_a_figure_are_the_maps_that_are_compared(network, given, c
                 assert rows.loc[here, MEASURES].to_numpy() == pytest.approx(expected, abs=1e-6)
 
 
+def test_thin_methods_are_explained_after_the_first_the_middle_and_the_last_layer(network, given, monkeypatch):
+    assert [sorted(places(count)) for count in (1, 2, 3, 6, 13)] == [[1], [1, 2], [1, 2, 3], [1, 3, 6], [1, 7, 13]]
+    monkeypatch.setattr(module, "places", lambda count: {1, count})
+    found = study(network, *given, methods=["BP", "MP"], thin=["MP"], **OPTIONS)
+    seen = found.groupby(["method", "way"])["layer"].unique().map(list).to_dict()
+    for way in WAYS:
+        assert seen["BP", way] == LAYERS
+        assert seen["MP", way] == [LAYERS[0], LAYERS[2]]
+
+
+def test_the_network_of_the_first_layer_is_explained_once_unless_recalibration_changes_it(network, given, monkeypatch):
+    asked = []
+
+    def explained(method, model, *_, **__):
+        asked.append(method)
+        return types.SimpleNamespace(maps=torch.zeros(3, 1, 16, 16))
+
+    monkeypatch.setattr(module, "explain", explained)
+    images = torch.zeros(2, 1, SIZE, SIZE)
+    study(network, *given, settings={}, methods=["BP"], calibration=images, workers=1)
+    assert len(asked) == 1 + 3 * 3 - 2
+    asked.clear()
+    body = nn.Sequential(nn.Flatten(), nn.Linear(SIZE * SIZE, 3), nn.BatchNorm1d(3))
+    model = create(body, classes=3, channels=1, size=SIZE, cam_layers=["1"]).eval()
+    study(model, *given, settings={}, methods=["BP"], calibration=images, workers=1)
+    assert len(asked) == 1 + 3 - 1  # one layer: independent is cascading, recalibrated is not
+
+
+def test_a_retrained_network_is_the_yardstick_above(network, given):
+    peer = next(changed for _, changed in randomized(network, seed=99))
+    found = study(network, *given, methods=["BP", "MP"], peers={"seed 2": network, "seed 3": peer}, **OPTIONS)
+    found = found[found["way"] == RETRAINED].set_index(["layer", "method"])
+    assert found.index.unique().tolist() == [(name, each) for name in ("seed 2", "seed 3") for each in ("BP", "MP")]
+    assert (found["depth"] == 0).all()
+    assert found.loc["seed 2", MEASURES].to_numpy() == pytest.approx(1.0, abs=1e-5)  # the same network again
+    for method in ("BP", "MP"):
+        expected = similarity(maps_of(network, given, method), maps_of(peer, given, method), range(3))[MEASURES]
+        assert found.loc[("seed 3", method), MEASURES].to_numpy() == pytest.approx(expected.to_numpy(), abs=1e-6)
+
+
+def test_smoothed_maps_of_gradients_are_compared_beside(network, given):
+    images, target, references = given
+    found = study(network, *given, methods=["BP", "MP"], copies=2, **OPTIONS)
+    assert found.loc[found["method"] == "MP", "smooth"].isna().all()
+    changed = next(changed for _, changed in randomized(network, seed=SEED))
+    noise = {"copies": 2, "spread": SPREAD, "seed": SEED, "keys": OPTIONS["keys"]}
+    both = [
+        smoothed(lambda noisy, model=model: explain("BP", model, noisy, target).maps, images, **noise)
+        for model in (network, changed)
+    ]
+    here = (found["way"] == "cascading") & (found["layer"] == LAYERS[0]) & (found["method"] == "BP")
+    assert found.loc[here, "smooth"].to_numpy() == pytest.approx(spearman(*both).numpy(), abs=1e-6)
+    assert not np.allclose(found.loc[here, "smooth"], found.loc[here, "spearman"])
+
+
 # ---- networks
+
+
+def test_the_networks_are_the_intact_one_its_peers_and_those_of_the_ways(network):
+    peer = copy.deepcopy(network)
+    found = list(all_networks(network, WAYS, {"seed 2": peer}, seed=SEED))
+    assert [each[:2] for each in found[:2]] == [("", ""), (RETRAINED, "seed 2")]
+    assert [each[1] for each in found[2:]] == 2 * LAYERS
+    assert len({id(each[3]) for each in found} | {id(network), id(peer)}) == len(found) + 2
 
 
 def test_recalibration_gives_the_re_initialised_normalisations_the_statistics_of_the_images(network, calibration):
@@ -264,90 +325,14 @@ def test_no_more_networks_exist_at_a_time_than_workers(network, given, monkeypat
         largest.append(len(made))
         return types.SimpleNamespace(maps=torch.zeros(3, 1, 16, 16))
 
-    monkeypatch.setattr(module, "copy", types.SimpleNamespace(deepcopy=copied))
+    monkeypatch.setattr(networks_module, "copy", types.SimpleNamespace(deepcopy=copied))
     monkeypatch.setattr(module, "explain", explained)
     study(network, *given, settings={}, methods=["BP"], workers=1)
-    assert len(largest) == 7  # intact, three layers two ways
-    assert max(largest) <= 2  # that being explained and, while it is replaced, the one before
+    assert len(largest) == 6  # intact, three layers two ways, of which the first is the same
+    assert max(largest) <= 4  # explained, the one before while it is replaced, and the two that `randomized` works on
 
 
 @pytest.mark.parametrize("way", ["backwards", RECALIBRATED])
 def test_an_unknown_way_or_missing_images_are_refused(network, way):
     with pytest.raises(ValueError, match=f"way is '{way}', expected one of cascading, independent"):
         next(reinitialised(network, way, seed=SEED))
-
-
-# ---- similarity of maps
-
-
-def test_a_map_is_like_itself_in_every_measure_and_on_any_scale():
-    maps = torch.rand(4, 1, SIZE, SIZE, generator=generator(3, 1))
-    for other in (maps, 5 * maps + 2):
-        found = similarity(maps, other, [7, 8, 9, 10], way="x")
-        assert found[MEASURES].to_numpy() == pytest.approx(1.0, abs=1e-4)
-        assert (found["position"].tolist(), set(found["way"])) == ([7, 8, 9, 10], {"x"})
-        assert not found["undefined"].any()
-
-
-def test_ssim_is_of_the_maps_scaled_to_0_1(rows):
-    a, b = 3 * torch.rand(2, 2, 1, SIZE, SIZE, generator=generator(3, 2)) - 1
-    expected = ssim(scaled(a), scaled(b))
-    assert similarity(a, b, range(2))["ssim"].tolist() == pytest.approx(expected.tolist())
-    assert similarity(a, b, range(2))["spearman"].tolist() == pytest.approx(spearman(a, b).tolist())
-
-
-def test_where_either_map_is_constant_the_correlations_are_0_and_the_row_is_undefined():
-    a = torch.rand(3, 1, SIZE, SIZE, generator=generator(3, 3))
-    b = a.clone()
-    a[0], b[1] = 0.3, 0.0
-    found = similarity(a, b, range(3))
-    assert found["undefined"].tolist() == [True, True, False]
-    assert found.loc[:1, ["spearman", "hog"]].to_numpy().tolist() == [[0, 0], [0, 0]]
-    zero = torch.zeros(1, 1, SIZE, SIZE)
-    assert found["ssim"][0] == pytest.approx(ssim(zero, scaled(b[:1])).item())
-
-
-def test_constant_is_up_to_rounding_and_relative_and_not_finite_counts():
-    maps = torch.full((6, 1, 4, 4), 0.3)
-    maps[1, 0, 0, 0] += 1e-7  # the rounding of an interpolation
-    maps[2] = 1e-12 * torch.rand(1, 4, 4, generator=generator(3, 4))  # small, but not constant
-    maps[3, 0, 1, 1] = torch.nan
-    maps[4, 0, 1, 1] = torch.inf
-    maps[5] = 0
-    assert constant(maps).tolist() == [True, True, False, True, True, True]
-
-
-def test_maps_are_scaled_by_their_own_minimum_and_maximum():
-    maps = torch.tensor([[0.0, 2.0, 4.0], [-1.0, 0.0, 1.0], [7.0, 7.0, 7.0], [0.0, torch.nan, 1.0]]).reshape(4, 1, 1, 3)
-    expected = [[0, 0.5, 1], [0, 0.5, 1], [0, 0, 0], [0, 0, 0]]
-    assert scaled(maps).reshape(4, 3).tolist() == expected
-
-
-@pytest.mark.parametrize("cell", [4, 8])
-def test_the_hog_similarity_is_the_rank_correlation_of_the_descriptors(cell):
-    a, b = torch.rand(2, 3, 1, SIZE, SIZE, generator=generator(3, 5))
-    options = {"orientations": 9, "pixels_per_cell": (cell, cell), "cells_per_block": (1, 1)}
-    expected = [
-        stats.spearmanr(hog(x[0].numpy(), **options), hog(y[0].numpy(), **options)).statistic
-        for x, y in zip(a, b, strict=True)
-    ]
-    assert hog_similarity(a, b, cell=cell).tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_hog_similarity_sees_edges_and_not_brightness():
-    maps = torch.rand(2, 1, SIZE, SIZE, generator=generator(3, 6))
-    assert hog_similarity(maps, 0.5 * maps + 0.3).tolist() == pytest.approx([1, 1], abs=0.01)
-    assert (hog_similarity(maps, maps.rot90(1, (2, 3))) < 0.5).all()
-
-
-def test_maps_smaller_than_a_cell_are_refused():
-    maps = torch.zeros(1, 1, 7, 16)
-    with pytest.raises(ValueError, match="7×16, expected at least one HOG cell of 8 px"):
-        hog_similarity(maps, maps)
-
-
-def test_the_neighbour_is_the_next_pair_of_a_different_image():
-    images = torch.tensor([0.0, 0.0, 1.0, 0.0]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2)
-    assert neighbours(images) == ([0, 1, 2, 3], [2, 2, 3, 2])
-    assert neighbours(images[:2]) == ([], [])
-    assert neighbours(images[:1]) == ([], [])

@@ -6,8 +6,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from aecompanion.evaluate.dissimilarity import spearman
 from aecompanion.pipeline.rng import generator
-from aecompanion.sanity.randomization import randomized, resettable, spearman
+from aecompanion.sanity.randomization import randomized, resettable
 
 LAYERS = ["fc", "conv2", "conv1"]  # from the output to the input; conv1 takes its normalisation with it
 PARTS = [["fc"], ["conv2"], ["norm", "conv1"]]

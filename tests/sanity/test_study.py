@@ -10,7 +10,8 @@ from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.sanity.randomization import randomized, spearman, study
+from aecompanion.sanity.likeness import rise, smoothed, spearman
+from aecompanion.sanity.randomization import RETRAINED, SPREAD, randomized, study
 
 SIZE, SEED = 16, 3
 LAYERS = ["body.5", "body.2", "body.0"]  # from the output to the input; body.1 normalises the output of body.0
@@ -45,7 +46,7 @@ def intact(network, images):
 
 
 def test_every_way_layer_and_image_has_one_row(rows):
-    assert list(rows.columns) == ["way", "layer", "depth", "position", "spearman", "ssim"]
+    assert list(rows.columns) == ["way", "layer", "depth", "position", "spearman", "ssim", "rise"]
     ways = [("other image", "")] + [(way, layer) for way in ("cascading", "independent") for layer in LAYERS]
     expected = [(way, layer, position) for way, layer in ways for position in range(4)]
     assert list(rows[["way", "layer", "position"]].itertuples(index=False, name=None)) == expected
@@ -95,3 +96,31 @@ def test_the_study_repeats_for_the_same_seed_and_not_for_another(rows, network, 
     again, other = (study(network, images, size=SIZE, seed=seed) for seed in (SEED, SEED + 1))
     assert again.equals(rows)
     assert not other.equals(rows)
+
+
+def test_the_rise_is_that_of_the_maps_complexity(rows, network, images, intact):
+    target = predict(network, images).argmax(1)
+    for name, changed in randomized(network, seed=SEED):
+        found = rows[(rows["way"] == "cascading") & (rows["layer"] == name)]
+        assert found["rise"].to_numpy() == pytest.approx(rise(intact, maps_of(changed, images, target)).numpy())
+
+
+def test_peers_are_compared_for_the_class_that_the_network_predicts(network, images, intact):
+    peer = next(changed for _, changed in randomized(network, seed=99))
+    found = study(network, images, size=SIZE, seed=SEED, peers={"seed 2": network, "seed 3": peer})
+    found = found[found["way"] == RETRAINED].set_index("layer")
+    assert found.loc["seed 2", "ssim"].tolist() == pytest.approx([1.0] * 4)
+    other = maps_of(peer, images, predict(network, images).argmax(1))
+    assert found.loc["seed 3", "ssim"].tolist() == ssim(intact, other).tolist()
+
+
+def test_with_copies_the_smoothed_maps_are_compared_too(network, images):
+    found = study(network, images, size=SIZE, seed=SEED, copies=2)
+    target = predict(network, images).argmax(1)
+    changed = next(changed for _, changed in randomized(network, seed=SEED))
+    both = [
+        smoothed(lambda x, model=model: maps_of(model, x, target), images, copies=2, spread=SPREAD, seed=SEED)
+        for model in (network, changed)
+    ]
+    here = (found["way"] == "cascading") & (found["layer"] == "body.5")
+    assert np.array_equal(found.loc[here, "smooth"], spearman(*both), equal_nan=True)

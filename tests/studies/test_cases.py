@@ -30,6 +30,13 @@ def test_properties_of_a_case(history):
     assert dataclasses.replace(history[0], p=p, target=2).distorted == 0
 
 
+def test_flipped_are_the_non_targets_whose_decision_changes(history):
+    p = torch.tensor([[0.9, 0.4, 0.9], [0.1, 0.6, 0.8], [0.9, 0.1, 0.5]])
+    case = dataclasses.replace(history[0], p=p)
+    assert cases.flipped(case) == [1]  # the target's own change does not count
+    assert cases.flipped(case, 2) == [2]
+
+
 def test_terms_of_the_slide_s_example(history):
     """The paper's sheep and dog, by hand."""
     found = cases.terms(dataclasses.replace(history[0], p=SLIDE, target=0, classes=["sheep", "dog"]))

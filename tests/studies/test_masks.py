@@ -10,7 +10,7 @@ from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.distortion import DEFINITIONS
 from aecompanion.explain.methods import Explained
 from aecompanion.pipeline.rng import generator
-from aecompanion.studies.masks import choose, chunks, on_substrates, right, score, steps, substrates
+from aecompanion.studies.masks import choose, chunks, on_substrates, right, score, steps, substrates, typical
 
 SIZE, PIXELS = 16, 256
 
@@ -440,3 +440,16 @@ def test_every_map_is_deleted_into_every_substrate(scene):
     gone, first = expit(-10), 1 / PIXELS
     assert found["oracle", "black"] == pytest.approx(first * (expit(10) + gone) / 2 + (1 - first) * gone, rel=1e-5)
     assert found["none", "black"] > 0.9  # the object goes last
+
+
+def test_the_typical_pair_is_nearest_to_the_medians_among_those_of_several_objects():
+    base = torch.tensor([0.001, 0.01, 0.1, 0.02, 0.005])
+    changes = {"MP": base, "RP": base / 10}
+    every, some = torch.ones(5, dtype=torch.bool), torch.tensor([True, False, True, True, False])
+    assert typical(changes, every, without=0) == 1  # the median itself
+    assert typical(changes, every, without=1) in (3, 4)
+    assert typical(changes, some, without=0) == 3  # a factor of 2 away
+    assert typical(changes, some, without=3) in (0, 2)  # a factor of 10 either way
+    assert typical(changes, ~every, without=0) == 1  # no pair has several objects
+    with pytest.raises(ValueError, match="1 pairs, expected at least 2"):
+        typical({"MP": base[:1]}, every[:1], without=0)

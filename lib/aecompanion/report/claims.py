@@ -36,8 +36,8 @@ from aecompanion.report import displays, reported
 from aecompanion.report.papers import ROOM, number_of, papers
 
 COLUMNS = [
-    "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "p", "p_holm", "n", "seeds",
-    "verdict", "reason", "command",
+    "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "p", "p_holm", "n",
+    "seeds", "verdict", "reason", "command",
 ]  # fmt: skip
 RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 STRENGTHS = ("must", "expected", "report", "check")

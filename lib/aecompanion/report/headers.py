@@ -1,4 +1,5 @@
-"""The lines below each notebook's title: its papers, what it reads, what reads it, where its displays are shown.
+"""The lines below each notebook's title: its papers, what it reads, what reads it, where its displays are shown, and of
+which size its stored outputs are.
 
 `aecompanion headers` writes them into the first cell of every notebook, with `--check` it names those out of date. All
 follows from dvc.yaml (a stage comes before another that reads what it writes) and from the papers' folders (a stage
@@ -76,7 +77,7 @@ def meet(read: list[str], written: list[str]) -> bool:
 
 
 def header(name: str, chain: Chain) -> str:
-    """The two lines of a notebook, as a list in markdown."""
+    """The three lines of a notebook, as a list in markdown; the last says of which size outputs and findings are."""
     here = chain.notebooks[name].parent
 
     def link(text: str, file: Path, place: str = "") -> str:
@@ -103,7 +104,11 @@ def header(name: str, chain: Chain) -> str:
         places.append(f"Makes: {link('all results', RESULTS)}")
     if name != START:
         places.append(link("start page", chain.notebooks[START]))
-    return f"* {'; '.join(about) or 'Of no single paper'}\n* {' · '.join(places)}"
+    size = (
+        "Outputs stored here are of the small tutorial size; numbers in the text that are told as findings are of the "
+        f"default size, whose tables are in {link('results', RESULTS)}"
+    )
+    return f"* {'; '.join(about) or 'Of no single paper'}\n* {' · '.join(places)}\n* {size}"
 
 
 def headed(text: str, block: str, name: str) -> str:

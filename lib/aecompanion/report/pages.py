@@ -38,8 +38,8 @@ def verdict_counts(claims: pd.DataFrame) -> str:
 
 
 def counts(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
-    """Verdicts per paper as a markdown table: all claims but checks, in brackets those that must hold; a column per run,
-    at the end the checks of the embedded run that hold.
+    """Verdicts per paper as a markdown table: all claims but checks, in brackets those that must hold; a column per
+    run, at the end the checks of the embedded run that hold.
     """
     runs = {"embedded": claims} if public is None else {"embedded": claims, "public": public}
     checks = claims[claims["strength"] == "check"]

@@ -68,6 +68,14 @@ class Case:
         return f"“{self.classes[label]}”"
 
 
+def flipped(case: Case, which: int = 1) -> list[int]:
+    """The non-targets whose decision (p above 1/2) differs between the clean image and the masked (1) or the reverse
+    one (2).
+    """
+    said = case.p > 0.5
+    return [c for c in case.others if said[0, c] != said[which, c]]
+
+
 def cases(
     model: nn.Module,
     image: torch.Tensor,

@@ -59,6 +59,23 @@ def choose(
     return regions.select(used), counts
 
 
+def typical(changes: Mapping[str, torch.Tensor], several: torch.Tensor, *, without: int) -> int:
+    """Which of n pairs stands for the others: the one whose `changes`, n per method, are nearest to their medians.
+
+    Distances are of logarithms, since changes differ by orders of magnitude, and summed over the methods. Only pairs of
+    `several` objects count if there are any, and never the pair `without`. Ties go to the first. Raises ValueError for
+    fewer than two pairs.
+    """
+    if len(several) < 2:
+        raise ValueError(f"{len(several)} pairs, expected at least 2")
+    logs = torch.stack([each.clamp_min(1e-6).log() for each in changes.values()])
+    away = (logs - logs.quantile(0.5, dim=1, keepdim=True)).abs().sum(0)
+    allowed = several.bool() & (torch.arange(len(several)) != without)
+    if not allowed.any():
+        allowed = torch.arange(len(several)) != without
+    return int(away.masked_fill(~allowed, torch.inf).argmin())
+
+
 def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:
     """The positions 0 to count - 1 in chunks of `size`, with further cuts where methods end that the first pairs only
     are explained with.

@@ -340,7 +340,7 @@ def middle(bar):
 def test_the_bars_are_as_high_as_the_means_of_every_data_set(scores):
     methods = ["MP", "EP", "RP"]
     figure = masks_figures.distortion_bars(scores, methods, **OPTIONS)
-    (panel,) = figure.axes
+    panel, _ = figure.axes
     assert ticks(panel.get_xticklabels()) == ["VOC-like", "COCO-like", "chest phantoms"]
     assert panel.get_ylabel() == "class distortion score\n(log-odds, higher is better)"
     assert names(figure.legends[0]) == methods
@@ -355,7 +355,7 @@ def test_the_bars_are_as_high_as_the_means_of_every_data_set(scores):
 def test_every_bar_has_its_interval_and_median_at_its_middle(scores):
     methods = ["MP", "RP"]
     figure = masks_figures.distortion_bars(scores, methods, **OPTIONS)
-    (panel,) = figure.axes
+    panel, _ = figure.axes
     lines = {}
     for line in panel.lines[:-1]:  # the last is the line at 0
         lines.setdefault(round(float(np.ravel(line.get_xdata())[0]), 9), []).append(np.ravel(line.get_ydata()))
@@ -370,9 +370,25 @@ def test_every_bar_has_its_interval_and_median_at_its_middle(scores):
             assert median == pytest.approx([0.98 * factor * mean])
 
 
+def test_beside_the_bars_stand_the_differences_on_the_same_pairs(scores):
+    methods = ["MP", "EP", "RP"]
+    panel = masks_figures.distortion_bars(scores, methods, **OPTIONS).axes[1]
+    assert panel.get_ylabel() == "RP minus the method, same pairs"
+    *drawn, zero = panel.lines
+    assert list(zero.get_ydata()) == [0, 0]
+    points, ranges = drawn[::2], drawn[1::2]
+    expected = [(data, method) for data in ("voc", "coco", "chest") for method in ("MP", "EP")]
+    for (data, method), point, ends in zip(expected, points, ranges, strict=True):
+        own = masks_tables.values(scores, ["RP", method], "cds_absolute", data=data)
+        found = interval(np.mean, own[..., 0] - own[..., 1], **OPTIONS)
+        assert np.ravel(point.get_ydata()) == pytest.approx([found.value])
+        assert ends.get_ydata() == pytest.approx([found.low, found.high])
+        assert point.get_color() == METHODS[method].colour
+
+
 def test_the_bars_stand_in_groups_around_their_tick_and_do_not_touch(scores):
     figure = masks_figures.distortion_bars(scores, [*METHODS, *STARTS], **OPTIONS)
-    (panel,) = figure.axes
+    panel, _ = figure.axes
     drawn = [bar for container in panel.containers for bar in container]
     count = len([*METHODS, *STARTS])
     assert len(drawn) == 3 * count

@@ -3,16 +3,15 @@ import pytest
 import torch
 from drawn import fits, titles
 from matplotlib.colors import to_hex
-from randomised import LAYERS, similarity_rows, value
+from randomised import LAYERS, NAMES, similarity_rows, value
 
 from aecompanion.explain.methods import METHODS
 from aecompanion.pipeline.rng import generator
-from aecompanion.report.figures import COLOURS
 from aecompanion.report.masks import sanity as masks_sanity
-from aecompanion.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
+from aecompanion.report.randomization import LOOKS, YARDSTICKS, short
+from aecompanion.sanity.randomization import OTHER, RECALIBRATED, RETRAINED, WAYS
 
-NAMES = ["head.score", "stage1", "stem"]
-ROWS = ["rank correlation", "SSIM", "HOG correlation", "share of constant maps"]
+ROWS = ["rank correlation", "SSIM", "HOG correlation", "share constant"]
 SIZE = 8
 
 
@@ -32,11 +31,16 @@ def texts(panel):
     return [text.get_text() for text in panel.texts]
 
 
-def lines_of(panel, label):
-    """The line of a method, and its dotted yardstick where there is one."""
-    (line,) = [line for line in panel.lines if line.get_label() == label]
-    dotted = [each for each in panel.lines if each.get_linestyle() == ":" and each.get_color() == line.get_color()]
-    return line, dotted
+def curve(panel, way):
+    """The line of a way."""
+    style, marker = LOOKS[way]
+    (found,) = [each for each in panel.lines if each.get_marker() == marker and each.get_linestyle() != "None"]
+    return found
+
+
+def levels(panel, way):
+    """The yardstick's line across a panel."""
+    return [each.get_ydata()[0] for each in panel.lines if each.get_color() == YARDSTICKS[way][1]]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def lines_of(panel, label):
     [("body.stem.1.0", "stem"), ("body.head.score", "head.score"), ("fc", "fc"), ("body.a.0.b", "a.0.b"), ("", "")],
 )
 def test_a_layer_is_named_without_container_and_positions(layer, name):
-    assert masks_sanity.short(layer) == name
+    assert short(layer) == name
 
 
 # ---- F3.12
@@ -85,50 +89,48 @@ def test_the_grid_of_one_method_has_one_row(stages):
 # ---- X3.4
 
 
-def test_the_curves_have_a_panel_per_measure_and_way_and_a_line_per_method(similarity):
+def test_the_curves_have_a_column_per_method_in_its_own_colour_and_a_line_per_way(similarity):
     figure = masks_sanity.curves(similarity)
-    panels = np.reshape(figure.axes, (4, 3))
-    assert titles(panels[0]) == [*WAYS, RECALIBRATED]
+    panels = np.reshape(figure.axes, (4, len(METHODS)))
+    assert titles(panels[0]) == list(METHODS)
     assert [line[0].get_ylabel() for line in panels] == ROWS
-    assert [panel.get_xlabel() for panel in panels[-1]] == ["layers up to this one", "layer", "layers up to this one"]
     for line, share in zip(panels[:3], (1, 1 / 2, 1 / 3), strict=True):
-        for panel, way in zip(line, (*WAYS, RECALIBRATED), strict=True):
-            for method in METHODS:
-                drawn, (dotted,) = lines_of(panel, method)
+        for panel, (method, row) in zip(line, METHODS.items(), strict=True):
+            for way in (*WAYS, RECALIBRATED):
+                drawn = curve(panel, way)
                 assert drawn.get_xdata() == pytest.approx(np.array([1, 2, 3]) / 3)
-                expected = [share * value(way, depth / 3, method) for depth in (1, 2, 3)]
-                assert drawn.get_ydata() == pytest.approx(expected)
-                assert dotted.get_ydata() == pytest.approx([share * value(OTHER, 0.0, method)] * 2)
-                assert min(dotted.get_xdata()) > 1
-                assert to_hex(drawn.get_color()).upper() == COLOURS[[*METHODS].index(method)]
+                assert drawn.get_ydata() == pytest.approx(
+                    [share * value(way, depth / 3, method) for depth in (1, 2, 3)]
+                )
+                assert to_hex(drawn.get_color()).upper() == row.colour  # as in every figure of methods
+            for way in (OTHER, RETRAINED):  # of this very method
+                assert levels(panel, way) == pytest.approx([share * value(way, 0.0, method)])
+            assert len(panel.collections) == 3  # a band per way
     for panel in panels[-1]:
-        drawn, dotted = lines_of(panel, "MP")
-        assert drawn.get_ydata() == pytest.approx([0.5, 0.5, 1])
-        assert dotted == []
-        assert [tick.get_text() for tick in panel.get_xticklabels()] == [*NAMES, OTHER]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(METHODS)
-    assert len({lines_of(panels[0, 0], method)[0].get_marker() for method in METHODS}) == len(METHODS)
+        assert levels(panel, OTHER) == []
+        assert [tick.get_text() for tick in panel.get_xticklabels()] == NAMES
+    assert curve(panels[-1][[*METHODS].index("MP")], WAYS[0]).get_ydata() == pytest.approx([0.5, 0.5, 1])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [*WAYS, RECALIBRATED, OTHER, RETRAINED]
     assert fits(figure)
 
 
 def test_markers_are_hollow_where_most_maps_are_constant(similarity):
-    panel = masks_sanity.curves(similarity).axes[0]
-    hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
-    (line,) = hollow
-    assert to_hex(line.get_color()).upper() == COLOURS[[*METHODS].index("MP")]
-    assert line.get_xdata().tolist() == [1.0]  # half of them is not most of them
+    for panel, method in zip(masks_sanity.curves(similarity).axes, METHODS, strict=False):
+        hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+        assert len(hollow) == (3 if method == "MP" else 0)  # one per way
+        assert all(line.get_xdata() == [1.0] for line in hollow)  # half of them is not most of them
 
 
 @pytest.mark.parametrize("ways", [WAYS, WAYS[:1]])
 def test_ways_and_methods_that_were_not_studied_are_left_out(ways):
-    rows = similarity_rows(methods=("RP", "BP"), ways=ways)
-    figure = masks_sanity.curves(rows)
-    assert len(figure.axes) == 4 * len(ways)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["BP", "RP"]
+    figure = masks_sanity.curves(similarity_rows(methods=("RP", "BP"), ways=ways))
+    assert titles(figure.axes[:2]) == ["BP", "RP"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*ways, OTHER, RETRAINED]
     assert fits(figure)
 
 
-def test_one_image_has_no_yardstick():
+def test_one_image_and_one_network_have_no_yardsticks():
     rows = similarity_rows()
-    figure = masks_sanity.curves(rows[rows["way"] != OTHER])
-    assert not any(line.get_linestyle() == ":" for panel in figure.axes for line in panel.lines)
+    figure = masks_sanity.curves(rows[~rows["way"].isin([OTHER, RETRAINED])])
+    assert not any(levels(panel, way) for panel in figure.axes for way in (OTHER, RETRAINED))

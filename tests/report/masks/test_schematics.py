@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 from torch import nn
 
-from aecompanion.explain.logit_slice import logit_plane
+from aecompanion.explain.logit_slice import Slice, logit_plane
 from aecompanion.pipeline.rng import generator
 from aecompanion.report import figures
 from aecompanion.report.kit import PLAIN
@@ -47,7 +47,7 @@ def plane_figure(history):
     two["RP"] = cases(pixel_sums(), history[0].image, history[0].reference, two["RP"].mask[None], 0, CLASSES)[0]
     plane = logit_plane(pixel_sums(), history[0].image, two["MP"].masked, two["RP"].masked, steps=20)
     ways = {name: torch.stack([case.masked for case in history]) for name in two}
-    return drawn.boundaries(plane, two, ways, 1)
+    return drawn.boundaries(plane, two, ways)
 
 
 FIGURES = {
@@ -87,7 +87,10 @@ def test_drawing_leaves_the_settings_alone(name, history):
 
 def test_the_score_is_that_of_every_step(history):
     figure = drawn.falling_score({"from m = 0": history}, range(5))
-    p, share = (line.get_ydata() for line in figure.axes[4].lines)
+    panels = {panel.get_ylabel(): panel for panel in figure.axes}
+    ((p,), (share,)) = (
+        [line.get_ydata() for line in panels[name].lines] for name in ("p(T) of the masked image", "share replaced")
+    )
     assert np.asarray(p, float).tolist() == pytest.approx([case.p[1, 0].item() for case in history])
     assert np.asarray(share, float).tolist() == pytest.approx([1, 0.875, 0.75, 0.625, 0.5])
     assert {f"p(T) = {history[-1].p[0, 0]:.3f}", f"p(T) = {history[-1].p[1, 0]:.3f}", "replaced 50.0%"} <= set(
@@ -135,8 +138,39 @@ def test_a_class_that_is_nowhere_decided_yes_has_no_boundary(history):
     one, two = cases(model, image, reference, masks, 0, CLASSES)
     plane = logit_plane(model, image, one.masked, two.masked, steps=5)
     ways = dict.fromkeys(("MP", "RP"), one.masked[None])
-    figure = drawn.boundaries(plane, {"MP": one, "RP": two}, ways, 1)
+    figure = drawn.boundaries(plane, {"MP": one, "RP": two}, ways)
     assert not figure.axes[0].collections
+
+
+def slice_of(logits):
+    """A plane with x at (0, 0), the masked images at (2, 0) and (0, 2), and the given logits H×W×3."""
+    points = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    grid = torch.linspace(-1, 3, 5)
+    return Slice(points, grid, grid, logits, torch.zeros(1), torch.zeros(2, 1))
+
+
+def test_the_boundaries_drawn_are_of_every_class_that_a_way_crosses(history):
+    case = history[-1]  # its target is 0
+    logits = torch.ones(5, 5, 3)
+    assert drawn.crossed(slice_of(logits), case) == []
+    logits[:, :, 0] = -1  # the target does not count
+    logits[4, 4, 1] = -1  # away from both ways
+    assert drawn.crossed(slice_of(logits), case) == []
+    logits[1, 2, 1] = -1  # on the way to the first and back again: at (1, 0)
+    assert drawn.crossed(slice_of(logits), case) == [1]
+    logits[3, 1, 2] = -1  # at the end of the second: at (0, 2)
+    assert drawn.crossed(slice_of(logits), case) == [1, 2]
+    ways = dict.fromkeys(("MP", "RP"), case.masked[None])
+    wide = dataclasses.replace(
+        slice_of(logits), origin=case.image.double().flatten(), basis=torch.zeros(2, 768).double()
+    )
+    figure = drawn.boundaries(wide, {"MP": case, "RP": case}, ways)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [label for label in labels if label.startswith("boundary")] == [
+        "boundary of T “a”",
+        "boundary of NT “b”",
+        "boundary of NT “c”",
+    ]
 
 
 def test_the_framework_writes_every_term_at_the_end_of_an_arrow(history):

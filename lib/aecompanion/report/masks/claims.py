@@ -1,4 +1,6 @@
-"""Claims of Kim et al., IEEE TIP 2022, and the estimators that test them."""
+"""Claims of Kim et al., IEEE TIP 2022, and the estimators that test them; those of the randomisation check follow in
+`claims_sanity`.
+"""
 
 import functools
 
@@ -6,7 +8,7 @@ import numpy as np
 
 from aecompanion.explain.methods import GRID_WEIGHTS, grid_name
 from aecompanion.report.claims import claim
-from aecompanion.report.cubes import cube, untestable
+from aecompanion.report.cubes import untestable
 from aecompanion.report.masks.tables import paired, present, values
 
 TUNED = "each with its tuned weights, one start, resolution and number of steps"
@@ -218,36 +220,3 @@ def cured(tables, *, data: str, least: float):
     scores = tables["scores"]
     worst = values(scores, ["L_M", "RP"], "worst", data=data)
     return worst, lambda v: float(((v[..., 0] > least) & (v[..., 1] <= least)).mean())
-
-
-@claim("P3.48", "F3.12", "expected", "< 0.5",
-       "RP: re-initialising the top layer takes the map's rank correlation to the original below 0.5", method="RP",
-       measure="spearman", stage="mask_randomization")
-@claim("P3.50", "F3.12", "expected", "< 0.5",
-       "RP: re-initialising the top layer takes the map's SSIM to the original below 0.5", method="RP", measure="ssim",
-       stage="mask_randomization")
-@claim("P3.52", "X3.4", "report", "< 0.5",
-       "{method}: re-initialising the top layer takes the map's rank correlation to the original below 0.5",
-       measure="spearman", stage="mask_randomization",
-       over=[{"method": "BP"}, {"method": "Grad-CAM"}, {"method": "RISE"}, {"method": "MP"}, {"method": "EP"}])
-def top_layer(tables, *, method: str, measure: str):
-    """Mean similarity to the intact network's map when the last layer alone is re-initialised."""
-    randomization = tables["randomization"]
-    rows = randomization[(randomization["way"] == "cascading") & (randomization["method"] == method)]
-    rows = rows[rows["depth"] == rows["depth"].min()]
-    return cube(rows, measure, [{"method": method}], item="position"), lambda v: float(v.mean())
-
-
-@claim("P3.49", "F3.12", "expected", "< 0.5",
-       "RP: and it stays below 0.5 at every depth of the recalibrated cascade (largest mean rank correlation)",
-       method="RP", measure="spearman", stage="mask_randomization")
-@claim("P3.51", "F3.12", "expected", "< 0.5",
-       "RP: and it stays below 0.5 at every depth of the recalibrated cascade (largest mean SSIM)", method="RP",
-       measure="ssim", stage="mask_randomization")
-def largest_later(tables, *, method: str, measure: str):
-    """Largest mean similarity at any depth of the cascade with recalibrated normalisations."""
-    randomization = tables["randomization"]
-    chosen = (randomization["way"] == "cascading, recalibrated") & (randomization["method"] == method)
-    rows = randomization[chosen]
-    depths = [{"depth": depth} for depth in sorted(rows["depth"].unique())]
-    return cube(rows, measure, depths, item="position"), lambda v: float(v.mean((0, 1)).max())

@@ -1,5 +1,6 @@
 """Figures of the mask study: scenes, maps side by side, deletion curves, class distortion, the reverse image."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -117,22 +118,31 @@ def deletion_curves(shares: np.ndarray, curves: Mapping[str, np.ndarray], exampl
 
 
 def distortion_bars(scores: pd.DataFrame, methods: Sequence[str], *, seed: int, resamples: int) -> Figure:
-    """F3.10: class distortion score (absolute form) per data set and method with 95 % intervals; diamonds: medians."""
-    data = list(scores["data"].unique())
-    look = looks()
-    figure, axes = plt.subplots(figsize=(9, 3.6))
-    width = 0.8 / len(methods)
-    for column, method in enumerate(methods):
-        for position, name in enumerate(data):
-            found = values(scores, [method], "cds_absolute", data=name)[..., 0]
-            mean = interval(np.mean, found, resamples=resamples, seed=seed)
-            x = position + (column - (len(methods) - 1) / 2) * width
-            axes.bar(x, mean.value, 0.9 * width, color=look[method][0], label=method if position == 0 else None)
-            axes.plot([x, x], [mean.low, mean.high], color="black", lw=1.2)
-            axes.plot(x, np.median(found), marker="D", mfc="white", mec="black", ms=4, ls="")
-    axes.axhline(0, color="black", lw=0.8)
-    axes.set_xticks(range(len(data)), [FOR_READERS.get(name, name) for name in data])
-    axes.set_ylabel("class distortion score\n(log-odds, higher is better)")
+    """F3.10: class distortion score (absolute form) per data set and method with 95 % intervals, diamonds: medians
+    (left); RP minus the method on the same pairs (right), where the spread of the pairs drops out.
+    """
+    data, others = list(scores["data"].unique()), [method for method in methods if method != "RP"]
+    look, options = looks(), {"resamples": resamples, "seed": seed}
+    figure, axes = plt.subplots(1, 2, figsize=(11.5, 3.8))
+    for panel, shown in zip(axes, (methods, others), strict=True):
+        for (position, name), (column, method) in itertools.product(enumerate(data), enumerate(shown)):
+            x = position + (column - (len(shown) - 1) / 2) * 0.8 / len(shown)
+            given = ["RP", method] if panel is axes[1] else [method]
+            found = values(scores, given, "cds_absolute", data=name)
+            found = found[..., 0] - found[..., 1] if panel is axes[1] else found[..., 0]
+            mean, (colour, marker) = interval(np.mean, found, **options), look[method]
+            label = method if position == 0 and panel is axes[0] else None
+            if panel is axes[0]:
+                panel.bar(x, mean.value, 0.72 / len(shown), color=colour, label=label)
+                panel.plot([x, x], [mean.low, mean.high], color="black", lw=1.2)
+                panel.plot(x, np.median(found), marker="D", mfc="white", mec="black", ms=4, ls="")
+            else:
+                panel.plot(x, mean.value, marker=marker, color=colour, ms=7, ls="")
+                panel.plot([x, x], [mean.low, mean.high], color=colour, lw=1.4)
+        panel.axhline(0, color="black", lw=0.8)
+        panel.set_xticks(range(len(data)), [FOR_READERS.get(name, name) for name in data])
+    axes[0].set_ylabel("class distortion score\n(log-odds, higher is better)")
+    axes[1].set_ylabel("RP minus the method, same pairs")
     figure.legend(loc="outside right center")
     return figure
 

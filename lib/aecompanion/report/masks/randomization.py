@@ -1,14 +1,15 @@
-"""Table of the randomisation check of paper 3, the order of its methods, and the pair that has something to show."""
+"""Table of the randomisation check of paper 3, the order of its methods, and the pair that stands for the others."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from aecompanion.explain.methods import METHODS
-from aecompanion.sanity.map_randomization import OTHER, RECALIBRATED, WAYS
+from aecompanion.report import randomization
+from aecompanion.sanity.randomization import OTHER, RETRAINED
 
 MEASURES = {"spearman": "rank correlation", "ssim": "SSIM", "hog": "HOG correlation"}
-UNDEFINED = {"undefined": "share of constant maps"}
+UNDEFINED = {"undefined": "share constant"}
 
 
 def methods_of(names: Sequence[str]) -> list[str]:
@@ -17,27 +18,20 @@ def methods_of(names: Sequence[str]) -> list[str]:
     return [name for name in METHODS if name in given] + [name for name in given if name not in METHODS]
 
 
-def telling_pair(similarity: pd.DataFrame, method: str = "RP") -> int:
-    """Position of the pair that has something to show: whose map of `method` is constant least often."""
-    return int(similarity[similarity["method"] == method].groupby("position")["undefined"].mean().idxmin())
+def typical_pair(similarity: pd.DataFrame, measure: str = "spearman") -> int:
+    """Position of the pair that stands for the others, whatever they show: the one whose values of a measure, one per
+    method, way and depth, are nearest to the medians over the pairs (mean absolute distance).
 
-
-def summary(similarity: pd.DataFrame) -> pd.DataFrame:
-    """X3.5: per method the mean similarity and the share of undefined rows after the top layer alone, after all layers
-    (also recalibrated, where that was studied), and between different images.
+    The yardsticks do not count. Raises ValueError without rows.
     """
-    rows = []
-    for method in methods_of(similarity["method"]):
-        group = similarity[similarity["method"] == method]
-        cascade, again, other = (group[group["way"] == way] for way in (WAYS[0], RECALIBRATED, OTHER))
-        chosen = {
-            "top layer": cascade[cascade["depth"] == cascade["depth"].min()],
-            "all layers": cascade[cascade["depth"] == cascade["depth"].max()],
-            "all layers, recalibrated": again[again["depth"] == again["depth"].max()],
-            "none, other image": other,
-        }
-        for what, part in chosen.items():
-            if len(part):
-                facts = {"method": method, "re-initialised": what, "pairs": len(part)}
-                rows.append(facts | {name: part[name].mean() for name in (*MEASURES, *UNDEFINED)})
-    return pd.DataFrame(rows)
+    rows = similarity[~similarity["way"].isin((OTHER, RETRAINED))]
+    if rows.empty:
+        raise ValueError("no rows of a re-initialised network, expected one per pair, method, way and depth")
+    values = rows.pivot_table(index=["method", "way", "depth"], columns="position", values=measure)
+    return int(values.sub(values.median(axis=1), axis=0).abs().mean().idxmin())
+
+
+def summary(similarity: pd.DataFrame, **options) -> pd.DataFrame:
+    """X3.5, see `report.randomization.summary`; smooth and rise are sMPRT and eMPRT (`sanity.likeness`)."""
+    order, measures = methods_of(similarity["method"]), [*MEASURES, "smooth", "rise"]
+    return randomization.summary(similarity, "method", order, measures, item="position", **options)

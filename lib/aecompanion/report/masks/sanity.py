@@ -1,6 +1,5 @@
 """Figures of the randomisation check of paper 3: do the six maps answer to what the network has learned?"""
 
-import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -9,16 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from aecompanion.report.figures import COLOURS, HEAT, channels_last, colours, markers, picture
+from aecompanion.explain.methods import METHODS
+from aecompanion.report.figures import COLOURS, HEAT, channels_last, picture
+from aecompanion.report.kit import INK
 from aecompanion.report.masks.randomization import MEASURES, UNDEFINED, methods_of
-from aecompanion.sanity.map_randomization import OTHER, RECALIBRATED, WAYS, Stages, constant, scaled
-
-BEYOND = (1.09, 1.21)  # where on the axis of depths, which ends at 1, the yardstick is drawn
-
-
-def short(layer: str) -> str:
-    """A layer's name without the container and the trailing positions: "body.stage3.1.0" is "stage3"."""
-    return re.sub(r"(\.\d+)+$", "", layer.removeprefix("body."))
+from aecompanion.report.randomization import multiples, short
+from aecompanion.sanity.likeness import constant, scaled
+from aecompanion.sanity.map_randomization import Stages
 
 
 def cascade_grid(
@@ -55,38 +51,9 @@ def cascade_grid(
 
 
 def curves(similarity: pd.DataFrame) -> Figure:
-    """X3.4: three similarities and the share of constant maps (rows) for each way (columns), a line per method.
-
-    `similarity`: rows of `map_randomization.study`, pairs and seeds pooled. Dotted, beyond the last layer: intact maps
-    of two different images. Hollow: more than half of the maps are constant there.
+    """X3.4: three similarities and the share of constant maps (rows) of each method (columns), a line per way, see
+    `report.randomization.multiples`. Colours are those of the registry, as in every figure that compares methods.
     """
-    ways = [way for way in (*WAYS, RECALIBRATED) if way in set(similarity["way"])]
-    methods, rows = methods_of(similarity["method"]), MEASURES | UNDEFINED
-    look, shape = colours(methods), markers(methods)
-    size = (3.6 * len(ways) + 1.4, 2.3 * len(rows) + 0.9)
-    figure, axes = plt.subplots(len(rows), len(ways), figsize=size, sharex="col", sharey="row", squeeze=False)
-    means = similarity.groupby(["way", "method", "depth"])[list(rows)].mean()
-    for line, (measure, label) in zip(axes, rows.items(), strict=True):
-        line[0].set_ylabel(label)
-        for panel, way in zip(line, ways, strict=True):
-            for method in methods:
-                series = means.loc[way, method][measure]
-                style = {"color": look[method], "marker": shape[method], "ms": 5, "lw": 2.6 if method == "RP" else 1.4}
-                panel.plot(series.index, series, label=method, **style)
-                empty = series[means.loc[way, method]["undefined"] > 0.5]
-                panel.plot(empty.index, empty, **style | {"ls": "", "mfc": "white"})
-                if OTHER in means.index and measure in MEASURES:
-                    yardstick = means.loc[OTHER, method][measure].item()
-                    panel.plot(BEYOND, [yardstick] * 2, color=look[method], ls=":", lw=2.5)
-            panel.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
-            panel.set_xlim(right=BEYOND[1] + 0.03)
-    for way, top, bottom in zip(ways, axes[0], axes[-1], strict=True):
-        layers = similarity[similarity["way"] == way].drop_duplicates("depth").sort_values("depth")
-        top.set_title(way)
-        bottom.set_xticks([*layers["depth"], sum(BEYOND) / 2])
-        bottom.set_xticklabels([*map(short, layers["layer"]), OTHER], rotation=90, fontsize=9)
-        bottom.set_xlabel("layer" if way == "independent" else "layers up to this one")
-    for panel in axes[-1]:
-        panel.set_ylim(-0.04, 1.04)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", title="method")
-    return figure
+    names = methods_of(similarity["method"])
+    own = {name: METHODS[name].colour if name in METHODS else INK for name in names}
+    return multiples(similarity, "method", own, MEASURES | UNDEFINED, item="position", layers=True)

@@ -4,6 +4,7 @@ Every figure takes cases (`studies.cases`): x, x_r, m, and what a network said o
 reverse image. T: the explained class (blue), NT: all others (orange).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,7 @@ from aecompanion.report.kit import INK
 from aecompanion.studies.cases import Case
 
 T, NT = COLOURS[0], COLOURS[1]
+OTHERS = (NT, COLOURS[3], COLOURS[6], COLOURS[7])  # further non-targets whose boundary is drawn
 NT_TEXT = "#8A5A00"  # NT, dark enough to be read
 MASKED, REVERSE = "$x_{pt}$", "$x_{rpt}$"
 PARTS = {
@@ -36,30 +38,32 @@ MOVED = 0.1  # a change of a probability that is printed in bold
 
 
 def falling_score(histories: Mapping[str, Sequence[Case]], steps: Sequence[int]) -> Figure:
-    """F3.2: x, x_r, m and x_pt of the first history after its last step; p(T) and the replaced share after every step.
+    """F3.2: x, x_r, m and x_pt of the first history after its last step; p(T) and the replaced share after every step,
+    each on an axis of its own.
 
     histories: one optimisation per start, by name.
     """
     last = next(iter(histories.values()))[-1]
-    own = last.target
-    figure, axes = plt.subplots(1, 5, figsize=(11.25, 2.9), width_ratios=[1, 1, 1, 1, 2.4], layout="constrained")
+    own, layout = last.target, [["image", "reference", "p"], ["mask", "masked", "area"]]
+    figure, panels = plt.subplot_mosaic(layout, figsize=(9.6, 5.2), width_ratios=[1, 1, 1.7], layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08)
     shown = (
-        (last.image, "image x", f"p(T) = {last.p[0, own]:.3f}"),
-        (last.reference, "reference $x_r$", ""),
-        (last.mask, "mask m (1 = keep)", f"replaced {last.area:.1%}"),
-        (last.masked, "masked image " + MASKED, f"p(T) = {last.p[1, own]:.3f}"),
+        ("image", last.image, "image x", f"p(T) = {last.p[0, own]:.3f}"),
+        ("reference", last.reference, "reference $x_r$", ""),
+        ("mask", last.mask, "mask m (1 = keep)", f"replaced {last.area:.1%}"),
+        ("masked", last.masked, "masked image " + MASKED, f"p(T) = {last.p[1, own]:.3f}"),
     )
-    for panel, (image, title, text) in zip(axes, shown, strict=False):
-        framed(panel, image, title)
-        panel.set_xlabel(text, fontsize=10)
+    for name, image, title, text in shown:
+        framed(panels[name], image, title)
+        panels[name].set_xlabel(text, fontsize=10)
     for (start, history), line in zip(histories.items(), ("-", "--"), strict=False):
-        axes[4].plot(steps, [case.p[1, own] for case in history], color=T, ls=line, label=f"p(T), {start}")
-        axes[4].plot(
-            steps, [case.area for case in history], color=COLOURS[6], ls=line, label=f"share replaced, {start}"
-        )
-    axes[4].set(xlabel="step of the optimisation", ylim=(-0.03, 1.05), title=f"masked image, T = {last.name(own)}")
-    axes[4].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.32), ncols=2, columnspacing=1)
+        panels["p"].plot(steps, [case.p[1, own] for case in history], color=T, ls=line, label=start)
+        panels["area"].plot(steps, [case.area for case in history], color=INK, ls=line, label=start)
+    panels["p"].set(ylabel="p(T) of the masked image", ylim=(-0.03, 1.05), title=f"T = {last.name(own)}")
+    panels["area"].set(ylabel="share replaced", xlabel="step of the optimisation", ylim=(-0.03, 1.05))
+    for name in ("p", "area"):
+        panels[name].legend(fontsize=9)
+        panels[name].tick_params(labelsize=9)
     return figure
 
 
@@ -126,18 +130,19 @@ def class_distortion(found: Mapping[str, Case]) -> Figure:
 # F3.4
 
 
-def boundaries(plane: Slice, found: Mapping[str, Case], paths: Mapping[str, torch.Tensor], other: int) -> Figure:
-    """F3.4: where target and class `other` are decided yes and no, on the plane through x and two masked images.
+def boundaries(plane: Slice, found: Mapping[str, Case], paths: Mapping[str, torch.Tensor]) -> Figure:
+    """F3.4: where the target, and every class whose boundary is `crossed`, is decided yes and no, on the plane through
+    x and two masked images.
 
     found: the two methods in the order in which the plane was made. paths: per method the n masked images of its steps,
     drawn where they are less than NEAR away from the plane.
     """
-    first = next(iter(found.values()))
+    first, others = next(iter(found.values())), crossed(plane, next(iter(found.values())))
     layout = [["plane", name] for name in ("x", *found)]
     figure, axes = plt.subplot_mosaic(layout, figsize=(8.8, 7.6), width_ratios=[4, 1])
     panel = axes["plane"]
-    decisions(panel, plane, first, other)
-    framed(axes["x"], first.image, f"image x\n{said(first, other, 0)}")
+    decisions(panel, plane, first, others)
+    framed(axes["x"], first.image, f"image x\n{said(first, others, 0)}")
     places = plane.points[1:].numpy()
     looks = ((COLOURS[4], (6, -20)), (COLOURS[2], (-14, 2)))
     for (method, case), place, (colour, shift) in zip(found.items(), places, looks, strict=True):
@@ -146,16 +151,34 @@ def boundaries(plane: Slice, found: Mapping[str, Case], paths: Mapping[str, torc
         style = {"arrowstyle": "-|>", "color": colour, "lw": 2.5, "mutation_scale": 20, "shrinkA": 0, "shrinkB": 3}
         panel.annotate("", place, (0, 0), arrowprops=style)
         name_point(panel, place, f"{method}: {MASKED}", colour, shift)
-        framed(axes[method], case.masked, f"{method}: {MASKED}\n{said(case, other, 1)}")
+        framed(axes[method], case.masked, f"{method}: {MASKED}\n{said(case, others, 1)}")
     name_point(panel, np.zeros(2), "x", "black", (-12, -4))
     return figure
 
 
-def decisions(axes: Axes, plane: Slice, case: Case, other: int) -> None:
-    """The four kinds of decision as tints and the two boundaries as lines; axes in pixel distance."""
+def crossed(plane: Slice, case: Case, points: int = 200) -> list[int]:
+    """The non-targets whose decision is not the same everywhere on the straight ways from x to the two masked images,
+    read off the nearest grid points.
+    """
+    share, found = torch.linspace(0, 1, points)[:, None], []
+    ways = torch.cat([share * end.float() for end in plane.points[1:]])  # x is (0, 0)
+    column, row = (
+        (values.float()[None] - ways[:, axis, None]).abs().argmin(1)
+        for axis, values in enumerate((plane.across, plane.up))
+    )
+    for c in case.others:
+        yes = plane.logits[row, column, c] > 0
+        if yes.any() and not yes.all():
+            found.append(c)
+    return found
+
+
+def decisions(axes: Axes, plane: Slice, case: Case, others: Sequence[int]) -> None:
+    """Where the target and `others` are decided yes, as tints, with their boundaries; axes in pixel distance."""
     across, up = plane.across.numpy(), plane.up.numpy()
-    looks = ((case.target, "T", T, "-", 0.18), (other, "NT", NT, "--", 0.25))
-    handles = []
+    looks, handles = [(case.target, "T", T, "-", 0.18)], []
+    for c, (colour, line) in zip(others, itertools.cycle(zip(OTHERS, ("--", "-.", ":", "--"), strict=True))):
+        looks.append((c, "NT", colour, line, 0.2))
     for label, kind, colour, line, alpha in looks:
         values, name = plane.logits[..., label].numpy(), f"{kind} {case.name(label)}"
         if values.max() > 0:
@@ -178,12 +201,8 @@ def name_point(axes: Axes, place: np.ndarray, text: str, colour: str, shift: tup
     axes.annotate(text, place, shift, color=colour, weight="bold", **options)
 
 
-def said(case: Case, other: int, which: int) -> str:
-    """p of the target and of one non-target in the clean (0), masked (1) or reverse (2) image."""
-    return f"T {case.p[which, case.target]:.2f}, NT {case.p[which, other]:.2f}"
-
-
-# F3.5
-
-
-# F3.7 and X3.8
+def said(case: Case, others: Sequence[int], which: int) -> str:
+    """p of the target and of some non-targets in the clean (0), masked (1) or reverse (2) image, two to a line."""
+    parts = [f"T {case.p[which, case.target]:.2f}"]
+    parts += [f"NT {case.name(other)} {case.p[which, other]:.2f}" for other in others]
+    return "\n".join(", ".join(parts[k : k + 2]) for k in range(0, len(parts), 2))

@@ -2,13 +2,14 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn
 import torch
 from matplotlib.figure import Figure
 
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.read import predict
+from aecompanion.report import randomization
 from aecompanion.report.figures import HEAT, channels_last, colours, picture
+from aecompanion.report.randomization import multiples
 from aecompanion.report.shift.tables import names
 from aecompanion.sanity.randomization import randomized
 
@@ -41,52 +42,20 @@ def cascade_grid(stages: Stages, images: torch.Tensor) -> Figure:
 
 
 def curves(similarity: pd.DataFrame) -> Figure:
-    """X5.4: rank correlation and SSIM (rows) for both ways (columns), a line per network."""
-    measures, ways = {"spearman": "rank correlation", "ssim": "SSIM"}, ["cascading", "independent"]
-    palette = colours(names(similarity))
-    figure, axes = plt.subplots(2, 2, figsize=(9.5, 6.2), sharex=True, sharey="row")
-    for line, (measure, label) in zip(axes, measures.items(), strict=True):
-        baseline = similarity.loc[similarity["way"] == "other image", measure].mean()
-        for panel, way in zip(line, ways, strict=True):
-            seaborn.lineplot(
-                similarity[similarity["way"] == way],
-                x="depth",
-                y=measure,
-                hue="network",
-                style="network",
-                palette=palette,
-                dashes=False,
-                markers=True,
-                markersize=4,
-                seed=0,
-                n_boot=200,
-                legend=panel is axes[0, 1] and "full",
-                ax=panel,
-            )
-            panel.axhline(baseline, color="black", ls=":", lw=1)
-            panel.set(title=way if measure == "spearman" else "", xlabel="", ylabel=f"{label} to the intact map")
-    axes[1, 0].set_xlabel("share of layers re-initialised, output first")
-    axes[1, 1].set_xlabel("position of the layer, output = 0, input = 1")
-    handles, labels = axes[0, 1].get_legend_handles_labels()
-    axes[0, 1].get_legend().remove()
-    figure.legend(handles, labels, loc="outside right center", fontsize=9)
-    return figure
+    """X5.4: rank correlation and SSIM (rows) of each network (columns), a line per way, see
+    `report.randomization.multiples`.
+    """
+    measures = {"spearman": "rank correlation", "ssim": "SSIM"}
+    return multiples(marked(similarity), "network", colours(names(similarity)), measures, item="image")
 
 
-def summary(similarity: pd.DataFrame) -> pd.DataFrame:
-    """X5.5: mean similarity per network: classifier re-initialised, everything re-initialised, another image."""
-    rows = []
-    for network, group in similarity.groupby("network", sort=False):
-        cascading = group[group["way"] == "cascading"]
-        chosen = {
-            "classifier alone": cascading[cascading["depth"] == cascading["depth"].min()],
-            "all layers": cascading[cascading["depth"] == cascading["depth"].max()],
-            "another image, intact": group[group["way"] == "other image"],
-        }
-        for what, part in chosen.items():
-            rows.append(
-                {"network": network, "re-initialised": what}
-                | {measure: part[measure].mean() for measure in ("spearman", "ssim")}
-                | {"undefined": part["spearman"].isna().mean()}
-            )
-    return pd.DataFrame(rows)
+def summary(similarity: pd.DataFrame, **options) -> pd.DataFrame:
+    """X5.5, see `report.randomization.summary`; smooth and rise are sMPRT and eMPRT (`sanity.likeness`)."""
+    measures = ["spearman", "ssim", *(name for name in ("smooth", "rise") if name in similarity)]
+    order = names(similarity)
+    return randomization.summary(marked(similarity), "network", order, measures, item="image", **options)
+
+
+def marked(similarity: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a column that says where the rank correlation is undefined."""
+    return similarity.assign(undefined=similarity["spearman"].isna())
