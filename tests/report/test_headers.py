@@ -73,17 +73,20 @@ def test_a_stage_serves_the_papers_whose_displays_depend_on_it_or_which_it_reads
 
 
 def test_a_header_says_papers_chain_and_results(chain):
-    about, places = headers.header("toy_table", chain).splitlines()
+    about, places, size = headers.header("toy_table", chain).splitlines()
     for number in (3, 5):
         assert f"Paper {number}: [{paper(number).name}]({paper(number).link})" in about
     assert "Reads: [toy_train](toy_train.ipynb) · Read by: [toy_report](../7/toy_report.ipynb) · " in places
     assert "[2 displays of paper 5](" in places
     assert "results/README.md#paper-3--kim-et-al-ieee-tip-2022-robust-perturbation)" in places
     assert places.endswith("[start page](../00_start_here.ipynb)")
+    assert "tutorial size" in size and "default size" in size
+    assert size.endswith("results/README.md)")
 
 
 def test_raw_data_are_named_and_the_start_page_does_not_link_to_itself(chain):
-    assert headers.header("00_start_here", chain) == "* Of no single paper\n* Reads: `data/photos`"
+    about, places, _ = headers.header("00_start_here", chain).splitlines()
+    assert (about, places) == ("* Of no single paper", "* Reads: `data/photos`")
     assert "Reads: `data/toys` · " in headers.header("toy_data", chain)
 
 
