@@ -3,6 +3,7 @@
 import numpy as np
 
 from aecompanion.evaluate.detection import auroc
+from aecompanion.evaluate.intervals import bounded, least
 from aecompanion.report.causal.tables import (
     TRUTH,
     concept_cube,
@@ -92,11 +93,11 @@ def parent_margin(tables, *, source: str, by: str = "effect"):
     values, _, parents = concept_cube(concepts, source)
     measure = {"effect": mean_effects, "correlation": correlations}[by]
 
-    def margin(v: np.ndarray) -> float:
+    def margins(v: np.ndarray) -> np.ndarray:
         found = measure(v)
-        return float(found[parents].min() - found[~parents].max())
+        return found[parents][:, None] - found[~parents]
 
-    return values, margin
+    return values, least(margins)
 
 
 @claim("P1.59", "F1.9", "report", ">= 0.4",
@@ -153,11 +154,11 @@ def view_lead(tables, *, regions: list[str], classes: tuple = (), fill: str = "m
     rows = rows.assign(size=rows["effect"].abs() / (rows["share"] if per_share else 1))
     values = cube(rows, "size", [{"region": region} for region in regions])
 
-    def lead(v: np.ndarray) -> float:
+    def leads(v: np.ndarray) -> np.ndarray:
         means = v[np.isfinite(v).all(-1)].mean(0)
-        return float(means[0] - means[1:].max())
+        return means[0] - means[1:]
 
-    return values, lead
+    return values, least(leads)
 
 
 @claim("P1.65", "X1.14", "expected", ">= 0.9",
@@ -168,6 +169,10 @@ def view_auroc(tables, *, classes: list[str]):
     viewed = tables["viewed"]
     if set(viewed["view"]) != set(classes):
         return untestable()
+    @bounded(0, 1)
+    def seen(v: np.ndarray) -> float:
+        return float(np.mean([auroc(score[view == 0], score[view == 1]) for score, view in np.moveaxis(v, -1, 1)]))
+
     rows = viewed.assign(second=(viewed["view"] == classes[1]).astype(float), all=0)
     values = np.concatenate([cube(rows, column, [{"all": 0}]) for column in ("score", "second")], axis=-1)
-    return values, lambda v: float(np.mean([auroc(s[t == 0], s[t == 1]) for s, t in np.moveaxis(v, -1, 1)]))
+    return values, seen

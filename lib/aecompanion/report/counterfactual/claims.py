@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from aecompanion.evaluate.intervals import largest, least
 from aecompanion.report.claims import claim
 from aecompanion.report.counterfactual.tables import KINDS, NORMS, has, paired
 from aecompanion.report.cubes import cube, untestable
@@ -53,10 +54,8 @@ def kinds_differ_in_every_set(tables, *, column: str, kinds: list[str], network:
     sets = cube(counterfactuals, "set", conditions[:1])  # a set's number travels with its image
     joined = np.concatenate([values, np.broadcast_to(sets, (*values.shape[:2], 1))], axis=-1)
 
-    def least(v: np.ndarray) -> float:
-        return min(paired(v[v[..., 2] == number]) for number in np.unique(v[..., 2]))
-
-    return joined, least
+    numbers = np.unique(sets)
+    return joined, least(lambda v: [paired(v[v[..., 2] == number]) for number in numbers])
 
 
 @claim("P2.26", "F2.7", "expected", "> 0",
@@ -108,7 +107,7 @@ def matched(tables, *, confidence: float, network: str = "multi"):
     """Largest distance of a kind's mean confidence from the one that radii were matched at."""
     counterfactuals = tables["counterfactuals"]
     values = cube(counterfactuals, "confidence", [{"network": network, "kind": kind} for kind in KINDS])
-    return values, lambda v: float(np.abs(v.mean((0, 1)) - confidence).max())
+    return values, largest(lambda v: np.abs(v.mean((0, 1)) - confidence))
 
 
 @claim("P2.39", "T2.10", "expected", "> 0",
@@ -134,7 +133,7 @@ def radius_grows(tables, *, kind: str):
     least = tables["least"]
     rows = least[least["kind"] == kind]
     values = cube(rows, "radius", [{"level": level} for level in sorted(rows["level"].unique())])
-    return values, lambda v: float(np.diff(np.median(v, axis=(0, 1))).min())
+    return values, least(lambda v: np.diff(np.median(v, axis=(0, 1))))
 
 
 @claim("P2.43", "T2.11", "expected", "< 1",
@@ -176,4 +175,4 @@ def fooled_monotonically(tables, *, network: str):
     own = fooled[fooled["network"] == network]
     conditions = [{"strength": each} for each in sorted(own["strength"].unique())]
     values = cube(own, "marked_class", conditions).astype(float)
-    return values, lambda v: float(np.diff(v.mean((0, 1))).min())
+    return values, least(lambda v: np.diff(v.mean((0, 1))))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from aecompanion.attack.attacks import crafted_names
+from aecompanion.evaluate.intervals import largest, least
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import cube, untestable
 from aecompanion.report.halftone.tables import HYBRID, LEVEL, drops, first, first_drop, has, mean_over_attacks, under
@@ -44,7 +45,7 @@ def largest_drop(tables, *, split: str = "known", metric: str = "top5"):
     if not has(transfer, split):
         return untestable()
     values = cube(transfer, metric, [under(attack, split=split) for attack in ("clean", *crafted_names())])
-    return values, lambda v: max(drops(v))
+    return values, largest(drops)
 
 
 @claim("P4.09", "T4.2", "must", "<= 0",
@@ -53,7 +54,7 @@ def undefended_order(tables, *, metric: str = "top5"):
     """Accuracy of the undefended network under the other attacks (the largest) minus that under FGSM."""
     transfer = tables["transfer"]
     values = cube(transfer, metric, [under(attack, defence="no defence") for attack in first("fgsm")])
-    return values, lambda v: -min(drops(v))
+    return values, largest(lambda v: -np.array(drops(v)))
 
 
 @claim("P4.08", "T4.2", "must", "> 0.3",
@@ -105,7 +106,7 @@ def least_margin(tables,
         return untestable()
     rivals = list(dict.fromkeys(transfer.loc[transfer["kind"] == kind, "defence"]))
     values = np.stack([mean_over_attacks(transfer, metric, name, split) for name in (defence, *rivals)], axis=-1)
-    return values, lambda v: float(min(drops(v)))
+    return values, least(drops)
 
 
 @claim("P4.17", "T4.3", "report", "as reported",

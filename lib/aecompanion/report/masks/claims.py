@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from aecompanion.evaluate.intervals import least
 from aecompanion.explain.methods import GRID_WEIGHTS, grid_name
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
@@ -177,11 +178,11 @@ def lead(tables, *, data: str, column: str, method: str, others: list[str]):
     """Mean of the column for one method minus the largest mean among the others."""
     scores = tables["scores"]
 
-    def ahead(v: np.ndarray) -> float:
+    def leads(v: np.ndarray) -> np.ndarray:
         means = v.mean((0, 1))
-        return float(means[0] - means[1:].max())
+        return means[0] - means[1:]
 
-    return values(scores, [method, *others], column, data=data), ahead
+    return values(scores, [method, *others], column, data=data), least(leads)
 
 
 @claim("P3.68", "X3.9", "report", "> 0",

@@ -10,6 +10,7 @@ constant there is nothing to test.
 import numpy as np
 import pandas as pd
 
+from aecompanion.evaluate.intervals import largest
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 from aecompanion.report.masks.gates import gated
@@ -58,7 +59,7 @@ def largest_later(tables, *, method: str, measure: str):
     if again.empty:
         raise ValueError(f"{method}: no rows of the recalibrated cascade")
     found = np.stack([between(part, rows, measure, "position") for part in depths], axis=-1)
-    return found, lambda v: max(share(v[..., depth]) for depth in range(v.shape[-1]))
+    return found, largest(lambda v: [share(v[..., depth]) for depth in range(v.shape[-1])])
 
 
 def of_method(tables, method: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from aecompanion.evaluate.intervals import largest, least
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 from aecompanion.report.shift.tables import (
@@ -31,7 +32,7 @@ CELL = (
 def psnr_falls(tables):
     """Smallest drop of the mean PSNR from one level to the next, dB, over networks."""
     predictions = tables["predictions"]
-    return cube(predictions, "psnr"), lambda v: -np.diff(curve(v), axis=1).max()
+    return cube(predictions, "psnr"), least(lambda v: -np.diff(curve(v), axis=1))
 
 
 @claim("P5.02", "F5.3", "check", "<= 0.3",
@@ -47,7 +48,7 @@ def psnr_formula(tables, *, column: str, levels: list[float]):
     """Largest distance between the mean PSNR and -20 log10 ε over networks and the given levels, dB."""
     predictions = tables["predictions"]
     ideal = -20 * np.log10(levels)
-    return cube(predictions, column, levels=levels), lambda v: np.abs(curve(v) - ideal).max()
+    return cube(predictions, column, levels=levels), largest(lambda v: np.abs(curve(v) - ideal))
 
 
 @claim("P5.05", "T5.2", "check", "<= 1e-6", "MOD is zero without an attack (largest NISSIM)", mode="own_pred")
@@ -63,7 +64,7 @@ def mod_at_zero(tables, *, mode: str):
 def mod_rise(tables, *, mode: str):
     """MOD at the largest level minus MOD at the smallest, the least over networks."""
     shift = tables["shift"]
-    return cube(shift, "nissim", mode=mode), lambda v: (curve(v)[:, -1] - curve(v)[:, 0]).min()
+    return cube(shift, "nissim", mode=mode), least(lambda v: curve(v)[:, -1] - curve(v)[:, 0])
 
 
 @claim("P5.07", "T5.2", "expected", ">= 0",
@@ -75,7 +76,7 @@ def mod_rise(tables, *, mode: str):
 def mod_monotone(tables, *, mode: str):
     """Smallest step of MOD from one level to the next, over networks."""
     shift = tables["shift"]
-    return cube(shift, "nissim", mode=mode), lambda v: np.diff(curve(v), axis=1).min()
+    return cube(shift, "nissim", mode=mode), least(lambda v: np.diff(curve(v), axis=1))
 
 
 @claim("P5.09", "T5.1", "must", "<= 0.02",
@@ -86,7 +87,7 @@ def accuracy_rise(tables, *, arm: str):
     """Largest rise of accuracy from one level (0 included) to the next, over networks."""
     predictions = tables["predictions"]
     values = cube(predictions, "correct", levels=levels_of(predictions), arm=arm)
-    return values, lambda v: np.diff(curve(v), axis=1).max()
+    return values, largest(lambda v: np.diff(curve(v), axis=1))
 
 
 @claim("P5.11", "T5.1", "must", ">= 0",
@@ -95,7 +96,7 @@ def transfer_gap(tables):
     """Black-box minus white-box accuracy, the least over networks and the paper's levels."""
     predictions = tables["predictions"]
     both = np.stack([cube(predictions, "correct", arm=arm) for arm in ("black", "white")], axis=-1)
-    return both, lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)).min()
+    return both, least(lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)))
 
 
 @claim("P5.12", "F5.4", "must", "< 0",
@@ -107,9 +108,9 @@ def transfer_gap(tables):
 def median_moves(tables, *, column: str, mode: str):
     """Median over images at the largest level minus that at the smallest: the largest (ssim) or least (nissim) one."""
     shift = tables["shift"]
-    worst = np.max if column == "ssim" else np.min
+    worst = largest if column == "ssim" else least
     values = cube(shift, column, mode=mode)[..., [0, -1]]
-    return values, lambda v: worst(np.diff(np.nanmedian(v, axis=(0, 1)), axis=1))
+    return values, worst(lambda v: np.diff(np.nanmedian(v, axis=(0, 1)), axis=1))
 
 
 @claim("P5.14", "X5.1", "expected", "> 0",
@@ -141,7 +142,7 @@ def vgg_margin(tables, *, mode: str, level: float):
         return untestable()
     index = families(shift).index("vgg")
     values = cube(shift, "nissim", mode=mode, levels=(level,))[..., 0]
-    return values, lambda v: np.delete(np.nanmean(v, (0, 1)), index).min() - np.nanmean(v[:, :, index])
+    return values, least(lambda v: np.delete(np.nanmean(v, (0, 1)), index) - np.nanmean(v[:, :, index]))
 
 
 @claim("P5.18", "T5.1", "report", "> 0",

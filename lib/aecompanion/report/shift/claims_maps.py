@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from aecompanion.evaluate.intervals import least
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 from aecompanion.report.shift.scale import paper_ssim, rendering_cube
@@ -37,7 +38,7 @@ def inverts_most(tables, *, network: str, mode: str, level: float):
     if network not in found or len(found) == 1:
         return untestable()
     index, values = found.index(network), cube(tables["shift"], "rank", mode=mode, levels=(level,))[..., 0]
-    return values, lambda v: inverted(v)[index] - np.delete(inverted(v), index).max()
+    return values, least(lambda v: inverted(v)[index] - np.delete(inverted(v), index))
 
 
 @claim("P5.58", "T5.2", "report", "> 0",
@@ -62,11 +63,11 @@ def spreads_most(tables, *, network: str, mode: str, level: float):
         return untestable()
     index = found.index(network)
 
-    def margin(v: np.ndarray) -> float:
+    def margins(v: np.ndarray) -> np.ndarray:
         rise = np.diff(np.nanmean(v, axis=(0, 1)), axis=1)[:, 0]
-        return rise[index] - np.delete(rise, index).max()
+        return rise[index] - np.delete(rise, index)
 
-    return cube(tables["shift"], "outside", mode=mode, levels=(0.0, level)), margin
+    return cube(tables["shift"], "outside", mode=mode, levels=(0.0, level)), least(margins)
 
 
 @claim("P5.62", "X5.6", "report", "> 0.1",
@@ -74,7 +75,7 @@ def spreads_most(tables, *, network: str, mode: str, level: float):
 def rendering_range(tables):
     """Largest minus smallest mean SSIM over renderings of the same maps, the least over networks."""
     values = rendering_cube(tables["renderings"])
-    return values, lambda v: np.ptp(np.nanmean(v, axis=(0, 1)), axis=1).min()
+    return values, least(lambda v: np.ptp(np.nanmean(v, axis=(0, 1)), axis=1))
 
 
 @claim("P5.63", "X5.6", "report", "> 0",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from aecompanion.evaluate.intervals import largest, least
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 from aecompanion.report.shift.scale import block, ceiling_share, noise_share, over_noise
@@ -15,7 +16,7 @@ EVERY_LEVEL = [{"level": level} for level in LEVELS]
        mode="own_pred", note="MOD itself rises: P5.29")
 def rise_over_noise(tables, *, mode: str):
     """Rise of MOD from the smallest level to the largest minus the rise under noise of equal size, the least one."""
-    return block(tables["shift"], mode=mode), lambda v: (over_noise(v)[:, -1] - over_noise(v)[:, 0]).min()
+    return block(tables["shift"], mode=mode), least(lambda v: over_noise(v)[:, -1] - over_noise(v)[:, 0])
 
 
 @claim("P5.30", "T5.2", "expected", "> 0",
@@ -26,7 +27,7 @@ def rise_over_noise(tables, *, mode: str):
        mode="own_pred", arm="black", over=EVERY_LEVEL)
 def mod_over_noise(tables, *, mode: str, arm: str, level: float):
     """MOD of an arm minus MOD of noise of equal size at one level, the least over networks."""
-    return block(tables["shift"], mode=mode, arm=arm, levels=(level,)), lambda v: over_noise(v).min()
+    return block(tables["shift"], mode=mode, arm=arm, levels=(level,)), least(over_noise)
 
 
 @claim("P5.38", "T5.2", "report", "< 0.5",
@@ -36,7 +37,7 @@ def mod_over_noise(tables, *, mode: str, arm: str, level: float):
              {"arm": "black", "level": 0.01}, {"arm": "black", "level": 0.1}])
 def share_of_noise(tables, *, mode: str, arm: str, level: float):
     """MOD of noise over MOD of the arm at one level, the largest over networks."""
-    return block(tables["shift"], mode=mode, arm=arm, levels=(level,)), lambda v: noise_share(v).max()
+    return block(tables["shift"], mode=mode, arm=arm, levels=(level,)), largest(noise_share)
 
 
 @claim("P5.42", "T5.2", "report", "> 0",
@@ -52,11 +53,11 @@ def vgg_margin_in_shares(tables, *, mode: str, level: float):
         return untestable()
     index = found.index("vgg")
 
-    def margin(v: np.ndarray) -> float:
+    def margins(v: np.ndarray) -> np.ndarray:
         shares = ceiling_share(v)[:, 0]
-        return np.delete(shares, index).min() - shares[index]
+        return np.delete(shares, index) - shares[index]
 
-    return block(tables["shift"], mode=mode, levels=(level,)), margin
+    return block(tables["shift"], mode=mode, levels=(level,)), least(margins)
 
 
 @claim("P5.46", "T5.2", "report", "> 0",
@@ -69,7 +70,7 @@ def deep_below_wide(tables, *, mode: str, level: float):
     if len(set(deep)) == 1:
         return untestable()
     values = block(tables["shift"], mode=mode, levels=(level,))
-    return values, lambda v: ceiling_share(v)[~deep].min() - ceiling_share(v)[deep].max()
+    return values, least(lambda v: ceiling_share(v)[~deep] - ceiling_share(v)[deep].T)
 
 
 @claim("P5.50", "T5.2", "report", "> 0",
