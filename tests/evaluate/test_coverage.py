@@ -17,12 +17,13 @@ def published():
 
 
 def test_the_published_intervals_cover_95_times_in_100(published):
-    """Of 1,000 simulations: 1.4 points are two standard deviations. A minimum holds for equal networks and for unequal
-    ones, so it is wider than 95 % where they differ.
+    """Of 1,000 simulations each: seven tenths of a point are one standard deviation. A minimum holds for equal networks
+    and for unequal ones, so it is wider than 95 % where they differ.
     """
     shares = published.filter(like="seeds ").to_numpy()
     minimum = published["statistic"].str.startswith("least").to_numpy()
-    assert shares.min() >= 0.93
+    assert shares.min() >= 0.925
+    assert shares[~minimum].mean() == pytest.approx(0.95, abs=0.005)
     assert shares[~minimum].max() <= 0.975
     assert set(published["statistic"]) == set(POPULATIONS)
 

@@ -216,6 +216,7 @@ def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict
     values, statistic = claim.estimator(tables, **claim.arguments)
     found = interval(statistic, values, resamples=resamples, seed=seed)
     verdict, reason = judge(found, claim)
+    reason = getattr(statistic, "why", "") or reason
     number = reported.of_claim(claim.id)
     return {
         "id": claim.id,
@@ -228,6 +229,7 @@ def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict
         "ci_low": found.low,
         "ci_high": found.high,
         "p": p_value(found, claim),
+        "p_holm": np.nan,  # of all claims together, see `evaluate_all`
         "n": values.shape[1],
         "seeds": values.shape[0],
         "verdict": verdict,
@@ -239,7 +241,6 @@ def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict
 def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, **options) -> pd.DataFrame:
     """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds those of each paper, by number."""
     found = pd.DataFrame(evaluate(claim, tables[claim.paper], **options) for claim in progress(register()))
-    found["p_holm"] = np.nan
     for (_, strength), part in found.groupby(["paper", "strength"]):
         if strength in TESTED:
             found.loc[part.index, "p_holm"] = holm(part["p"].to_numpy(float))

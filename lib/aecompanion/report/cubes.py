@@ -36,9 +36,14 @@ def error_bars(values: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray
     return np.maximum(np.stack([values - low, high - values]), 0)
 
 
-def untestable() -> tuple[np.ndarray, Statistic]:
-    """What an estimator returns where the data do not have what it needs."""
-    return np.full((1, 1), np.nan), lambda values: np.nan
+def untestable(why: str = "") -> tuple[np.ndarray, Statistic]:
+    """What an estimator returns where the data do not have what it needs; `why`: the reason, by default the claim's."""
+
+    def statistic(values: np.ndarray) -> float:
+        return np.nan
+
+    statistic.why = why  # type: ignore[attr-defined]
+    return np.full((1, 1), np.nan), statistic
 
 
 def mean_row(values: np.ndarray, name: str, statistic: Statistic = np.mean, **options) -> dict[str, float]:

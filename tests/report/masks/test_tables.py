@@ -7,7 +7,7 @@ import pytest
 from support import One, claims_of, estimators
 
 from aecompanion.evaluate.intervals import Interval, interval
-from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS
+from aecompanion.explain.methods import ABLATION, METHODS, OTHERS, STARTS, grid_name
 from aecompanion.report import claims, displays, reported
 from aecompanion.report.masks import tables as masks_tables
 
@@ -450,7 +450,8 @@ def test_the_lead_is_over_the_largest_mean_and_not_over_the_largest_value():
     v = np.zeros((1, 2, 3))
     v[0, :, 0], v[0, :, 1], v[0, :, 2] = (4, 4), (9, 0), (0, 6)
     rows = [
-        {"data": "voc", "family": "vgg", "seed": 1, "pair": pair, "method": method, "x": v[0, pair, m]}
+        {"data": "voc", "family": "vgg", "seed": 1, "pair": pair, "method": method, "area": 0.1, "stuck": 0}
+        | {"x": v[0, pair, m]}
         for m, method in enumerate(("a", "b", "c"))
         for pair in (0, 1)
     ]
@@ -576,12 +577,20 @@ def test_what_a_claim_calls_reported_follows_from_the_papers_table(claim):
 def test_a_claim_that_holds_clearly_is_reproduced_and_its_opposite_is_not(paper3_claimed, claim):
     row = claims.evaluate(claim, paper3_claimed, **OPTIONS)
     assert list(row) == claims.COLUMNS
+    stuck = {"MP (start 1)", grid_name("MP", 1, 1)} & set(claim.arguments.get("methods", ()))  # three of four masks
+    if stuck and claim.arguments["column"] != "stuck":
+        assert (row["verdict"], row["reason"].split()[0]) == ("not testable here", "75%")
+        return
     assert np.isfinite([row["ours"], row["ci_low"], row["ci_high"]]).all()
     assert row["ci_low"] <= row["ours"] <= row["ci_high"]
     assert row["n"] == (4 if claim.estimator.__name__ in ("top_layer", "largest_later") else 6)
     assert row["seeds"] == (1 if "one training seed" in claim.note else 2)
-    assert row["verdict"] == "reproduced"
     sign, bound = claim.relation.split()
+    if row["verdict"] == "undecided":  # two seeds of four pairs that are .04 apart
+        assert claim.estimator.__name__ in ("top_layer", "largest_later")
+        assert claims.RELATIONS[sign](row["ours"], float(bound))
+        return
+    assert row["verdict"] == "reproduced"
     found = Interval(row["ours"], row["ci_low"], row["ci_high"])
     assert claims.judge(found, dataclasses.replace(claim, relation=f"{OPPOSITE[sign]} {bound}"))[0] == "not reproduced"
 
@@ -598,11 +607,10 @@ def test_tables_in_which_the_methods_change_places_turn_the_verdict(paper3_table
 
 def test_the_estimates_of_some_claims_are_those_by_hand(paper3_claimed):
     by_id = {claim.id: claim for claim in CLAIMS}
-    expected = {"P3.01": -0.4, "P3.06": 0.5, "P3.07": 0.25, "P3.13": 0.625, "P3.16": 0.75, "P3.19": 0.5, "P3.21": 2.5}
+    expected = {"P3.01": -0.4, "P3.06": 0.5, "P3.13": 0.625, "P3.16": 0.75, "P3.19": 0.5, "P3.21": 2.5}
     expected |= {"P3.32": -0.06, "P3.33": 0.65, "P3.37": 0.6, "P3.38": -0.02, "P3.47": 7 / 12, "P3.48": 0.125}
     expected |= {"P3.57": 0.5, "P3.58": 1.6, "P3.59": 0.5, "P3.60": 4.5, "P3.61": 3 / 7, "P3.62": 0.25, "P3.63": 0.5}
     expected |= {
-        "P3.65": 0.25,
         "P3.66": 0.5,
         "P3.67": 0.75,
         "P3.68": 0.25,
@@ -610,7 +618,7 @@ def test_the_estimates_of_some_claims_are_those_by_hand(paper3_claimed):
         "P3.70": -0.35,
         "P3.71": 1 / 3,
     }
-    expected |= {"P3.73": 0.25, "P3.74": 0.5}
+    expected |= {"P3.74": 0.5}
     expected |= {"P3.49": 0.3125, "P3.51": 0.3125, "P3.54": 0.3125}
     for name, value in expected.items():
         assert claims.evaluate(by_id[name], paper3_claimed, **OPTIONS)["ours"] == pytest.approx(value)

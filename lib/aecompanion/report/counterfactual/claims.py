@@ -130,8 +130,8 @@ def least_robust_gain(tables, *, networks: list[str]):
        over=[{"kind": "l1"}, {"kind": "l1.5"}, {"kind": "l2"}])
 def radius_grows(tables, *, kind: str):
     """The least step of the median radius from one confidence to the next."""
-    least = tables["least"]
-    rows = least[least["kind"] == kind]
+    reached = tables["least"]
+    rows = reached[reached["kind"] == kind]
     values = cube(rows, "radius", [{"level": level} for level in sorted(rows["level"].unique())])
     return values, least(lambda v: np.diff(np.median(v, axis=(0, 1))))
 
@@ -143,8 +143,8 @@ def radius_grows(tables, *, kind: str):
        kinds=["l1.5", "l2"], level=0.9)
 def norms_differ(tables, *, column: str, kinds: list[str], level: float):
     """Mean norm of the change at the least radius, first kind over second, of the images that reach both."""
-    least = tables["least"]
-    rows = least[least["level"] == level]
+    reached = tables["least"]
+    rows = reached[reached["level"] == level]
     rows = rows.assign(**{column: rows[column].where(np.isfinite(rows["radius"]))})
     values = cube(rows, column, [{"kind": kind} for kind in kinds])
 

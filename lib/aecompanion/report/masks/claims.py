@@ -10,6 +10,7 @@ from aecompanion.evaluate.intervals import least
 from aecompanion.explain.methods import GRID_WEIGHTS, grid_name
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
+from aecompanion.report.masks.gates import gated
 from aecompanion.report.masks.tables import paired, present, values
 
 TUNED = "each with its tuned weights, one start, resolution and number of steps"
@@ -19,16 +20,18 @@ FIRST_PAIRS = "a subset of the pairs"
 
 
 def where_explained(estimator):
-    """The estimator, untestable where no pair of its `data` was explained (radiographs have few boxes) or one of its
-    methods did not run (the oracle needs exact masks).
+    """The estimator, untestable where no pair of its `data` was explained (radiographs have few boxes), one of its
+    methods did not run (the oracle needs exact masks), or a gate fails.
     """
+
+    tested = gated(estimator)
 
     @functools.wraps(estimator)
     def checked(tables, *, data: str, **arguments):
         wanted = arguments.get("methods", [])
         explained = (tables["scores"]["data"] == data).any()
         explained &= present(tables["scores"], wanted, data=data) == wanted
-        return estimator(tables, data=data, **arguments) if explained else untestable()
+        return tested(tables, data=data, **arguments) if explained else untestable()
 
     return checked
 

@@ -31,7 +31,8 @@ def gated(estimator: Callable) -> Callable:
 
     @functools.wraps(estimator)
     def checked(tables, **arguments):
-        return untestable() if failed(tables, **arguments) else estimator(tables, **arguments)
+        why = failed(tables, **arguments)
+        return untestable(why) if why else estimator(tables, **arguments)
 
     return checked
 
