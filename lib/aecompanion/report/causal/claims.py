@@ -91,11 +91,11 @@ def weakest_channel(tables, *, domain: str):
     return ranked(latent, domain)[..., -1], lambda v: float(np.abs(v).mean())
 
 
-@claim("P1.07", "F1.3", "expected", "> 0",
+@claim("P1.07", "F1.3", "check", "> 0",
        "Exact intervention: the box matters more than the CAM region of equal area (difference of mean |CE|)",
        fill="counterfactual", regions=["box", "cam"], undefined=NO_TRUTH,
        note="by construction: only pixels of the finding change")
-@claim("P1.08", "F1.3", "must", "> 0",
+@claim("P1.08", "F1.3", "check", "> 0",
        "Exact intervention: the CAM region matters more than a box elsewhere (difference of mean |CE|)",
        fill="counterfactual", regions=["cam", "random"], undefined=NO_TRUTH,
        note="by construction: the region elsewhere holds no pixel that changes")
@@ -151,7 +151,7 @@ def missingness_bias(tables, *, fill: str, reference: str = "mean"):
     return values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1]))
 
 
-@claim("P1.09", "F1.3", "must", "< 0.000001", "Exact intervention: a box elsewhere has no effect at all (mean |CE|)",
+@claim("P1.09", "F1.3", "check", "< 0.000001", "Exact intervention: a box elsewhere has no effect at all (mean |CE|)",
        fill="counterfactual", undefined=NO_TRUTH, note="by construction; checks that removal is local")
 @claim("P1.22", "F1.4", "report", "< 0.05", "Fill mean: a box elsewhere does little (mean |CE| below 0.05)",
        fill="mean")
@@ -164,7 +164,7 @@ def random_size(tables, *, fill: str):
     return untestable() if values is None else (values[..., 0], lambda v: float(np.nanmean(v)))
 
 
-@claim("P1.24", "F1.5", "expected", "> 0",
+@claim("P1.24", "F1.5", "check", "> 0",
        "The grid map of exact effects meets the box better than CAM (difference of intersection over union)",
        maps=["CE, counterfactual", "CAM"], undefined=NO_TRUTH,
        note="by construction: blocks off the finding change nothing")
