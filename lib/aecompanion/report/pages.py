@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/findings.md, and results/README.md (`aecompanion report`)."""
+"""The generated parts of README.md and of pages in docs/, and results/README.md (`aecompanion report`)."""
 
 import importlib
 import sys
@@ -83,6 +83,7 @@ def texts() -> dict[str, str]:
     parts = {
         "README.md": {"papers": paper_table(claims)},
         "docs/findings.md": {"claims": verdicts, **in_short(results)},
+        "docs/intervals.md": {"coverage": tables.markdown(pd.read_csv(paths.ROOT / "docs" / "intervals.csv"))},
     }
     found = {}
     for name, marked in parts.items():
