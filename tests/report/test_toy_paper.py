@@ -116,6 +116,8 @@ def tree(tmp_path_factory):
         params.write("\ntoy_demo: {}\n")
     (root / "docs").mkdir()
     (root / "docs" / "findings.md").write_text("<!-- claims: -->\n<!-- end of claims -->\n")
+    (root / "docs" / "intervals.md").write_text("<!-- coverage: -->\n<!-- end of coverage -->\n")
+    shutil.copy(ROOT / "docs" / "intervals.csv", root / "docs")
     (root / "README.md").write_text("<!-- papers: -->\n<!-- end of papers -->\n")
     (root / "results").mkdir()
     shutil.copy2(ROOT / "results" / "passes.json", root / "results" / "passes.json")

@@ -158,10 +158,8 @@ def test_constant_maps_are_marked_and_their_correlations_are_0(given):
     images, _, references = given
     found = study(model, images, torch.tensor([0, 1, 1]), references, methods=["BP", "MP", "RISE"], **OPTIONS)
     found = found[found["way"] == "cascading"].set_index("method")
-    assert found.loc[["BP"], "undefined"].all()
-    assert found.loc["MP", "undefined"].all()  # the same everywhere, if not 0: the area term moved all of it alike
-    assert not found.loc["RISE", "undefined"].any()  # the sum of its masks
-    assert (found.loc[["BP", "MP"], ["spearman", "hog"]] == 0).all().all()
+    assert found["undefined"].all()  # MP's is the same everywhere, if not 0: the area term moved all of it alike
+    assert (found[["spearman", "hog"]] == 0).all().all()
 
 
 def test_without_images_to_recalibrate_with_there_are_two_ways(network, given, rows):
