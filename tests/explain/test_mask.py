@@ -658,7 +658,9 @@ def test_the_published_settings_are_those_of_the_papers():
     assert (rp.loss, rp.side, rp.start, rp.steps, rp.area, rp.power) == ("robust", None, 0.0, 150, 5.0, 2.0)
     assert rp.variation * 300 == pytest.approx(20.0)
     assert rp.noise == pytest.approx(0.2 * 0.27, abs=0.005)  # 0.2 in normalised space, standard deviation .27
-    assert set(PUBLISHED) == {"MP", "RP"}
+    ep = PUBLISHED["EP"]
+    assert (ep.loss, ep.side, ep.steps) == ("extremal", 32, 800)
+    assert set(PUBLISHED) == {"MP", "RP", "EP"}
 
 
 @pytest.mark.parametrize(
