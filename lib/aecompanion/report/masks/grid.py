@@ -56,7 +56,7 @@ def grid_figure(table: pd.DataFrame) -> Figure:
     start and weight, once with RP as tuned; below, the share of stuck masks. `table`: that of `grid_table`.
     """
     starts, most = sorted(table["start"].unique()), table.filter(like="stuck").max().max()
-    figure, axes = plt.subplots(2, len(starts), figsize=(4.4 * len(starts), 4.6), sharex=True, sharey="row")
+    figure, axes = plt.subplots(2, len(starts), figsize=(4.4 * len(starts), 6), sharex=True, sharey="row")
     figure.get_layout_engine().set(hspace=0.05)
     for (top, below), start in zip(axes.T, starts, strict=True):
         part = table[table["start"] == start].sort_values("area weight")
@@ -75,7 +75,7 @@ def grid_figure(table: pd.DataFrame) -> Figure:
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if within(tick, table)]
     axes[0, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[0, 0].minorticks_off()
-    axes[0, 0].set_ylabel("deletion AUC, RP / MP\n(below 1: RP deletes better)")
+    axes[0, 0].set_ylabel("deletion AUC, RP / MP\n(< 1: RP deletes better)")
     axes[1, 0].set_ylabel("share of masks that\nnever left their start")
     axes[1, -1].legend()
     axes[0, 0].legend(fontsize=8)
