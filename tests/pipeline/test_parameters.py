@@ -327,7 +327,7 @@ def test_an_unknown_section_is_a_sentence_that_lists_the_known_ones(write):
 
 def test_an_unknown_parameter_is_a_sentence_that_lists_the_known_ones(write):
     found = sentence(write({"mod_vid": {"seed": 0, "windw": 7}}))
-    assert found == "mod_vid.windw is not a parameter, expected one of: window, resamples, seed"
+    assert found == "mod_vid.windw is not a parameter, expected one of: window, rendered, resamples, seed"
 
 
 @pytest.mark.parametrize("section", [3, "seed", ["seed"]])
@@ -358,7 +358,7 @@ def test_a_section_is_checked_under_the_name_its_values_came_by():
 # ---- composing
 
 
-BASE = {"threads": 2, "mod_vid": {"window": 7, "seed": 0}, "shift_gallery": {"seed": 0}}
+BASE = {"threads": 2, "mod_vid": {"window": 7, "seed": 0}, "shift_gallery": {"face": 0}}
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_complete_parameters_are_the_notebooks_own_where_a_section_says_nothing(
     found = parameters.complete(parameters.composed())
     assert found["threads"] == 3
     assert found["mod_vid"] == {name: each.value for name, each in SECTIONS["mod_vid"].items()} | {"seed": 4}
-    assert found["shift_gallery"] == {"seed": SECTIONS["shift_gallery"]["seed"].value}
+    assert found["shift_gallery"] == {"face": SECTIONS["shift_gallery"]["face"].value}
     assert set(found) == {"threads", *SECTIONS}
 
 
@@ -404,18 +404,18 @@ def test_complete_parameters_are_the_notebooks_own_where_a_section_says_nothing(
 
 def test_a_profile_lies_over_the_one_it_extends(project):
     project(
-        {"threads": 2, "mod_vid": {"window": 7, "resamples": 500}, "shift_gallery": {"seed": 3}},
+        {"threads": 2, "mod_vid": {"window": 7, "resamples": 500}, "shift_gallery": {"face": 3}},
         small={"mod_vid": None},
         real={"extends": "small", "download": True, "mod_vid": {"window": 9}},
     )
-    expected = {"threads": 2, "mod_vid": {"window": 9}, "shift_gallery": {"seed": 3}, "download": True}
+    expected = {"threads": 2, "mod_vid": {"window": 9}, "shift_gallery": {"face": 3}, "download": True}
     assert parameters.composed("real") == expected
 
 
 def test_a_profile_that_extends_the_notebooks_starts_from_their_own_values_and_the_top_of_params_yaml(project):
-    project({"threads": 3, "mod_vid": {"window": 9}}, small={"extends": "notebooks", "shift_gallery": {"seed": 5}})
+    project({"threads": 3, "mod_vid": {"window": 9}}, small={"extends": "notebooks", "shift_gallery": {"face": 5}})
     own = {name: {} for name in SECTIONS}
-    assert parameters.composed("small") == {"threads": 3} | own | {"shift_gallery": {"seed": 5}}
+    assert parameters.composed("small") == {"threads": 3} | own | {"shift_gallery": {"face": 5}}
 
 
 def test_a_profile_that_extends_itself_or_nothing_known_says_so(project):

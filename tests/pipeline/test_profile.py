@@ -8,7 +8,7 @@ from nbformat import v4
 
 from aecompanion.pipeline import notebooks, parameters, profile
 
-PARAMS = {"threads": 2, "mod_vid": {"window": 7, "resamples": 1000, "seed": 0}, "shift_gallery": {"seed": 0}}
+PARAMS = {"threads": 2, "mod_vid": {"window": 7, "resamples": 1000, "seed": 0}, "shift_gallery": {"face": 0}}
 OVERLAY = {"mod_vid": {"resamples": 100}, "shift_gallery": None}
 COMPOSED = {"threads": 2, "mod_vid": {"window": 7, "resamples": 100, "seed": 0}, "shift_gallery": {}}
 IGNORED = "/build/\n/data\n*.pyc\n"
