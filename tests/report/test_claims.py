@@ -317,14 +317,6 @@ def test_holm_multiplies_the_least_p_value_by_their_number():
     assert claims.holm(np.array([0.6, 0.5])).tolist() == [1, 1]
 
 
-def test_a_claim_is_stable_where_every_other_machine_came_to_its_verdict():
-    here, one, two = (
-        pd.DataFrame({"id": list(ids), "verdict": verdicts})
-        for ids, verdicts in (("abc", ["yes", "no", "yes"]), ("ab", ["yes", "no"]), ("ab", ["yes", "yes"]))
-    )
-    assert claims.stable(here, [one, two]).to_dict() == {"a": "yes", "b": "no", "c": ""}
-
-
 def test_a_resample_on_which_the_estimate_is_undefined_does_not_make_it_certain(tables):
     shift = tables[5]["shift"]
     first = shift["image"] == 0  # the only image that is fooled; a resample without it has no gap

@@ -6,13 +6,7 @@ A claim stands above the estimator that measures it, in `HANDLE/claims*.py` of i
     def ratio(tables, *, data, column, methods):
 
 The estimator gets the paper's tables (name → tidy rows) and the claim's own arguments; it returns a cube of values,
-seeds × images × ..., and a statistic of it. The verdict follows from the interval of that statistic alone:
-
-    reproduced       the whole interval satisfies the relation (of a reported number: lies within its tolerance)
-    not reproduced   no part of the interval does
-    no difference    the whole interval lies within the claim's margin of the bound (an equivalence test)
-    undecided        the interval holds both sides
-    not testable here   the estimate is undefined on these data (the reason says why)
+seeds × images × ..., and a statistic of it. The verdict follows from its interval alone (`report.verdicts`).
 
 strength: "must" follows from definitions or is what the paper shows beyond doubt; "expected" is what it states;
 "report" is told whatever comes out; "check" holds by construction and tests the machinery, so it counts apart and is no
@@ -24,25 +18,23 @@ single false "reproduced" among a paper's claims of one strength ("must", "expec
 
 import dataclasses
 import importlib
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.intervals import Interval, interval
+from aecompanion.evaluate.intervals import interval
 from aecompanion.report import displays, reported
 from aecompanion.report.papers import ROOM, number_of, papers
+from aecompanion.report.verdicts import RELATIONS, REPORTED, holm, judge, p_value
 
 COLUMNS = [
     "id", "paper", "display", "statement", "strength", "reported", "ours", "ci_low", "ci_high", "p", "p_holm", "n",
     "seeds", "verdict", "reason", "command",
 ]  # fmt: skip
-RELATIONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 STRENGTHS = ("must", "expected", "report", "check")
 TESTED = ("must", "expected")  # the families of Holm's correction
-REPORTED = "as reported"  # the relation of a claim about the reported number itself
 
 Tables = Mapping[str, pd.DataFrame]
 Estimator = Callable[..., tuple[np.ndarray, Callable[[np.ndarray], float]]]
@@ -146,71 +138,6 @@ def register() -> list[Claim]:
     return sorted(_claims.values(), key=lambda each: each.order)
 
 
-def judge(found: Interval, claim: Claim) -> tuple[str, str]:
-    """Verdict and reason: by the relation, or by the tolerance of the reported number where the register has one."""
-    if not np.isfinite(found.value):
-        return "not testable here", claim.undefined
-    near = tolerated(claim)
-    if near is None and claim.relation == REPORTED:
-        return "not testable here", "the paper's number has not been typed in yet: `aecompanion missing`"
-    if near is not None:
-        low, high = near
-        needed = f"needed within [{low:.3g}, {high:.3g}]"
-        inside, outside = low <= found.low and found.high <= high, found.high < low or high < found.low
-    else:
-        sign, bound = claim.relation.split()
-        needed = f"needed {claim.relation}"
-        held = [RELATIONS[sign](end, float(bound)) for end in (found.low, found.high)]
-        inside, outside = all(held), not any(held)
-        if not inside and claim.margin is not None and close(found, float(bound), claim.margin):
-            return "no difference", sentence(f"{needed}, the interval lies within {claim.margin:g} of it", claim.note)
-    if inside:
-        return "reproduced", sentence(needed, claim.note)
-    if outside:
-        return "not reproduced", sentence(needed, claim.note)
-    return "undecided", sentence(f"{needed}, the interval holds both sides", claim.note)
-
-
-def tolerated(claim: Claim) -> tuple[float, float] | None:
-    """The range within the tolerance of what the paper reports, None where no such number is registered."""
-    number = reported.of_claim(claim.id)
-    if number is None or number.tolerance is None:
-        return None
-    return number.value - number.tolerance, number.value + number.tolerance
-
-
-def close(found: Interval, bound: float, margin: float) -> bool:
-    """Whether the whole interval is at most `margin` away from the bound."""
-    return bound - margin <= found.low and found.high <= bound + margin
-
-
-def p_value(found: Interval, claim: Claim) -> float:
-    """One-sided p-value of the relation; of a reported number the larger of the two one-sided ones (TOST)."""
-    near = tolerated(claim)
-    if near is not None:
-        return max(found.p(near[0], above=True), found.p(near[1], above=False))
-    if claim.relation == REPORTED:
-        return np.nan
-    sign, bound = claim.relation.split()
-    if found.low == found.high:
-        return float(not RELATIONS[sign](found.value, float(bound)))
-    return found.p(float(bound), above=sign.startswith(">"))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down p-values: the k-th least of n times n - k + 1, never falling, at most 1; NaN stays NaN."""
-    adjusted = np.full(len(p), np.nan)
-    order = [k for k in np.argsort(p) if np.isfinite(p[k])]
-    if order:
-        steps = np.asarray(p)[order] * np.arange(len(order), 0, -1)
-        adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return adjusted
-
-
-def sentence(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)
-
-
 def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict[str, Any]:
     """One row of claims.csv; `tables` are those of the claim's paper."""
     values, statistic = claim.estimator(tables, **claim.arguments)
@@ -245,16 +172,6 @@ def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, **options) -> p
         if strength in TESTED:
             found.loc[part.index, "p_holm"] = holm(part["p"].to_numpy(float))
     return found[COLUMNS]
-
-
-def stable(claims: pd.DataFrame, others: Iterable[pd.DataFrame]) -> pd.Series:
-    """By id whether every other run that tested the claim came to the same verdict: "yes", "no", "" where none did."""
-    known = [other.set_index("id")["verdict"] for other in others]
-    words = {}
-    for id, verdict in zip(claims["id"], claims["verdict"], strict=True):
-        elsewhere = {other[id] for other in known if id in other}
-        words[id] = "" if not elsewhere else "yes" if elsewhere == {verdict} else "no"
-    return pd.Series(words, dtype=object)
 
 
 def metrics(tested: pd.DataFrame) -> dict[str, Any]:
