@@ -73,7 +73,7 @@ Even = Annotated[int, Field(ge=2, multiple_of=2)]
 Odd = Annotated[int, Field(ge=3), AfterValidator(odd)]
 Seeds = different(Natural)
 Widths = several(Positive)  # channels of successive layers
-Resamples = AtLeast[100]  # of a bootstrap
+Resamples = AtLeast[100]  # of the images, for an interval
 Side = AtLeast[2]  # of a mask, cells
 Channels = Literal[1, 3]  # grey or RGB
 

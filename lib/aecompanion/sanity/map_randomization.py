@@ -13,9 +13,8 @@ What happens to the network: `randomized` resets a batch normalisation with its 
 included. It is then the identity, while torch's initialisation of a convolution divides the variance by about six.
 Nothing explodes; activations fade layer by layer until the logits hardly differ between images. A mask then has nothing
 to gain from the network, its area term empties it, and the map is constant: a change, but one that says as much about
-the size of the logits as about their content. EP, whose area is given, shows what its sort makes of equal values, and
-RISE the sum of its masks, both the same for every image; BP and Grad-CAM do not feel the size. Hence the recalibrated
-way.
+the size of the logits as about their content. EP, whose area is given, shows what its sort makes of equal values, the
+same for every image; RISE, BP and Grad-CAM do not feel the size. Hence the recalibrated way.
 
 Cost. Methods in `thin` are explained after the first, the middle and the last layer only; a network that is the same in
 two ways (the first layer alone) is explained once. Smoothed maps are for gradients: masks see noise at every step of

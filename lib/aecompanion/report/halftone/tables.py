@@ -1,6 +1,6 @@
 """Tables and claims of Huang et al., ICPR 2020, from the tidy rows that the evaluations saved.
 
-Everything starts from a cube: seeds × images × conditions of top-1 or top-5. Intervals resample seeds and images
+Everything starts from a cube: seeds × images × conditions of top-1 or top-5. Intervals are over seeds and images
 (`evaluate.intervals`). Of the paper only three top-5 numbers, their attacks and "about +10" are known; which tables
 it holds and every setting are reconstructed (`results/README.md` says so too).
 """

@@ -11,7 +11,7 @@ from aecompanion.explain.methods import GRID_WEIGHTS, grid_name
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 from aecompanion.report.masks.gates import gated
-from aecompanion.report.masks.tables import paired, present, values
+from aecompanion.report.masks.tables import paired, present, quotient, values
 
 TUNED = "each with its tuned weights, one start, resolution and number of steps"
 ODD_START = "MP's published start with the weight tuned for another; P3.57 has the published settings"
@@ -170,7 +170,7 @@ def difference(tables, *, data: str, column: str, methods: list[str]):
 def ratio(tables, *, data: str, column: str, methods: list[str]):
     """Mean of the column for the first method over that for the second."""
     scores = tables["scores"]
-    return values(scores, methods, column, data=data), lambda v: float(v[..., 0].mean() / v[..., 1].mean())
+    return values(scores, methods, column, data=data), quotient
 
 
 @claim("P3.37", "T3.6", "must", "> 0",

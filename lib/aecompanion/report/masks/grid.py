@@ -9,15 +9,10 @@ from matplotlib.figure import Figure
 
 from aecompanion.explain.methods import GRID, METHODS, grid_name
 from aecompanion.report.cubes import cube, error_bars, mean_row
-from aecompanion.report.masks.tables import values, wins
+from aecompanion.report.masks.tables import quotient, values, wins
 
 BOTH = ("MP", "RP")
 TUNED = "tuned RP/MP"  # RP as tuned, MP with a start and weight of the grid
-
-
-def quotient(v: np.ndarray) -> float:
-    """Mean of the second condition over the mean of the first."""
-    return float(v[..., 1].mean() / v[..., 0].mean())
 
 
 def grid_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
@@ -39,10 +34,10 @@ def grid_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
                     row |= {f"{method} {column}": each.mean() for column, each in found.items()}
                     row[f"{method} median"] = np.median(found["deletion"])
             if all(name in GRID for name in names.values()):
-                both = values(scores, list(names.values()), "deletion", data="voc")
+                both = values(scores, [names["RP"], names["MP"]], "deletion", data="voc")
                 row |= mean_row(both, "RP/MP", quotient, **options)
-                row["RP wins"] = wins(both[..., ::-1])
-                tuned = values(scores, [names["MP"], "RP"], "deletion", data="voc")
+                row["RP wins"] = wins(both)
+                tuned = values(scores, ["RP", names["MP"]], "deletion", data="voc")
                 row |= mean_row(tuned, TUNED, quotient, **options)
             rows.append(row)
     first = ["start", "area weight", "RP/MP", "RP/MP_low", "RP/MP_high", "RP wins"]

@@ -166,6 +166,11 @@ def paired(v: np.ndarray) -> float:
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
 
 
+def quotient(v: np.ndarray) -> float:
+    """Mean of the first condition over the mean of the second."""
+    return float(v[..., 0].mean() / v[..., 1].mean())
+
+
 def wins(v: np.ndarray) -> float:
     """Share of pairs (over all seeds) on which the first condition is the lower one; half of those that are equal."""
     return float((v[..., 0] < v[..., 1]).mean() + (v[..., 0] == v[..., 1]).mean() / 2)

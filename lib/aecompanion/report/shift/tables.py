@@ -2,7 +2,7 @@
 
 Everything starts from a cube: seeds × images × networks × levels of one column, in one arm and class mode. Heatmap
 statistics leave out images that a network got wrong without attack (NaN in the cube), since "the attack made it fail"
-means nothing there. Intervals resample seeds and images (`evaluate.intervals`).
+means nothing there. Intervals are over seeds and images (`evaluate.intervals`).
 """
 
 from collections.abc import Callable
