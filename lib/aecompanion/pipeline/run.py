@@ -30,6 +30,11 @@ from aecompanion.pipeline import conditions, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
 from aecompanion.pipeline.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
+KEEP = {  # glibc keeps the memory of large arrays that are freed, instead of asking for new pages in every pass
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+}
+
 
 def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     """Execute the notebook and return the path of its executed copy.
@@ -60,6 +65,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     environment = {
         "OMP_NUM_THREADS": str(params.get("threads", 2)),  # other thread counts change the last digits
         "OMP_WAIT_POLICY": "passive",
+        **KEEP,
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         SAVED_VARIABLE: str(saved),
