@@ -30,9 +30,12 @@ def commit() -> str | None:
 
 
 def machine() -> str:
-    """Processor, how many cores this process may use, system, and Python's version."""
+    """Processor, how many cores this process may use, system and Python; before the cores also the code path,
+    where PyTorch's (ATEN_CPU_CAPABILITY) is not left to the processor.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor()}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
+    path = f" on {asked.upper()} code" if (asked := os.environ.get("ATEN_CPU_CAPABILITY")) else ""
+    return f"{processor()}{path}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def processor() -> str:
