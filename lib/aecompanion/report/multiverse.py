@@ -140,6 +140,8 @@ def figure(
         curve(top, part, line)
         if log:
             top.set_yscale("log")
+            top.yaxis.set_major_formatter("{x:g}")
+            top.yaxis.set_minor_formatter("{x:g}")
         top.set_title("\n".join(textwrap.wrap(claim, 62)))
         top.set_ylabel(label if isinstance(label, str) else label[claim])
         matrix(below, part, levels[claim], line)
