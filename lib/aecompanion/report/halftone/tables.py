@@ -29,7 +29,7 @@ def under(attack: str, *, defence: str = HYBRID, split: str = "known", level: in
 
 def has(rows: pd.DataFrame, split: str) -> bool:
     """Whether the rows contain a split (a user's image folder has no held-out regions)."""
-    return split in set(rows["split"])
+    return split in rows["split"].unique()
 
 
 # tables

@@ -33,7 +33,7 @@ def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: s
 
 def present(scores: pd.DataFrame, methods: Sequence[str], *, data: str, family: str = "vgg") -> list[str]:
     """Those of the methods that have rows: not all ran on every data set, and the oracle needs exact masks."""
-    had = set(scores.loc[(scores["data"] == data) & (scores["family"] == family), "method"])
+    had = scores.loc[(scores["data"] == data) & (scores["family"] == family), "method"].unique()
     return [method for method in methods if method in had]
 
 
