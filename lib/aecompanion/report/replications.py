@@ -8,8 +8,8 @@ its verdict is the same on every published machine.
 
 import argparse
 import json
-import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from aecompanion.pipeline import paths, record
 from aecompanion.report import tables
+from aecompanion.report.papers import papers
 
 KINDS = {"machine": "on another machine or code path", "seeds": "with other training seeds"}
 FOLDER = "replications"
@@ -82,24 +83,31 @@ def section(claims: pd.DataFrame, others: Replications) -> list[str]:
     return lines
 
 
-def keep(name: str, kind: str) -> Path:
+def keep(name: str, kind: str, only: Collection[int] = ()) -> Path:
     """Keep the claims of the last run as a replication and return its folder.
 
-    Raises FileNotFoundError before the first run, ValueError for an unknown kind or a run without its record.
+    Args:
+        only: the papers whose claims are kept, by number, where the others' stages did not run anew; empty: all.
+
+    Raises FileNotFoundError before the first run, ValueError for an unknown kind or paper.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}, expected {' or '.join(KINDS)}")
+    if unknown := sorted(set(only) - {paper.number for paper in papers()}):
+        raise ValueError(f"no paper {unknown[0]}, expected some of {', '.join(str(each.number) for each in papers())}")
     source, ran = paths.ROOT / "results" / "claims.csv", record.read("claims_report")
     if not source.is_file() or not ran:
         raise FileNotFoundError(
             "build/runs/claims_report.json or results/claims.csv is missing: run `make repro` first"
         )
     cards = [json.loads(file.read_text()) for file in sorted((paths.ROOT / "results" / "cards").glob("*.json"))]
-    seeds = sorted({seed for card in cards for seed in card["seeds"]})
+    claims = pd.read_csv(source)
+    claims = claims[claims["paper"].isin(only or claims["paper"].unique())]
+    seeds = sorted({seed for card in cards if card["id"] in set(claims["display"]) for seed in card["seeds"]})
     run = {"kind": kind, "machine": ran["machine"], "commit": ran["commit"], "seeds": ", ".join(map(str, seeds))}
     folder = paths.ROOT / "results" / FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / "claims.csv")
+    claims.to_csv(folder / "claims.csv", index=False, float_format="%.6g", lineterminator="\n")
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     return folder
 
@@ -108,8 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="aecompanion replication", description=keep.__doc__.splitlines()[0])
     parser.add_argument("name", help="of its folder below results/replications/")
     parser.add_argument("--kind", default="machine", choices=KINDS, help="what differs from the published run")
+    parser.add_argument("--papers", type=int, nargs="+", default=(), help="those whose stages ran; by default all")
     arguments = parser.parse_args()
     try:
-        print(f"wrote {keep(arguments.name, arguments.kind).relative_to(paths.ROOT)}")
+        print(f"wrote {keep(arguments.name, arguments.kind, arguments.papers).relative_to(paths.ROOT)}")
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"aecompanion replication: {error}")
