@@ -100,6 +100,16 @@ def network_table(counterfactuals: pd.DataFrame, quality: pd.DataFrame, frechets
     return pd.DataFrame(lines)
 
 
+def budgets(quality: pd.DataFrame) -> str:
+    """The ball and the budget of every robust accuracy, for the caption."""
+    one = quality.iloc[0]
+    each = (
+        f"{norm} {one[f'{norm}_eps']:.3g} ({one[f'{norm}_steps']} steps, {one[f'{norm}_targets']} targets)"
+        for norm in NORMS
+    )
+    return ", ".join(each)
+
+
 def frechet_rows(features: dict[tuple, np.ndarray], real: np.ndarray) -> pd.DataFrame:
     """One row per (seed, network, kind, start): the distance of its features from those of real images."""
     keys = ["seed", "network", "kind", "start"]
