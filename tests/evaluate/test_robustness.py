@@ -84,7 +84,7 @@ def test_the_box_protects_an_image_at_its_edge(norm):
 
 
 def test_ten_steps_in_l1_overstate_what_a_hundred_find():
-    """3072 values: the nearest border is reached by moving the few of largest weight, which takes checks of progress."""
+    """3072 values: the nearest border is reached by moving the few of largest weight, which takes many checks."""
     weight = torch.randn(3, 3072, generator=generator(20, 3072))
     drawn = torch.randn(12, 3072, generator=generator(7, 2))
     logits = drawn @ weight.T
