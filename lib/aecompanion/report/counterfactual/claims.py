@@ -78,7 +78,7 @@ def kinds_differ_in_every_set(tables, *, column: str, kinds: list[str], network:
 @claim("P2.38", "T2.10", "expected", "> 0",
        "Fine-tuning to several norms raises robust accuracy in l1 (multiple-norm minus l2)",
        column="l1", table="quality",
-       networks=["multi", "l2"], note="ten steps of APGD overstate robust accuracy in l1")
+       networks=["multi", "l2"])
 @claim("P2.33", "F2.11", "must", "> 0",
        "Towards the marked class the network trained with the mark puts more of its change on the mark's place "
        "(difference of shares)", column="on_mark", table="spurious", networks=["marked", "control"])
@@ -111,8 +111,7 @@ def matched(tables, *, confidence: float, network: str = "multi"):
 
 
 @claim("P2.39", "T2.10", "expected", "> 0",
-       "It raises the least of the three robust accuracies (multiple-norm minus l2)", networks=["multi", "l2"],
-       note="ten steps of APGD overstate robust accuracy in l1")
+       "It raises the least of the three robust accuracies (multiple-norm minus l2)", networks=["multi", "l2"])
 def least_robust_gain(tables, *, networks: list[str]):
     """The smallest robust accuracy over the three norms, first network minus second."""
     quality = tables["quality"]
