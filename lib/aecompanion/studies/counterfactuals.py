@@ -25,9 +25,11 @@ from aecompanion.explain.counterfactual import counterfactual, matched_radius, m
 from aecompanion.explain.frank_wolfe import auto_frank_wolfe
 from aecompanion.networks import checkpoint
 from aecompanion.networks.read import predict
+from aecompanion.pipeline.rng import derive
 from aecompanion.studies.counterfactual_ascents import FACTORS, OWN, last, own_best_rows, trajectory_rows
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
+UNTOUCHED = "untouched images"
 LARGEST = {"l1": 400.0, "l1.5": 60.0, "l2": 16.0}  # where the search for a radius starts, pixel units
 
 
@@ -170,6 +172,19 @@ def least_rows(model, images, target, *, kind: str, levels: Sequence[float], tem
 def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:
     """Features of the judge's last stage, N×d."""
     return features(judge, images, layer=judge.cam_layer())
+
+
+def floor_features(judge: nn.Module, dataset: Dataset, patches: torch.Tensor, count: int, *, draws: int = 10) -> dict:
+    """The features of untouched images, by (draw, name, "none", start): `draws` times `count` test images and, once,
+    the patches. Their Fréchet distance is what a set of this size has for no other reason than its size.
+    """
+    test, found = dataset.indices("test"), {}
+    for draw in range(draws):
+        chosen = np.sort(np.random.default_rng(derive(0, draw)).permutation(test)[:count])
+        found[draw, UNTOUCHED, "none", "ID"] = feature_rows(judge, dataset.batch(chosen))
+    if len(patches):
+        found[0, UNTOUCHED, "none", "OD"] = feature_rows(judge, patches)
+    return found
 
 
 ROWS = {  # the comparisons of `counterfactual_sets`

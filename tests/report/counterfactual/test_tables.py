@@ -246,6 +246,18 @@ def test_frechet_distances_without_images_that_lack_an_object_are_nan(paper2_tab
     assert table[[f"Fréchet {kind} OD" for kind in counterfactual_tables.KINDS]].isna().all(axis=None)
 
 
+def test_untouched_images_have_a_row_of_their_own_with_the_mean_over_draws(paper2_tables, quick):
+    keys = [(1, n, k, "ID", 2.0) for n in counterfactual_tables.NETWORKS for k in counterfactual_tables.KINDS]
+    keys += [(draw, "untouched images", "none", "ID", 0.5 + draw) for draw in (0, 1, 2)]
+    frechets = pd.DataFrame(keys, columns=["seed", "network", "kind", "start", "distance"])
+    table = counterfactual_tables.network_table(paper2_tables["counterfactuals"], paper2_tables["quality"], frechets)
+    row = table.set_index("network").loc["untouched images"]
+    assert [row[f"Fréchet {kind} ID"] for kind in counterfactual_tables.KINDS] == [1.5] * 3
+    assert np.isnan(row["Fréchet l2 OD"])
+    assert np.isnan(row["robust l1"])
+    assert counterfactual_tables.spread_of_floor(frechets) == "0.50 to 2.50 over 3 draws"
+
+
 def test_the_frechet_distance_of_moved_and_of_stretched_features_is_known():
     real = np.array([[-1.0], [1.0]])  # variance 2
     features = {
@@ -356,7 +368,7 @@ ESTIMATES = [  # estimator, arguments, its value on the hand-made tables
     ("least_robust_gain", {"networks": ["plain", "l2"]}, 0),  # .2 in linf, .2 in l1
     ("radius_grows", {"kind": "l1"}, 2),
     ("radius_grows", {"kind": "l1.5"}, 1),
-    ("radius_grows", {"kind": "l2"}, 0.5),  # the image that is not reached is beyond the median
+    ("radius_grows", {"kind": "l2"}, 0.5 * 4.86 / 5),  # of the five that reach both
     ("norms_differ", {"column": "l1", "kinds": ["l1.5", "l2"], "level": 0.9}, 20 / 32),
     ("norms_differ", {"column": "l2", "kinds": ["l1.5", "l2"], "level": 0.9}, 1.25),
     ("norms_differ", {"column": "l2", "kinds": ["l1", "l1.5"], "level": 0.99}, 4 / 3),
@@ -466,12 +478,17 @@ def test_steps_are_sorted_by_number_and_not_by_name():
     assert estimated({"sweep": rows}, "falling_steps", kind="l2") == 0
 
 
-def test_the_least_radius_of_a_confidence_that_is_hardly_reached_grows_without_bound(paper2_tables):
-    least = paper2_tables["least"].query("kind == 'l2'")
-    hard = least.assign(radius=least["radius"].mask(least["level"] == 0.99, np.inf))
-    assert estimated({"least": hard}, "radius_grows", kind="l2") == pytest.approx(0.5)
-    top = hard.assign(radius=hard["radius"].mask(hard["level"] == 0.9, 1.0))
-    assert estimated({"least": top}, "radius_grows", kind="l2") == pytest.approx(-0.5)
+def test_a_radius_that_is_not_found_is_left_out_of_the_growth():
+    rows = pd.DataFrame(
+        [
+            {"kind": "l2", "seed": seed, "image": image, "level": level, "radius": radius}
+            for seed in (1, 2)
+            for image, radii in enumerate([(1.0, 2.0, 5.0), (1.0, 4.0, np.inf), (5.0, np.inf, np.inf)])
+            for level, radius in zip((0.8, 0.9, 0.99), radii, strict=True)
+        ]
+    )
+    assert estimated({"least": rows}, "radius_grows", kind="l2") == 2  # 1 and 3, then 3
+    assert np.isnan(estimated({"least": rows[rows["image"] == 2]}, "radius_grows", kind="l2"))
 
 
 def test_a_change_without_a_norm_is_left_out_of_the_ratio(paper2_tables):

@@ -16,6 +16,7 @@ from aecompanion.report.cubes import cube, mean_row
 
 KINDS = ("l1", "l1.5", "l2")
 NETWORKS = ("plain", "l2", "multi")
+UNTOUCHED = "untouched images"
 TITLES = {"plain": "plain", "l2": "l2-robust", "multi": "multiple-norm robust", "untrained": "untrained"}
 NORMS = ("linf", "l2", "l1")
 SPARSITY = ("background", "outside", "changed", "gini", "largest")
@@ -91,6 +92,8 @@ def schedule_table(schedules: pd.DataFrame, **options) -> pd.DataFrame:
 def network_table(counterfactuals: pd.DataFrame, quality: pd.DataFrame, frechets: pd.DataFrame, **options):
     """T2.10: per network accuracy, robust accuracy in three norms, and per kind of counterfactual its radius, realism
     and Fréchet distance from images of the target class (starting from test images, and from images without an object).
+    The last row has the distances of untouched images, of which a study draws as many as it has counterfactuals: what
+    no counterfactual can be expected to stay below.
     """
     lines = []
     for network in NETWORKS:
@@ -111,7 +114,21 @@ def network_table(counterfactuals: pd.DataFrame, quality: pd.DataFrame, frechets
                 ]
                 line |= {f"Fréchet {kind} {start}": chosen["distance"].mean()}
         lines.append(line)
-    return pd.DataFrame(lines)
+    return pd.DataFrame([*lines, *floor(frechets)])
+
+
+def floor(frechets: pd.DataFrame) -> list[dict]:
+    """The row of untouched images (mean over draws, the same for every kind of ball), if there are any."""
+    own = frechets[frechets["network"] == UNTOUCHED]
+    means = own.groupby("start")["distance"].mean()
+    line = {f"Fréchet {kind} {start}": means.get(start, np.nan) for kind in KINDS for start in ("ID", "OD")}
+    return [{"network": UNTOUCHED} | line] if len(own) else []
+
+
+def spread_of_floor(frechets: pd.DataFrame) -> str:
+    """From where to where the draws of untouched test images go, for the caption."""
+    own = frechets[(frechets["network"] == UNTOUCHED) & (frechets["start"] == "ID")]["distance"]
+    return f"{own.min():.2f} to {own.max():.2f} over {len(own)} draws" if len(own) else "none"
 
 
 def budgets(quality: pd.DataFrame) -> str:
