@@ -197,6 +197,7 @@ def latent_rows() -> pd.DataFrame:
                         sign = 1 - 2 * (image % 2)
                         row = {"domain": domain, "seed": seed, "split": split, "image": image, "channel": channel}
                         row |= {"expected": sign * size, "baseline": sign * facts["baseline"][seed] if test else 9.0}
+                        row |= {"usual": size / 8 if test else np.nan}
                         row |= {"same": test and image not in facts["changed"][seed]}
                         means = facts["effects"][seed][split]
                         rows += [
@@ -316,7 +317,8 @@ def concept_rows() -> pd.DataFrame:
                     row |= {"present": bool(there), "decision": int(image < 4)}
                     row |= {"effect": effects[s] * SCALE[seed] if there else 7.0 * s}
                     row |= {"right": image < 6, "right_do": image < 6 - lost, "source": source, "seed": seed}
-                    rows.append(row | {"parent": concept in PARENTS})
+                    weight = (2.0 if concept in PARENTS else 0.5) * SCALE[seed]
+                    rows.append(row | {"parent": concept in PARENTS, "coefficient": weight})
     return pd.DataFrame(rows)
 
 
