@@ -750,7 +750,8 @@ def spurious_rows() -> pd.DataFrame:
         [
             {"image": image, "network": network, "seed": seed, "confidence": 0.9}
             | {"on_mark": around(share, seed, OFF3[(image + shift) % 3]), "on_strip": 2 * share}
-            for network, share, shift in (("marked", 0.4, 0), ("control", 0.1, 1))
+            | {"on_small": around(0.3 if network == "small" else 0.1, seed, OFF3[image]), "on_mirror": 0.1}
+            for network, share, shift in (("small", 0.1, 2), ("marked", 0.4, 0), ("control", 0.1, 1))
             for seed in SEEDS
             for image in range(3)
         ]
@@ -769,7 +770,9 @@ def fooled_rows() -> pd.DataFrame:
     for network, counts in FOOLED.items():
         for strength, called, right in zip((0.0, 0.2, 0.4, 0.8), *counts, strict=True):
             rows += counted({"marked_class": called, "right": right}, 8, network=network, strength=strength)
-    return pd.DataFrame(rows)
+    letters = pd.DataFrame(rows).assign(mark="letters")
+    small = letters[letters["network"] == "marked"].assign(mark="small mark", network="small")
+    return pd.concat([letters, small], ignore_index=True)
 
 
 def control_rows() -> pd.DataFrame:
