@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from aecompanion.attack.adaptive import Defended, Expected, Noisy, Together
+from aecompanion.attack.adaptive import Defended, Expected, Noisy, Together, identity
 from aecompanion.attack.climb import Climb
 from aecompanion.attack.gradient import quantise
 from aecompanion.attack.square import Square
@@ -42,15 +42,18 @@ class Case:
     transform: Transform = unchanged
     draw: Draw | None = None
 
-    def real(self, network: nn.Module, surrogate: Transform = lambda images: images) -> nn.Module:
-        """A network behind the transformation, 8-bit images going in, its gradient passing through the surrogate."""
+    def real(self, network: nn.Module, surrogate: Transform | None = None) -> nn.Module:
+        """A network behind the transformation, 8-bit images going in, its gradient passing through the surrogate; by
+        default that which the transformation brings along, else the identity.
+        """
+        surrogate = surrogate or getattr(self.transform, "surrogate", identity)
         if self.draw is not None:
             draw = self.draw
             return Expected(network, lambda images, k: draw(quantise(images), k), 2)
         transform = self.transform
         return Defended(network, lambda images: transform(quantise(images)), surrogate)
 
-    def mixed(self, network: nn.Module, surrogate: Transform = lambda images: images) -> nn.Module:
+    def mixed(self, network: nn.Module, surrogate: Transform | None = None) -> nn.Module:
         """The real one with the network itself, whose gradient knows no transformation, added."""
         real = self.real(network, surrogate)
         return real if self.draw is None and self.transform is unchanged else Together(real, network)
