@@ -106,7 +106,7 @@ def adaptive_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:
 
 def transfer_beside_adaptive(table: pd.DataFrame) -> pd.DataFrame:
     """T4.5 in short, for the README: accuracy of each defence clean, under transferred PGD and in the worst case of
-    attacks that know it, top-1 and top-5, as text with 95 % intervals.
+    attacks that know it, top-1 and top-5, as text with 95 % intervals; "" where there is none.
     """
     rows = []
     for defence, part in table.groupby("defence", sort=False):
@@ -114,8 +114,9 @@ def transfer_beside_adaptive(table: pd.DataFrame) -> pd.DataFrame:
         row = {"defence": defence}
         for metric in METRICS:
             for name, adversary in (("clean", "none"), ("transferred PGD", "transfer"), ("worst case", WORST)):
-                value, low, high = found.loc[adversary, [metric, f"{metric}_low", f"{metric}_high"]]
-                row[f"{name}, {metric[:3]}-{metric[3]}"] = f"{value:.2f} [{low:.2f}, {high:.2f}]"
+                numbers = found.reindex([adversary])[[metric, f"{metric}_low", f"{metric}_high"]].iloc[0]
+                text = "{:.2f} [{:.2f}, {:.2f}]".format(*numbers) if numbers.notna().all() else ""
+                row[f"{name}, {metric[:3]}-{metric[3]}"] = text
         rows.append(row)
     return pd.DataFrame(rows)
 
