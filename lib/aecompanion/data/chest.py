@@ -145,3 +145,17 @@ def phantom_set(
     )
     regions, markers = (Regions(*map(np.array, zip(*each, strict=True))) if each else None for each in entries.values())
     return dataset, regions, markers, marked
+
+
+def all_off(phantoms: Phantoms, regions: Regions) -> Regions:
+    """The same regions, with the image rendered without *any* finding and without the marker as `without`.
+
+    Taken into a region, it removes from there whatever the generator can remove; the image without the finding alone
+    leaves a marker, and other findings, where they are.
+    """
+    bare = {}
+    for index in np.unique(regions.image):
+        found, marked = phantoms.labels(index)
+        names = [finding for finding, here in zip(FINDINGS, found, strict=True) if here]
+        bare[index] = bits(phantoms.render(index, without=names + ["marker"] * marked)[0])[None]
+    return dataclasses.replace(regions, without=np.array([bare[index] for index in regions.image]))

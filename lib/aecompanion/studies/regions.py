@@ -1,8 +1,10 @@
 """Effects of comparable regions under every fill, and other estimates of what a finding does, as tidy rows.
 
 A case is one finding y in one image. Regions per case: its exact mask, its box, as many of the hottest pixels of CAM
-and of Grad-CAM as the box has, and a box of the same shape elsewhere. The fill "counterfactual" takes the pixels from
-the image rendered without the finding, where the data have it.
+and of Grad-CAM as the box has, and a box of the same shape elsewhere. Two fills are exact, where the data have them:
+"counterfactual" takes the pixels from the image rendered without the finding, "all off" from the one rendered without
+any finding and without the marker. The first asks what the *finding* does and is blind to a marker in the region; the
+second asks what is there at all that the generator can take away.
 """
 
 import numpy as np
@@ -19,9 +21,10 @@ from aecompanion.explain.fills import FILLS
 from aecompanion.explain.gradcam import gradcam
 from aecompanion.networks.read import probabilities
 from aecompanion.pipeline.rng import generator
+from aecompanion.studies.region_controls import controls
 from aecompanion.train.causal_autoencoder import CausalAutoencoder
 
-COUNTERFACTUAL = "counterfactual"
+COUNTERFACTUAL, ALL_OFF = "counterfactual", "all off"
 EMPTY = tuple(  # what `study` and `map_study` return of no case at all, with the training seed
     pd.DataFrame(columns=[*names, "seed"])
     for names in (
@@ -91,19 +94,20 @@ def study(
     layer: str,
     validation: torch.Tensor,
     seed: int,
+    bare: torch.Tensor | None = None,
+    draws: int = 16,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Two tables for n cases (images n×C×H×W, target n class indices).
+    """Two tables for n cases (images n×C×H×W, target n class indices; bare: the images with all off, where known).
 
     effects: case, region, fill, p (of the class), effect (CE of the class; NaN where no random place was free).
     estimates: case, method, value: every "REGION · FILL" effect; "released formula" (`released_effects` on the box,
     mean fill, the channel that matters most on `validation` images); "latent, one channel" (CE of the class with that
-    channel at zero); "CAM share" and "Grad-CAM share", minus the share of the positive map inside the box.
+    channel at zero); "CAM share" and "Grad-CAM share", minus the share of the positive map inside the box; and the
+    `region_controls`, of which the Shapley value takes `draws` coalitions.
     """
     p = probabilities(model, images)
     own = p.gather(1, target[:, None])[:, 0]
-    fills: dict[str, str | torch.Tensor] = {fill: fill for fill in FILLS}
-    if regions.without is not None:
-        fills = {COUNTERFACTUAL: regions.counterfactuals()} | fills
+    fills = exact_fills(regions, bare) | {fill: fill for fill in FILLS}
     effects, estimates = [], []
     cases = np.arange(len(images))
     for name, masks in regions_of(model, images, target, regions, seed=seed).items():
@@ -131,23 +135,37 @@ def study(
         inside = (positive * regions.box_masks()).flatten(1).sum(1)
         title = {"cam": "CAM share", "gradcam": "Grad-CAM share"}[name]
         others[title] = -inside / positive.flatten(1).sum(1).clamp_min(1e-12)
+    others |= controls(model, images, target, regions.box_masks(), seed=seed, draws=draws)
     for name, values in others.items():
         estimates.append(pd.DataFrame({"case": cases, "method": name, "value": values.numpy()}))
     return pd.concat(effects, ignore_index=True), pd.concat(estimates, ignore_index=True)
 
 
+def exact_fills(regions: Regions, bare: torch.Tensor | None) -> dict[str, str | torch.Tensor]:
+    """The fills that are exact interventions, by name: those for which the data have images."""
+    found: dict[str, str | torch.Tensor] = {}
+    if regions.without is not None:
+        found[COUNTERFACTUAL] = regions.counterfactuals()
+    return found if bare is None else found | {ALL_OFF: bare}
+
+
 def map_study(
-    model: nn.Module, images: torch.Tensor, target: torch.Tensor, regions: Regions, *, per_side: int, seed: int
+    model: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    regions: Regions,
+    *,
+    per_side: int,
+    seed: int,
+    bare: torch.Tensor | None = None,
 ) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     """How well the hottest pixels of a map meet the box and the exact mask, each time as many as that has.
 
-    Maps: causal-effect maps on a grid by mean fill and, where known, by the counterfactual; CAM; Grad-CAM; and random
+    Maps: causal-effect maps on a grid by mean fill and, where known, by the exact fills; CAM; Grad-CAM; and random
     values. Returns rows case, map, iou_box, iou_mask, and the maps at image size, n×1×H×W each.
     """
     size = tuple(images.shape[2:])
-    fills: dict[str, str | torch.Tensor] = {"mean": "mean"}
-    if regions.without is not None:
-        fills = {COUNTERFACTUAL: regions.counterfactuals()} | fills
+    fills = exact_fills(regions, bare) | {"mean": "mean"}
     maps = {}
     for fill, filling in fills.items():
         coarse = block_effects(model, images, target, per_side=per_side, fill=filling)

@@ -105,15 +105,39 @@ def weakest_channel(tables, *, domain: str):
 @claim("P1.11", "F1.3", "expected", "> 0",
        "Mean fill: the CAM region matters more than a box elsewhere (difference of mean |CE|)", fill="mean",
        regions=["cam", "random"])
+@claim("P1.89", "F1.3", "report", "> 0",
+       "Findings and marker off in the region: the box matters more than the CAM region (difference of mean |CE|)",
+       fill="all off", regions=["box", "cam"], undefined=NO_TRUTH)
+@claim("P1.90", "F1.3", "report", "> 0",
+       "Findings and marker off in the region: the CAM region matters more than a box elsewhere (difference of mean "
+       "|CE|)", fill="all off", regions=["cam", "random"], undefined=NO_TRUTH)
+@claim("P1.91", "X1.11", "report", "> 0",
+       "Infiltration, which the marker goes with, findings and marker off in the region: the CAM region matters more "
+       "than the finding's box (difference of mean |CE|)", fill="all off", regions=["cam", "box"],
+       finding="Infiltration", undefined=NO_TRUTH)
 @claim("P1.15", "F1.4", "report", ">= 0",
        "Fill {fill}: the box matters at least as much as the CAM region (difference of mean |CE|)",
        regions=["box", "cam"],
        over=[{"fill": "ring"}, {"fill": "black"}, {"fill": "white"}, {"fill": "blur"}, {"fill": "inpaint"}])
-def region_difference(tables, *, fill: str, regions: list[str], detected: bool = False):
-    """Mean |CE_y| of one region minus that of another, same cases."""
+def region_difference(tables, *, fill: str, regions: list[str], detected: bool = False, finding: str = ""):
+    """Mean |CE_y| of one region minus that of another, same cases (of one finding, if named)."""
     effects = tables["effects"]
+    effects = effects[effects["finding"] == finding] if finding else effects
     values = sizes(effects, fill, regions, detected)
     return untestable() if values is None else (values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1])))
+
+
+@claim("P1.92", "F1.3", "report", "> 0",
+       "What \"exact\" leaves out: the box leads the CAM region by more with only the finding off than with findings "
+       "and marker off (difference of the two leads)", fills=["counterfactual", "all off"],
+       undefined=NO_TRUTH)
+def gap_difference(tables, *, fills: list[str]):
+    """Mean |CE_y| of the box minus that of the CAM region under one fill, minus the same under another, same cases."""
+    parts = [sizes(tables["effects"], fill, ["box", "cam"]) for fill in fills]
+    if any(part is None for part in parts):
+        return untestable()
+    gaps = np.stack([part[..., 0] - part[..., 1] for part in parts], axis=-1)
+    return gaps, lambda v: float(np.nanmean(v[..., 0] - v[..., 1]))
 
 
 @claim("P1.12", "F1.3", "expected", ">= 1.3", "Mean fill: |CE| of the box is at least 1.3 times that of the CAM region",
@@ -168,6 +192,9 @@ def random_size(tables, *, fill: str):
        "The grid map of exact effects meets the box better than CAM (difference of intersection over union)",
        maps=["CE, counterfactual", "CAM"], undefined=NO_TRUTH,
        note="by construction: blocks off the finding change nothing")
+@claim("P1.93", "F1.5", "report", "> 0",
+       "The grid map with findings and marker off meets the finding's box better than CAM (difference of intersection "
+       "over union)", maps=["CE, all off", "CAM"], undefined=NO_TRUTH)
 @claim("P1.25", "F1.5", "expected", "> 0",
        "The grid map by mean fill meets the box better than CAM (difference of intersection over union)",
        maps=["CE, mean", "CAM"])

@@ -1,51 +1,15 @@
-"""Claims of Yang et al., ICIP 2019, about true effects, the released loss and the view, with their estimators."""
+"""Claims of Yang et al., ICIP 2019, about the marker, concepts, the released loss and the view."""
 
 import numpy as np
 
 from aecompanion.evaluate.detection import auroc
 from aecompanion.evaluate.intervals import bounded, least
-from aecompanion.report.causal.tables import (
-    TRUTH,
-    concept_cube,
-    correlations,
-    mean_effects,
-    rank_correlation,
-)
+from aecompanion.report.causal.tables import concept_cube, correlations, mean_effects
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import cube, untestable
 
-NO_TRUTH = "needs counterfactual images, which only phantoms have"
 NO_MARKER = "the data have no marker"
 NO_VIEWS = "needs radiographs of both views"
-
-
-@claim("P1.32", "X1.6", "report", "> 0.3", "The released formula ranks cases by their true effect (rank correlation)",
-       method="released formula", undefined=NO_TRUTH)
-def truth_correlation(tables, *, method: str):
-    """Rank correlation of one estimate with the true effect."""
-    estimates = tables["estimates"]
-    if TRUTH not in set(estimates["method"]):
-        return untestable()
-    return cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case"), rank_correlation
-
-
-@claim("P1.28", "X1.6", "expected", "> 0",
-       "Rank correlation with the true effect: mean fill of the box beats the share of CAM in the box (difference)",
-       methods=["box · mean", "CAM share"], undefined=NO_TRUTH)
-@claim("P1.29", "X1.6", "expected", "> 0",
-       "Mean fill of the box beats the released formula (difference of rank correlations)",
-       methods=["box · mean", "released formula"], undefined=NO_TRUTH)
-@claim("P1.30", "X1.6", "expected", "> 0", "Mean fill of the box beats white fill (difference of rank correlations)",
-       methods=["box · mean", "box · white"], undefined=NO_TRUTH)
-@claim("P1.31", "X1.6", "report", "> 0", "Ring-mean fill of the box beats mean fill (difference of rank correlations)",
-       methods=["box · ring", "box · mean"], undefined=NO_TRUTH)
-def correlation_lead(tables, *, methods: list[str]):
-    """Rank correlation with the true effect, one estimate minus another."""
-    estimates = tables["estimates"]
-    if TRUTH not in set(estimates["method"]):
-        return untestable()
-    values = cube(estimates, "value", [{"method": name} for name in (*methods, TRUTH)], item="case")
-    return values, lambda v: rank_correlation(v[..., [0, 2]]) - rank_correlation(v[..., [1, 2]])
 
 
 @claim("P1.33", "X1.12", "expected", "< 0",

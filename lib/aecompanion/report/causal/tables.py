@@ -3,7 +3,7 @@
 The paper's own tables have not been worked in yet: what its released notebooks print is
 `released.csv`, the displays F1.1 to F1.9 are reconstructed. Everything starts from a cube, seeds × images
 (or cases) × conditions; a case is one finding in one test image. Where a channel is chosen, it is chosen on validation
-images and reported on test images.
+images and reported on test images. Estimates against true effects: `rankings`.
 
 The tables, by the names that estimators take: latent, effects, estimates, overlap, marker, concepts, adversarial,
 released, shortcut, viewed (columns in the notebooks that write them).
@@ -11,15 +11,11 @@ released, shortcut, viewed (columns in the notebooks that write them).
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from aecompanion.evaluate.intervals import bounded
+from aecompanion.report.causal.rankings import ranking_in_short
 from aecompanion.report.cubes import cube, mean_row
 
-COUNTERFACTUAL = "counterfactual"
 REGIONS = ("mask", "box", "cam", "gradcam", "random")
-TRUTH = f"mask · {COUNTERFACTUAL}"
-TRIVIAL = {f"box · {COUNTERFACTUAL}", f"random · {COUNTERFACTUAL}"}  # equal to the truth, and always zero
 
 
 # latent features: one row per domain, seed, split, image, label and channel
@@ -80,8 +76,21 @@ def region_table(effects: pd.DataFrame, **options) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def gap_table(effects: pd.DataFrame, **options) -> pd.DataFrame:
+    """F1.3 and F1.4: mean |CE_y| of the box minus that of every other region, of the same cases, under every fill."""
+    rows = []
+    for fill, part in effects.assign(size=effects["effect"].abs()).groupby("fill", sort=False):
+        for region in REGIONS[2:]:
+            values = cube(part, "size", [{"region": "box"}, {"region": region}], item="case")
+            gap = mean_row(values[..., 0] - values[..., 1], "gap", np.nanmean, **options)
+            rows.append({"fill": fill, "region": region} | gap)
+    return pd.DataFrame(rows)
+
+
 def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.DataFrame:
-    """X1.11: |CE_y| of the box and of the CAM region of equal area per finding, under each of some fills."""
+    """X1.11: |CE_y| of box, CAM region of equal area and box elsewhere per finding, under each of some fills, and
+    the paired difference of the first two.
+    """
     rows = []
     for finding, own in effects.groupby("finding", sort=False):
         for fill in (fill for fill in fills if fill in set(own["fill"])):
@@ -90,8 +99,10 @@ def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.Data
                 chosen = own[(own["fill"] == fill) & (own["region"] == region)]
                 values = np.abs(cube(chosen, "effect", [{"fill": fill}], item="case"))
                 row |= mean_row(values, region, np.nanmean, **options)
-            rows.append(row)
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["finding", "fill", "cases", "box", "cam", "random"])
+            values = sizes(own, fill, ["box", "cam"])
+            rows.append(row | mean_row(values[..., 0] - values[..., 1], "box - cam", np.nanmean, **options))
+    columns = ["finding", "fill", "cases", "box", "cam", "random", "box - cam"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
 def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool = False) -> np.ndarray | None:
@@ -115,52 +126,6 @@ def overlap_table(overlap: pd.DataFrame, **options) -> pd.DataFrame:
             row |= mean_row(cube(part, truth, [{"map": name}], item="case"), truth, **options)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-# true effects: one row per seed, case and method; the method TRUTH is what the generator says
-
-
-@bounded(-1, 1)
-def rank_correlation(values: np.ndarray) -> float:
-    """Mean over seeds of Spearman's correlation over cases between the first two conditions."""
-    found = []
-    for layer in values[..., :2]:
-        ranks = stats.rankdata(layer[np.isfinite(layer).all(1)], axis=0)
-        found.append(np.corrcoef(ranks.T)[0, 1])
-    return float(np.mean(found))
-
-
-def correlation_table(estimates: pd.DataFrame, **options) -> pd.DataFrame:
-    """X1.6: rank correlation of every estimate (but `TRIVIAL` ones) with the true effect of removing the finding."""
-    if TRUTH not in set(estimates["method"]):  # radiographs
-        return pd.DataFrame(columns=["method", "spearman", "spearman_low", "spearman_high", "mean |error|"])
-    rows = []
-    for method in (name for name in estimates["method"].unique() if name not in {TRUTH, *TRIVIAL}):
-        values = cube(estimates, "value", [{"method": method}, {"method": TRUTH}], item="case")
-        error = np.abs(values[..., 0] - values[..., 1])
-        row = {"method": method} | mean_row(values, "spearman", rank_correlation, **options)
-        scored = method.endswith("share")  # not an effect, so it has no error in units of probability
-        rows.append(row | {"mean |error|": None if scored else float(np.nanmean(error))})
-    return pd.DataFrame(rows).sort_values("spearman", ascending=False, ignore_index=True)
-
-
-SHORT = {  # the README's rows: estimates that need no counterfactual
-    "box · ring": "box, filled with the mean of the pixels around it",
-    "box · mean": "box, filled with the mean of the image",
-    "box · blur": "box, blurred",
-    "box · white": "box, white",
-    "box · black": "box, black",
-    "CAM share": "share of the class activation map inside the box",
-    "latent, one channel": "zeroing the most influential latent channel",
-    "released formula": "formula of the released notebooks",
-}
-
-
-def ranking_in_short(table: pd.DataFrame) -> pd.DataFrame:
-    """X1.6 in short, for the README: the rows of `SHORT`, best first, as text with 95 % intervals."""
-    rows = table[table["method"].isin(list(SHORT))].sort_values("spearman", ascending=False)
-    texts = [f"{row.spearman:.2f} [{row.spearman_low:.2f}, {row.spearman_high:.2f}]" for row in rows.itertuples()]
-    return pd.DataFrame({"estimate": rows["method"].map(SHORT).to_list(), "rank correlation with the truth": texts})
 
 
 # the marker: one row per seed and test image; p_without is NaN where there is none
