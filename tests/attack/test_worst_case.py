@@ -345,7 +345,7 @@ def test_agreement_with_autoattack_within_a_point(digits, eps):
     theirs.square.n_queries = 100  # both networks have gradients, so that nothing hangs on it
     theirs.apgd_targeted.n_target_classes, theirs.fab.n_target_classes, theirs.fab.n_iter = 4, 4, 20
     with torch.no_grad():
-        attacked = quantise(theirs.run_standard_evaluation(images, labels, batch_size=100))
+        attacked = quantise(theirs.run_standard_evaluation(images, labels, batch_size=100)[0])
         reference = (model(attacked).argmax(1) == labels).float().mean().item()
     attacks = [
         Climb("ce", model, objective="cross-entropy", steps=60),

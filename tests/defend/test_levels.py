@@ -46,3 +46,8 @@ def test_what_diffuses_nothing_is_refused(change):
 def test_images_outside_the_unit_interval_are_refused():
     with pytest.raises(ValueError, match="expected \\[0, 1\\]"):
         diffuse(IMAGES * 255, levels=3)
+
+
+def test_the_surrogate_is_the_blur_alone():
+    assert torch.equal(Levels(4, sigma=1.0).surrogate(IMAGES), low_pass(IMAGES, sigma=1.0))
+    assert torch.equal(Levels(4).surrogate(IMAGES), IMAGES)

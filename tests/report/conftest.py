@@ -64,11 +64,12 @@ VIEWS = {  # network: counts on grey images, halftones and inverse halftones
 }
 EPOCHS = {"hybrid_updates": 5} | {name: 20 for name in VIEWS if name.endswith(("_twice", "_shifts"))}  # others: 10
 HYBRID, RANDOM = "hybrid + halftone", "hybrid + randomised halftone"
+CONTROL, BLUR = "hybrid without halftoning", "hybrid + 4 levels, blur"
 ADAPTIVE = [  # defence, arm, adversary, steps, drawn as a curve, {level: counts}
     (HYBRID, "clean", "none", 0, True, {0: (8, 9)}),
     (HYBRID, "transfer", "transfer", 0, True, {4: (8, 9), 8: (7, 9), 16: (5, 8)}),
     (HYBRID, "adaptive", "own gradient", 20, False, {8: (4, 7)}),
-    (HYBRID, "adaptive", "bpda identity", 10, True, {4: (6, 9), 8: (4, 8), 16: (2, 6)}),
+    (HYBRID, "adaptive", "worst case", 10, True, {4: (6, 9), 8: (4, 8), 16: (2, 6)}),
     (HYBRID, "adaptive", "bpda identity", 20, False, {8: (3, 7)}),
     (HYBRID, "adaptive", "bpda identity", 50, False, {8: (2, 6)}),
     (HYBRID, "adaptive", "bpda low-pass", 20, False, {8: (3, 6)}),
@@ -76,9 +77,15 @@ ADAPTIVE = [  # defence, arm, adversary, steps, drawn as a curve, {level: counts
     (RANDOM, "transfer", "transfer", 0, False, {4: (7, 8), 8: (6, 8), 16: (5, 7)}),
     (RANDOM, "adaptive", "bpda identity", 20, False, {8: (5, 7)}),
     (RANDOM, "adaptive", "bpda + eot", 20, False, {8: (3, 6)}),
+    (RANDOM, "adaptive", "worst case", 10, False, {8: (2, 5)}),
+    (HYBRID, "adaptive", "worst case", 10, False, {2: (7, 9)}),
+    *((name, "clean", "none", 0, False, {0: (8, 9)}) for name in (CONTROL, BLUR)),
+    *((name, "transfer", "transfer", 0, False, {8: (7, 8)}) for name in (CONTROL, BLUR)),
+    (CONTROL, "adaptive", "worst case", 10, False, {2: (7, 8), 4: (5, 7), 8: (4, 6)}),
+    (BLUR, "adaptive", "worst case", 10, False, {2: (6, 8), 4: (5, 7), 8: (3, 6)}),
     ("no defence", "clean", "none", 0, True, {0: (9, 9)}),
     ("no defence", "transfer", "transfer", 0, True, {4: (6, 8), 8: (3, 5), 16: (2, 3)}),
-    ("no defence", "adaptive", "own gradient", 10, True, {4: (6, 8), 8: (2, 4), 16: (1, 3)}),
+    ("no defence", "adaptive", "worst case", 10, True, {4: (6, 8), 8: (2, 4), 16: (1, 3)}),
 ]
 
 

@@ -242,7 +242,7 @@ def defences(transfer):
 def test_the_perturbation_curves_name_the_areas_and_their_intervals_in_the_legends(curves, metric):
     areas = halftone_tables.area_table(curves, resamples=20, seed=0)
     figure = halftone_curves.perturbation_curves(curves, areas, metric=metric, chance=0.05)
-    assert titles(figure.axes) == ["PGD crafted on the grey network", "PGD that knows the defence"]
+    assert titles(figure.axes) == ["PGD crafted on the grey network", "worst case of attacks that know it"]
     assert figure.axes[0].get_ylabel() == f"{metric[:3]}-{metric[3]} accuracy"
     found = areas.set_index(["arm", "defence"])
     for panel, arm in zip(figure.axes, ("transfer", "adaptive"), strict=True):
@@ -266,6 +266,25 @@ def test_the_perturbation_curves_are_the_mean_accuracies_of_each_arm(curves):
         assert len(bars[0].get_segments()) == 4  # an interval per level
         assert names(panel.get_legend())[0].endswith(HYBRID)
     assert names(figure.axes[0].get_legend())[0].startswith("0.69 [")
+
+
+def test_the_budget_curves_fall_where_images_broke_and_stay_where_they_did_not():
+    passes = {HYBRID: [10.0, 100.0, np.inf, np.inf], "no defence": [5.0, 5.0, 5.0, 5.0]}
+    rows = pd.DataFrame(
+        {"defence": name, "level": level, "passes1": each, "passes5": np.inf}
+        for name, all_of in passes.items()
+        for level in (2, 8)
+        for each in all_of
+    )
+    figure = halftone_curves.budget_curves(rows, list(passes), levels=[2, 8])
+    assert titles(figure.axes) == ["ε = 2/255", "ε = 8/255"]
+    for panel in figure.axes:
+        steps = [line for line in panel.lines if len(line.get_xdata()) > 1]
+        assert steps[0].get_ydata().tolist() == [1, 0.75, 0.5, 0.5]
+        assert steps[0].get_xdata()[1:3].tolist() == [10, 100]
+        assert steps[1].get_ydata().tolist() == [1, 0.75, 0.5, 0.25, 0, 0]
+    held = halftone_curves.budget_curves(rows, [HYBRID], levels=[2], metric=5).axes[0]
+    assert held.lines[0].get_ydata().tolist() == [1, 1]
 
 
 def test_paired_bars_have_a_bar_with_its_interval_per_group_and_set():

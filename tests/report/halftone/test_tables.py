@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ NAMES = ("transfer", "representations", "adaptive")
 OPTIONS = {"resamples": 20, "seed": 0}
 EQUAL = "hybrid (equal updates) + halftone"
 RANDOM = "hybrid + randomised halftone"
+CONTROL, BLUR = "hybrid without halftoning", "hybrid + 4 levels, blur"
 
 
 @pytest.fixture
@@ -297,7 +300,7 @@ def test_the_adaptive_table_holds_every_adversary_and_number_of_steps_at_the_lev
         (HYBRID, "none", 0): (8, 9),
         (HYBRID, "transfer", 0): (7, 9),
         (HYBRID, "own gradient", 20): (4, 7),
-        (HYBRID, "bpda identity", 10): (4, 8),
+        (HYBRID, "worst case", 10): (4, 8),
         (HYBRID, "bpda identity", 20): (3, 7),
         (HYBRID, "bpda identity", 50): (2, 6),
         (HYBRID, "bpda low-pass", 20): (3, 6),
@@ -305,25 +308,63 @@ def test_the_adaptive_table_holds_every_adversary_and_number_of_steps_at_the_lev
         (RANDOM, "transfer", 0): (6, 8),
         (RANDOM, "bpda identity", 20): (5, 7),
         (RANDOM, "bpda + eot", 20): (3, 6),
+        (RANDOM, "worst case", 10): (2, 5),
+        **{(name, "none", 0): (8, 9) for name in (CONTROL, BLUR)},
+        **{(name, "transfer", 0): (7, 8) for name in (CONTROL, BLUR)},
+        (CONTROL, "worst case", 10): (4, 6),
+        (BLUR, "worst case", 10): (3, 6),
         ("no defence", "none", 0): (9, 9),
         ("no defence", "transfer", 0): (3, 5),
-        ("no defence", "own gradient", 10): (2, 4),
+        ("no defence", "worst case", 10): (2, 4),
     }
 
 
-def test_the_short_table_holds_clean_transfer_and_the_adaptive_attack_that_leaves_least_as_text(adaptive):
+def test_the_short_table_holds_clean_transfer_and_the_worst_case_of_both_measures_as_text(adaptive):
     table = halftone_tables.adaptive_table(adaptive, **OPTIONS).round(4)
     short = halftone_tables.transfer_beside_adaptive(table)
-    columns = ["clean", "PGD on the grey network (transfer)", "strongest attack that knows it"]
-    assert list(short.columns) == ["defence", *columns, "which"]
-    assert short["which"].tolist() == ["bpda identity, 50 steps", "bpda + eot, 20 steps", "own gradient, 10 steps"]
-    found = table.set_index(["defence", "adversary", "steps"])
-    strongest = [(HYBRID, "bpda identity", 50), (RANDOM, "bpda + eot", 20), ("no defence", "own gradient", 10)]
-    for row, last in zip(short.itertuples(index=False), strongest, strict=True):
-        keys = [(last[0], "none", 0), (last[0], "transfer", 0), last]
-        numbers = [found.loc[key, ["top1", "top1_low", "top1_high"]] for key in keys]
-        assert list(row[1:4]) == [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in numbers]
-    assert [text.split()[0] for text in short[columns[2]]] == ["0.20", "0.30", "0.20"]
+    arms = {"clean": "none", "transferred PGD": "transfer", "worst case": "worst case"}
+    names = [f"{arm}, {metric}" for metric in ("top-1", "top-5") for arm in arms]
+    assert list(short.columns) == ["defence", *names]
+    found = table.drop_duplicates(["defence", "adversary"]).set_index(["defence", "adversary"])
+    for row in short.to_dict("records"):
+        for arm, adversary in arms.items():
+            for metric in ("top1", "top5"):
+                value, low, high = found.loc[(row["defence"], adversary), [metric, f"{metric}_low", f"{metric}_high"]]
+                assert row[f"{arm}, top-{metric[3]}"] == f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    assert [text.split()[0] for text in short["worst case, top-1"]] == ["0.40", "0.20", "0.40", "0.30", "0.20"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("worst_accuracy", {}, 0.4),
+        ("worst_accuracy", {"metric": "top5"}, 0.8),
+        ("below_transfer", {"metric": "top5"}, 0.9 - 0.8),
+        ("halftone_gain", {}, (0 + 1 + 0) / 30),
+        ("halftone_gain", {"metric": "top5"}, (1 + 2 + 2) / 30),
+        ("halftone_gain", {"defence": BLUR}, (-1 + 0 - 1) / 30),
+    ],
+)
+def test_claims_about_the_worst_case_by_hand(adaptive, name, arguments, expected):
+    values, statistic = ESTIMATORS[name]({"adaptive": adaptive}, **arguments)
+    assert values.shape[:2] == (2, 10)
+    assert statistic(values) == pytest.approx(expected)
+
+
+def test_a_gain_over_the_control_needs_both_rows(adaptive):
+    values, statistic = ESTIMATORS["halftone_gain"]({"adaptive": adaptive}, defence="hybrid + 9 levels")
+    assert math.isnan(statistic(values))
+
+
+def test_the_table_of_flags_says_which_are_raised_by_the_largest_over_seeds():
+    rows = [
+        {"defence": "a", "k": 1, "seed": seed, "flag": flag, "value": value, "limit": 0.02}
+        for seed, values in ((1, (0.0, 0.05)), (2, (0.01, 0.0)))
+        for flag, value in zip(("no gradient", "search"), values, strict=True)
+    ]
+    table = halftone_tables.flag_table(pd.DataFrame(rows))
+    expected = {"defence": "a", "measure": "top-1", "no gradient": "0.010", "search": "0.050 raised", "raised": 1}
+    assert table.to_dict("records") == [expected]
 
 
 def test_the_curves_of_both_arms_start_at_the_clean_rows_and_hold_nothing_else(adaptive):

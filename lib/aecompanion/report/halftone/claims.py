@@ -8,7 +8,6 @@ from aecompanion.report.claims import claim
 from aecompanion.report.cubes import cube, untestable
 from aecompanion.report.halftone.tables import (
     HYBRID,
-    LEVEL,
     SOURCES,
     drops,
     first,
@@ -199,37 +198,3 @@ def inverse_gain(tables, *, inverse: str, attack: str = "clean", metric: str = "
     transfer = tables["transfer"]
     names = (f"{inverse} inverse, grey network", "halftone, grey network")
     return cube(transfer, metric, [under(attack, defence=name) for name in names]), first_drop
-
-
-@claim("P4.25", "T4.5", "must", "> 0.3",
-       "BPDA breaks hybrid + halftone: its top-1 is more than 30 points below that under transferred PGD (drop)",
-       adversary="bpda identity")
-@claim("P4.26", "T4.5", "must", "> 0.2",
-       "So does an attack on the hybrid network's own grey-input gradient, without knowing the halftone: more than "
-       "20 points (drop)", adversary="own gradient")
-def adaptive_loss(tables, *, adversary: str, metric: str = "top1"):
-    """Accuracy of hybrid + halftone under transferred PGD minus that under an adaptive attack, same images and level;
-    the strongest setting (most steps) of that adversary.
-    """
-    adaptive = tables["adaptive"]
-    rows = adaptive[(adaptive["defence"] == HYBRID) & (adaptive["level"] == LEVEL)]
-    steps = int(rows.loc[rows["adversary"] == adversary, "steps"].max())
-    return cube(rows, metric, [{"adversary": "transfer"}, {"adversary": adversary, "steps": steps}]), first_drop
-
-
-@claim("P4.27", "T4.5", "report", "<= 0.2", "Top-1 of hybrid + halftone under BPDA is at most 20 %",
-       adversary="bpda identity", note="the last iterate of one family of attacks")
-def adaptive_accuracy(tables, *, adversary: str, metric: str = "top1"):
-    """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
-    values, _ = adaptive_loss(tables, adversary=adversary, metric=metric)
-    return values[..., 1], lambda v: float(v.mean())
-
-
-@claim("P4.28", "T4.5", "report", "> 0",
-       "Against a randomised halftone EOT does more than BPDA without it (top-1 difference)")
-def eot_gain(tables, *, metric: str = "top1"):
-    """Accuracy of the randomised halftone under BPDA without EOT minus that with it; positive: EOT is stronger."""
-    adaptive = tables["adaptive"]
-    rows = adaptive[(adaptive["defence"] == "hybrid + randomised halftone") & (adaptive["level"] == LEVEL)]
-    conditions = [{"adversary": name} for name in ("bpda identity", "bpda + eot")]
-    return cube(rows, metric, conditions), first_drop

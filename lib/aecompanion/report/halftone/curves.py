@@ -12,6 +12,10 @@ from aecompanion.report.cubes import cube, error_bars
 from aecompanion.report.figures import COLOURS, MARKERS
 from aecompanion.report.halftone.tables import HYBRID, under
 
+LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+TITLES = {"transfer": "PGD crafted on the grey network", "adaptive": "worst case of attacks that know it"}
+SPENT = 5000  # passes at the right end of the axis
+
 
 def correlations(table: pd.DataFrame) -> Figure:
     """Correlation of clean and attacked activations by depth, a panel per attack, mean and 95 % interval. Layers named
@@ -107,9 +111,31 @@ def perturbation_curves(curves: pd.DataFrame, areas: pd.DataFrame, *, metric: st
         panel.axhline(chance, color="#999999", lw=1, ls="--")
         panel.set(xlabel="ε (grey levels of 255)", ylim=(0, 1.02))
         panel.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
-        panel.set_title({"transfer": "PGD crafted on the grey network", "adaptive": "PGD that knows the defence"}[arm])
+        panel.set_title(TITLES[arm])
         panel.legend(title="area under the curve", fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     axes[0].set_ylabel(f"{metric[:3]}-{metric[3:]} accuracy")
+    return figure
+
+
+def budget_curves(rows: pd.DataFrame, defences: list[str], *, levels: list[int], metric: int = 1) -> Figure:
+    """X4.8: accuracy in the worst case against how many forward passes an image has had, a panel per ε, mean over
+    images and seeds. The passes at smaller ε count, because what they broke stays broken.
+    """
+    figure, axes = plt.subplots(1, len(levels), figsize=(4.1 * len(levels), 4.2), sharey=True, squeeze=False)
+    for panel, level in zip(axes[0], levels, strict=True):
+        for i, name in enumerate(defences):
+            passes = np.sort(rows.loc[(rows["defence"] == name) & (rows["level"] == level), f"passes{metric}"])
+            broken = passes[np.isfinite(passes)]
+            left = 1 - np.arange(1, len(broken) + 1) / len(passes)
+            x, y = np.concatenate([[1], broken, [SPENT]]), np.concatenate([[1], left, left[-1:] if len(left) else [1]])
+            main = name == HYBRID
+            colour = KINDS["halftone"].colour if main else [c for c in COLOURS if c != KINDS["halftone"].colour][i]
+            panel.step(x, y, where="post", color=colour, lw=2.6 if main else 1.5, ls="-" if main else LINES[i % 4])
+            panel.plot(x[-1], y[-1], MARKERS[i], color=colour, label=f"{name}", clip_on=False)
+        panel.set(xscale="log", xlim=(1, SPENT), ylim=(0, 1.02), title=f"ε = {level}/255")
+        panel.set_xlabel("forward passes per image")
+    axes[0, 0].set_ylabel(f"top-{metric} accuracy")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

@@ -17,6 +17,7 @@ from aecompanion.report.cubes import Condition, cube, mean_row
 
 LEVEL = 8  # grey levels of 255: the eps of the tables
 HYBRID = "hybrid + halftone"
+WORST = "worst case"  # of `studies.worst_defences`: the union per image over a portfolio
 BASELINES = ("jpeg", "bits", "tv", "median")
 SPLITS = ("known", "held_out")
 METRICS = ("top1", "top5")
@@ -134,18 +135,33 @@ def adaptive_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def transfer_beside_adaptive(table: pd.DataFrame) -> pd.DataFrame:
-    """T4.5 in short, for the README: top-1 of each defence clean, under transferred PGD and under the adaptive attack
-    that leaves least, as text with 95 % intervals.
+    """T4.5 in short, for the README: accuracy of each defence clean, under transferred PGD and in the worst case of
+    attacks that know it, top-1 and top-5, as text with 95 % intervals; "" where there is none.
     """
     rows = []
     for defence, part in table.groupby("defence", sort=False):
-        adaptive = part[~part["adversary"].isin(["none", "transfer"])]
-        chosen = [part[part["adversary"] == name].iloc[0] for name in ("none", "transfer")]
-        chosen.append(adaptive.sort_values(["top1", "steps"], ascending=[True, False]).iloc[0])
-        texts = [f"{row['top1']:.2f} [{row['top1_low']:.2f}, {row['top1_high']:.2f}]" for row in chosen]
-        names = ["clean", "PGD on the grey network (transfer)", "strongest attack that knows it"]
-        strongest = f"{chosen[-1]['adversary']}, {chosen[-1]['steps']} steps"
-        rows.append({"defence": defence} | dict(zip(names, texts, strict=True)) | {"which": strongest})
+        found = part.drop_duplicates("adversary").set_index("adversary")
+        row = {"defence": defence}
+        for metric in METRICS:
+            for name, adversary in (("clean", "none"), ("transferred PGD", "transfer"), ("worst case", WORST)):
+                numbers = found.reindex([adversary])[[metric, f"{metric}_low", f"{metric}_high"]].iloc[0]
+                text = "{:.2f} [{:.2f}, {:.2f}]".format(*numbers) if numbers.notna().all() else ""
+                row[f"{name}, {metric[:3]}-{metric[3]}"] = text
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def flag_table(found: pd.DataFrame) -> pd.DataFrame:
+    """X4.9: the largest value of each flag over the seeds, "raised" beside it where it is above its limit; from rows
+    of defence, seed, k, flag, value and limit.
+    """
+    rows = []
+    for (defence, k), part in found.groupby(["defence", "k"], sort=False):
+        row = {"defence": defence, "measure": f"top-{k}"}
+        for flag, values in part.groupby("flag", sort=False):
+            largest, limit = values["value"].max(), values["limit"].max()
+            row[flag] = f"{largest:.3f}{' raised' if largest > limit else ''}"
+        rows.append(row | {"raised": sum("raised" in str(text) for text in row.values())})
     return pd.DataFrame(rows)
 
 

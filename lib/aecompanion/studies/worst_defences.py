@@ -1,0 +1,118 @@
+"""One portfolio of attacks for every defence, so that rows of a table had the same budget, and the rows that it leaves.
+
+    views of f∘T   BPDA with f(x) added; BPDA through a low-pass with f(x) added; noise around the image; for a random T
+                   the mean over draws (EOT)
+    attacks        average margin, cross-entropy, DLR, targeted; random starts, and from the best point so far
+    then           one of them on a network of the same regime and another seed (transfer), Square, Square from the
+                   best point
+
+Where T is no transformation, its views are the network itself.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from torch import nn
+
+from aecompanion.attack.adaptive import Defended, Expected, Noisy, Together, identity
+from aecompanion.attack.climb import Climb
+from aecompanion.attack.gradient import quantise
+from aecompanion.attack.square import Square
+from aecompanion.attack.worst_case import Attack, Worst, judge_of, judge_of_draws, worst_case
+from aecompanion.defend.defences import Transform, unchanged
+from aecompanion.defend.inverse import low_pass
+from aecompanion.evaluate.defence import outcomes
+
+TOPS = (1, 5)
+NOISE, BLUR, JUDGES = 2 / 255, 0.7, 3  # of the noisy view, of the low-pass surrogate; draws that all have to be wrong
+Draw = Callable[[torch.Tensor, int], torch.Tensor]  # images and the number of a draw to transformed images
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """f∘T with a network `other` of the same regime and another seed; `draw`: draws of the attacker's own where T is
+    random, else None.
+    """
+
+    network: nn.Module
+    other: nn.Module
+    transform: Transform = unchanged
+    draw: Draw | None = None
+
+    def real(self, network: nn.Module, surrogate: Transform | None = None) -> nn.Module:
+        """A network behind the transformation, 8-bit images going in, its gradient passing through the surrogate; by
+        default that which the transformation brings along, else the identity.
+        """
+        surrogate = surrogate or getattr(self.transform, "surrogate", identity)
+        if self.draw is not None:
+            draw = self.draw
+            return Expected(network, lambda images, k: draw(quantise(images), k), 2)
+        transform = self.transform
+        return Defended(network, lambda images: transform(quantise(images)), surrogate)
+
+    def mixed(self, network: nn.Module, surrogate: Transform | None = None) -> nn.Module:
+        """The real one with the network itself, whose gradient knows no transformation, added."""
+        real = self.real(network, surrogate)
+        return real if self.draw is None and self.transform is unchanged else Together(real, network)
+
+
+def portfolio(case: Case, *, steps: int, queries: int) -> list[Attack]:
+    """The attacks in their order: gradients first, then transfer, then search."""
+    exact = case.draw is None
+    half = max(steps // 2, 1)
+    view, blurred = case.mixed(case.network), case.mixed(case.network, functools.partial(low_pass, sigma=BLUR))
+    noisy = Noisy(case.real(case.network), sigma=NOISE, draws=1)
+    return [
+        Climb("average margin", view, "average", steps, exact=exact),
+        Climb("cross-entropy", view, "cross-entropy", steps, "random", exact=exact, key=1),
+        Climb("low-pass, DLR", blurred, "dlr", half, "random", exact=exact, key=2),
+        Climb("noisy gradients", noisy, "margin", half, "best", exact=exact),
+        Climb("target 1", view, "margin", half, "random", exact=exact, target=1, key=3),
+        Climb("target 2", view, "margin", half, "random", exact=exact, target=2, key=4),
+        Climb("transfer", case.mixed(case.other), "average", half, kind="transfer"),
+        Square("square", queries),
+        Square("square from the best", 2 * queries, start="best", kind="refinement", key=8),
+    ]
+
+
+def attacked(
+    case: Case,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: Sequence[float],
+    steps: int,
+    queries: int,
+    seed: int,
+) -> Worst:
+    """The worst case of the portfolio."""
+    if case.draw is None:
+        judge = judge_of(lambda x: case.network(case.transform(x)))
+    else:
+        judge = judge_of_draws([functools.partial(drawn, case, number=10**6 + k) for k in range(JUDGES)])
+    attacks = portfolio(case, steps=steps, queries=queries)
+    return worst_case(judge, images, labels, eps=eps, attacks=attacks, tops=TOPS, seed=seed)
+
+
+def drawn(case: Case, images: torch.Tensor, *, number: int) -> torch.Tensor:
+    """Logits behind one draw of a random transformation."""
+    assert case.draw is not None
+    return case.network(case.draw(images, number))
+
+
+def rows(worst: Worst, network: nn.Module, defence: Transform, labels: torch.Tensor) -> pd.DataFrame:
+    """A row per radius and image: level (of 255), image, top1 and top5 as the real defence judges the images that were
+    found for each, by1, by5 the attack that broke it, passes1, passes5 after how many passes (infinite: not broken).
+    """
+    parts = []
+    for e, eps in enumerate(worst.eps):
+        one = outcomes(network, defence(worst.images[e, 0]), labels)
+        five = outcomes(network, defence(worst.images[e, 1]), labels)
+        facts = {"level": round(255 * eps), "image": range(len(labels)), "top5": five["top5"]}
+        for t, k in enumerate(TOPS):
+            facts |= {f"by{k}": worst.by[e][t], f"passes{k}": worst.passes[e, t].numpy()}
+        parts.append(one.assign(**facts))
+    return pd.concat(parts, ignore_index=True)
