@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import image, names, shown, ticks, titles
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import ConnectionPatch, Rectangle
 
@@ -225,8 +226,11 @@ def test_the_accuracy_curves_name_every_defence_but_inverses_and_dithers_in_few_
 def test_the_shaded_range_of_a_kind_holds_its_mean(transfer):
     panel = halftone_curves.accuracy_curves(transfer, classes=20).axes[0]
     means = {line.get_color(): line for line in panel.lines if ": " in str(line.get_label())}
-    assert len(panel.collections) == len(means) > 0
-    for shaded in panel.collections:
+    ranges = [each for each in panel.collections if isinstance(each, PolyCollection)]
+    assert len(ranges) == len(means) > 0
+    (bars,) = (each for each in panel.collections if isinstance(each, LineCollection))
+    assert len(bars.get_segments()) == 3  # an interval of hybrid + halftone at every level
+    for shaded in ranges:
         mean = means[to_hex(shaded.get_facecolor()[0], keep_alpha=False).upper()]
         edges = shaded.get_paths()[0].vertices
         for x, y in zip(*data(mean), strict=True):
