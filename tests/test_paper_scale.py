@@ -73,7 +73,7 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "mask_games": {**RESAMPLES, "substrate_pairs": 1},
     "mask_randomization": {**MASKS, "pairs": 2, "rise_masks": 2, "calibration": 2},
     "objects_data": {"size": 96, "marked_class": 1, "marked_share": 1.0},
-    "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1},
+    "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1, "l1_steps": 1},
     "counterfactual_steps": {"steps": 2, "images": 2},
     "counterfactual_sets": {
         "sets": 2, "images": 2, "matching": 2, "steps": 2, "matching_steps": 1, "compared": 2, "restarts": 2,

@@ -21,9 +21,10 @@ from aecompanion.attack.apgd import ascend
 from aecompanion.defend import defences
 from aecompanion.defend.halftone import halftone
 from aecompanion.defend.transforms import jpeg, total_variation
-from aecompanion.evaluate import defence, detection, robustness
+from aecompanion.evaluate import defence, detectors, robustness
 from aecompanion.evaluate.frechet import features
 from aecompanion.evaluate.games import play
+from aecompanion.evaluate.suspicion import Setting
 from aecompanion.explain import causal_effect, methods
 from aecompanion.explain.activations import activations
 from aecompanion.explain.counterfactual import counterfactual, matched_radius, min_norm
@@ -201,8 +202,9 @@ def through(net):
 
 
 def scores(net):
-    heat = {"channel": 1, "multi_label": True, "heat_layer": net.cam_layer()}
-    return detection.image_scores(net, IMAGES, **through(net), **heat)
+    rest = {"channel": 1, "multi_label": False, "heat_layer": net.cam_layer(), "penultimate": net.cam_layer()}
+    setting = Setting(net, **through(net), **rest, clean=IMAGES, known=IMAGES, labels=LABELS)
+    return detectors.image_scores(net, detectors.fit(setting), IMAGES)
 
 
 def defended(net):

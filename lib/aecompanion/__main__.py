@@ -24,6 +24,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
     "report": ("report.pages:main", "write the pages of README, docs/ and results/ anew from what is published"),
+    "replication": ("report.replications:main", "keep the last run's claims beside the published: another machine"),
     "missing": ("report.missing:main", "list the displays and claims that wait for a number of their paper"),
     "headers": ("report.headers:main", "write the lines below every notebook's title: papers, chain, results"),
     "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
@@ -32,7 +33,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
 
 def usage() -> str:
     """The list of commands."""
-    lines = [f"  {name:8} {what}" for name, (_, what) in COMMANDS.items()]
+    lines = [f"  {name:11} {what}" for name, (_, what) in COMMANDS.items()]
     last = "`aecompanion COMMAND --help` says more, `aecompanion --version` the version."
     return "\n".join(["usage: aecompanion COMMAND ...", "", *lines, "", last])
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from aecompanion.attack.apgd import NORMS, ascend, random_point, sparse_unit, unit
+from aecompanion.attack.apgd import NORMS, Sparse, ascend, random_point, sparse_unit, unit
+from aecompanion.attack.ascent import Progress
 from aecompanion.attack.lp_ball import lmo, project
 from aecompanion.attack.objective import cross_entropy, margin, value
 from aecompanion.pipeline.rng import generator, seeded
@@ -322,6 +323,95 @@ def test_on_average_the_loss_is_not_below_that_of_projected_gradient_descent(dee
     clean = F.cross_entropy(deep(images), labels)
     found = ascend(deep, images, labels, norm=norm, eps=eps, steps=30)
     assert found.value.mean() - clean >= 0.999 * (expected - clean)
+
+
+# ---- against a second reading of the released l1 rule
+
+
+def nearest_in_l1(point, clean, eps):
+    """The nearest point of ball and box for one image in double precision, by halving the threshold that is taken off
+    every change."""
+    move = point - clean
+
+    def shrunk(threshold):
+        return (clean + move.sign() * (move.abs() - threshold).clamp_min(0)).clamp(0, 1)
+
+    low, high = 0.0, move.abs().max().item()
+    if (shrunk(0.0) - clean).abs().sum() <= eps:
+        return shrunk(0.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (shrunk(middle) - clean).abs().sum() > eps else (low, middle)
+    return shrunk(high)
+
+
+def sparse_ascent(model, image, label, eps, steps):
+    """The cross-entropy that one image reaches from itself, written from the published rule one number at a time."""
+
+    def look(x):
+        x = x.clone().requires_grad_()
+        loss = F.cross_entropy(model(x[None]), label[None])
+        return loss.item(), torch.autograd.grad(loss, x)[0]
+
+    x, d, step, share, before = image.clone(), image.numel(), eps, 0.2, image.numel()
+    loss, gradient = look(x)
+    best, best_x, best_gradient = loss, x.clone(), gradient
+    for k in range(1, steps + 1):
+        count = max(int(share * d), 1)
+        least = gradient.abs().flatten().sort(descending=True).values[count - 1]
+        signs = gradient.sign() * (gradient.abs() >= least)
+        x = nearest_in_l1(x + step * signs / signs.abs().sum(), image, eps)
+        loss, gradient = look(x)
+        if loss > best:
+            best, best_x, best_gradient = loss, x.clone(), gradient
+        if k % max(int(0.04 * steps), 1) == 0:
+            changed = int(((best_x - image).abs() > 1e-8).sum())
+            if changed < 0.95 * before:
+                step, x, gradient = eps, best_x.clone(), best_gradient
+            else:
+                step = max(step / 1.5, eps / 10)
+            share, before = changed / d / 1.5, changed
+    return best
+
+
+@pytest.mark.parametrize("eps", [3.0, 8.0])
+def test_the_l1_ascent_reaches_what_the_released_rule_reaches(deep, eps):
+    images = torch.rand(16, 2, 8, 8, generator=generator(4, 6)).double()
+    network = nn.Sequential(deep, Scaled(20.0)).double()
+    with torch.no_grad():
+        labels = network(images).argmax(1)
+    found = ascend(network, images, labels, norm="l1", eps=eps, steps=50).value
+    expected = torch.tensor([sparse_ascent(network, *each, eps, 50) for each in zip(images, labels, strict=True)])
+    assert expected.mean() > 1  # a task that is not trivial
+    assert (found - expected).abs().max() < 0.02
+
+
+class Scaled(nn.Module):
+    """Larger logits: a network that is sure of itself."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits):
+        return self.factor * logits
+
+
+def test_at_a_check_in_l1_images_that_have_become_sparser_go_back_to_their_best_point():
+    """Of ten values the best points change two, nine and ten; before it was ten each."""
+    clean = torch.full((3, 1, 2, 5), 0.5)
+    mover = Sparse(clean, torch.full((3, 1), 3.0), 50, 0.2)
+    best = clean + 0.1 * (torch.arange(10).reshape(1, 1, 2, 5) < torch.tensor([2, 9, 10]).reshape(3, 1, 1, 1))
+    progress = Progress(best, torch.ones(3), torch.ones_like(best))
+    mover.size = torch.full((3, 1), 1.0)
+    x, gradient = mover.judge(progress, clean + 0.2, torch.zeros_like(best))
+    assert torch.equal(x[:2], best[:2])
+    assert torch.equal(x[2], clean[2] + 0.2)
+    assert gradient.flatten(1).mean(1).tolist() == [1, 1, 0]
+    assert mover.size[:, 0].tolist() == pytest.approx([3, 3, 1 / 1.5])
+    assert mover.share[:, 0].tolist() == pytest.approx([2 / 15, 9 / 15, 10 / 15])
+    mover.judge(progress, x, gradient)  # nothing has changed since
+    assert mover.size[:, 0].tolist() == pytest.approx([2, 2, 1 / 1.5**2])
 
 
 # ---- batches, seeds and radii

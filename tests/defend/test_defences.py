@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 
+import nbformat
 import pytest
 import torch
 from torch import nn
@@ -9,11 +10,13 @@ from aecompanion.defend.defences import KINDS, Defence, LowPassed, Restored, cat
 from aecompanion.defend.halftone import METHODS, halftone
 from aecompanion.defend.inverse import InverseHalftone, low_pass
 from aecompanion.defend.transforms import bit_depth, jpeg, median, total_variation
+from aecompanion.pipeline.paths import ROOT
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import claims
 from aecompanion.report.halftone import tables as halftone_tables
 
 NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "jpeg", "tv"}
+NETWORKS |= {"grey_twice", "grey_shifts", "halftone_shifts", "adversarial"}
 CNN = "CNN inverse, grey network"
 
 
@@ -69,9 +72,41 @@ def test_what_is_retrained_was_trained_on_its_own_transformation():
 
 def test_the_controls_transform_nothing_and_one_of_them_is_the_grey_network_of_the_next_seed():
     controls = {defence.name: (defence.network, defence.next_seed) for defence in ALL if defence.kind == "control"}
-    assert controls == {"hybrid without halftoning": ("hybrid", False), "grey, other seed": ("grey", True)}
+    assert controls == {
+        "hybrid without halftoning": ("hybrid", False),
+        "grey, other seed": ("grey", True),
+        "grey, twice the updates": ("grey_twice", False),
+        "grey, shifts": ("grey_shifts", False),
+    }
     assert all(BY_NAME[name].transform is unchanged for name in controls)
     assert [defence.name for defence in ALL if defence.next_seed] == ["grey, other seed"]
+
+
+def test_the_adversarially_trained_network_stands_with_and_without_a_halftone():
+    plain, halftoned = (defence for defence in ALL if defence.kind == "robust")
+    assert plain.network == halftoned.network == "adversarial"
+    assert plain.transform is unchanged
+    assert halftoned.transform is BY_NAME["hybrid + halftone"].transform
+
+
+def regimes(epochs):
+    """What photos_train trains: the representations and epochs of each regime, from its cell."""
+    cells = nbformat.read(ROOT / "notebooks" / "2_train" / "photos_train.ipynb", 4).cells
+    (source,) = [cell.source for cell in cells if "regimes = {" in cell.source]
+    scope = {"epochs": epochs, "robust_epochs": 2}
+    exec(source, scope)
+    return scope["regimes"]
+
+
+def test_every_network_behind_a_defence_is_trained():
+    assert set(regimes(10)) >= NETWORKS
+
+
+def test_rivals_of_the_hybrid_network_make_as_many_updates():
+    updates = {label: len(views) * epochs for label, (views, epochs) in regimes(10).items()}
+    equal = {label for label, count in updates.items() if count == updates["hybrid"]}
+    assert equal == {"hybrid", "jpeg", "tv", "grey_twice", "halftone_twice", "grey_shifts", "halftone_shifts"}
+    assert updates["hybrid_updates"] == updates["grey"] == updates["halftone"] == updates["hybrid"] / 2
 
 
 def test_every_other_dither_stands_before_the_hybrid_network():

@@ -83,6 +83,25 @@ def test_the_box_protects_an_image_at_its_edge(norm):
     assert robust(network, torch.zeros(1, 1, 1, 2), torch.tensor([0]), norm=norm, eps=0.5).tolist() == [True]
 
 
+def test_ten_steps_in_l1_overstate_what_a_hundred_find():
+    """3072 values: the nearest border is reached by moving the few of largest weight, which takes many checks."""
+    weight = torch.randn(3, 3072, generator=generator(20, 3072))
+    drawn = torch.randn(12, 3072, generator=generator(7, 2))
+    logits = drawn @ weight.T
+    labels = logits.argmax(1)
+    gaps = logits.gather(1, labels[:, None]) - logits
+    border = (weight[labels][:, None] - weight).abs().amax(2)
+    near = (gaps / border).scatter(1, labels[:, None], torch.inf).amin(1)
+    images = (0.5 + drawn / near[:, None] * 0.1).reshape(-1, 3, 32, 32)  # the border is .1 away
+    assert 0.2 < images.min() < images.max() < 0.8
+    few, many = (
+        robust(linear_network(weight), images, labels, norm="l1", eps=0.11, steps=steps, targets=2).sum()
+        for steps in (10, 100)
+    )
+    assert many <= 1
+    assert few >= 6
+
+
 @every_norm
 @every_count
 def test_a_wrong_decision_is_never_robust(weight, norm, classes):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from aecompanion.evaluate.dissimilarity import nissim, ssim
-from aecompanion.evaluate.shift import compare, join_predictions, outside
+from aecompanion.evaluate.shift import compare, join_predictions, outside, variants
 from aecompanion.explain.gradcam import heatmap
 from aecompanion.pipeline.rng import generator
 
@@ -39,6 +39,17 @@ def test_every_set_of_maps_has_rows_and_the_clean_ones_stand_once_per_arm_and_mo
     found = rows.groupby(["arm", "mode", "eps"])["position"].apply(list).to_dict()
     sets = [("white", "own_pred"), ("white", "true_label"), ("black", "own_pred")]
     assert found == {(arm, mode, eps): [0, 1, 2] for arm, mode in sets for eps in (0.0, 0.05)}
+
+
+def test_variants_are_the_same_pairs_under_other_settings(maps):
+    settings = {"small": {"window": 3}, "jet": {"jet": True}}
+    found = variants(maps, size=SIZE, settings=settings)
+    assert set(zip(found["arm"], found["mode"], found["eps"], strict=True)) == {
+        (arm, "own_pred", 0.05) for arm in ("white", "black")
+    }
+    for column, options in settings.items():
+        expected = chosen(compare(maps, size=SIZE, **options), "black", "own_pred", 0.05)["nissim"]
+        assert chosen(found, "black", "own_pred", 0.05)[column].tolist() == expected.tolist()
 
 
 def test_without_an_attack_nothing_has_moved(rows):

@@ -130,10 +130,10 @@ def test_pgd_goes_a_tenth_of_the_radius_at_a_time_from_the_image_to_the_edge(two
     assert found.value.tolist() == pytest.approx([-math.log1p(math.exp(-z)) for z in reached], abs=1e-5)
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "PGD"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_image_may_have_its_own_radius(steep, images, labels, method):
     radii = torch.tensor([0.125, 0.25, 0.5, 0.75, 1.0])
-    found = counterfactual(method, steep, images, labels, eps=radii, p=2, steps=8)
+    found = counterfactual(method, steep, images, labels, eps=radii, p=2, steps=12)
     assert norm(found.images - images, 2).tolist() == pytest.approx(radii.tolist(), rel=0.1)
 
 
@@ -360,7 +360,16 @@ def test_the_oracle_is_offered_here_too():
 
 
 @pytest.mark.parametrize("p", [2, math.inf])
-def test_pgd_takes_no_radius_per_image(convolutional, images, labels, p):
-    message = "PGD takes one radius for all images, expected a number (Frank-Wolfe and APGD take one each)"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        counterfactual("PGD", convolutional, images, labels, eps=torch.full((len(images),), 0.5), p=p, steps=2)
+def test_pgd_returns_its_best_point_not_its_last(two_classes, greys, ones, p):
+    """Logits rise by a tenth of the radius times the dual length per step; the peak lies 2.6 steps up, so that the
+    walk ends by going to and fro between the second and the third point."""
+    rise = 0.02 * LENGTH[p] / 10
+
+    def peak(logits, _):
+        return -(logits[:, 1] - torch.tensor(DIM) - 2.6 * rise).square()
+
+    for steps in (3, 4, 5):
+        found = counterfactual("PGD", two_classes, greys, ones, eps=0.02, p=p, steps=steps, objective=peak)
+        assert found.value.tolist() == pytest.approx([-((0.4 * rise) ** 2)] * 4, rel=0.01)
+        assert found.trace.shape == (steps + 1, 4)
+        assert norm(found.images - greys, p).tolist() == pytest.approx([0.3 * 0.02] * 4, rel=1e-3)

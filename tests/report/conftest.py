@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from aecompanion.attack.attacks import crafted_names
+from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.explain.methods import ABLATION, GRID, METHODS, OTHERS, STARTS, grid_name
 from aecompanion.report import figures
 
@@ -32,22 +33,36 @@ DEFENCES = {  # kind, network; counts without attack, under FGSM, I-FGSM and PGD
     "jpeg, retrained": ("retrained", "jpeg", (7, 8), (6, 7), (6, 7), (5, 8)),
     "tv, retrained": ("retrained", "tv", (7, 8), (5, 6), (5, 7), (6, 8)),
     "halftone network": ("halftone", "halftone", (6, 8), (6, 7), (5, 7), (6, 7)),
+    "halftone network, shifts": ("halftone", "halftone_shifts", (7, 9), (5, 8), (5, 7), (5, 7)),
     "hybrid + halftone": ("halftone", "hybrid", (8, 9), (5, 8), (5, 7), (8, 9)),
     "hybrid (equal updates) + halftone": ("halftone", "hybrid_updates", (7, 9), (5, 8), (5, 7), (6, 8)),
     "hybrid without halftoning": ("control", "hybrid", (8, 9), (6, 8), (6, 7), (7, 8)),
     "grey, other seed": ("control", "grey", (8, 9), (5, 7), (5, 6), (6, 8)),
+    "grey, twice the updates": ("control", "grey_twice", (9, 9), (5, 8), (5, 7), (5, 7)),
+    "grey, shifts": ("control", "grey_shifts", (9, 9), (6, 8), (6, 8), (6, 8)),
+    "adversarial training": ("robust", "adversarial", (7, 9), (7, 9), (7, 8), (7, 9)),
+    "adversarial training + halftone": ("robust", "adversarial", (7, 9), (6, 9), (7, 9), (7, 9)),
     "halftone, grey network": ("inverse", "grey", (2, 4), (2, 3), (2, 3), (2, 4)),
     "low-pass inverse, grey network": ("inverse", "grey", (4, 6), (3, 5), (2, 4), (3, 5)),
     "CNN inverse, grey network": ("inverse", "grey", (6, 8), (3, 5), (3, 6), (4, 6)),
     "hybrid + jarvis": ("dither", "hybrid", (6, 8), (5, 7), (5, 7), (6, 8)),
     "hybrid + bayer": ("dither", "hybrid", (4, 6), (3, 5), (3, 5), (3, 5)),
 }
+FROM_HYBRID = {  # crafted on the hybrid network of the next seed: counts under the three attacks
+    "hybrid + halftone": ((4, 7), (4, 6), (5, 7)),
+    "hybrid without halftoning": ((3, 6), (3, 6), (2, 5)),
+}
 VIEWS = {  # network: counts on grey images, halftones and inverse halftones
     "grey": {"grey": (8, 9), "halftone": (2, 4), "inverse": (6, 8)},
     "halftone": {"grey": (3, 5), "halftone": (6, 8), "inverse": (4, 6)},
     "hybrid": {"grey": (7, 9), "halftone": (7, 8), "inverse": (6, 8)},
     "hybrid_updates": {"grey": (6, 8), "halftone": (5, 7), "inverse": (5, 7)},
+    "grey_twice": {"grey": (9, 9), "halftone": (1, 4), "inverse": (6, 8)},
+    "halftone_twice": {"grey": (2, 5), "halftone": (5, 8), "inverse": (4, 6)},
+    "grey_shifts": {"grey": (9, 9), "halftone": (2, 4), "inverse": (7, 8)},
+    "halftone_shifts": {"grey": (3, 5), "halftone": (8, 9), "inverse": (4, 6)},
 }
+EPOCHS = {"hybrid_updates": 5} | {name: 20 for name in VIEWS if name.endswith(("_twice", "_shifts"))}  # others: 10
 HYBRID, RANDOM = "hybrid + halftone", "hybrid + randomised halftone"
 ADAPTIVE = [  # defence, arm, adversary, steps, drawn as a curve, {level: counts}
     (HYBRID, "clean", "none", 0, True, {0: (8, 9)}),
@@ -87,12 +102,15 @@ def transfer_rows() -> pd.DataFrame:
     for name, (kind, network, clean, *attacked) in DEFENCES.items():
         for split in ("known", "held_out"):
             less = int(split == "held_out" and name == HYBRID)
-            facts = {"defence": name, "kind": kind, "network": network, "split": split}
+            facts = {"defence": name, "kind": kind, "network": network, "split": split, "source": "grey"}
             rows += condition(clean, **facts, attack="clean", level=0)
             for attack, (top1, top5) in zip(crafted_names(), attacked, strict=True):
                 rows += condition((top1 - less, top5 - less), **facts, attack=attack, level=8)
                 if split == "known":
                     rows += condition(clean, **facts, attack=attack, level=2)
+        facts = {"defence": name, "kind": kind, "network": network, "split": "known", "source": "hybrid"}
+        for attack, pair in zip(crafted_names(), FROM_HYBRID.get(name, ()), strict=False):
+            rows += condition(pair, **facts, attack=attack, level=8)
     return pd.DataFrame(rows)
 
 
@@ -101,8 +119,9 @@ def representation_rows() -> pd.DataFrame:
     rows = []
     for network, views in VIEWS.items():
         for view, counts in views.items():
-            rows += condition(counts, split="known", network=network, view=view)
-            rows += condition((-1, -1), split="held_out", network=network, view=view)
+            facts = {"network": network, "view": view, "epochs": EPOCHS.get(network, 10)}
+            rows += condition(counts, split="known", **facts)
+            rows += condition((-1, -1), split="held_out", **facts)
     return pd.DataFrame(rows)
 
 
@@ -335,8 +354,24 @@ def adversarial_rows() -> pd.DataFrame:
                 row = {"signed_effect": 0.5 + shift + 0.05 * (image % 5 - 2) + 0.01 * more}
                 row |= {"confidence": image / 10 - (not noisy), "heatmap": image / 10 + (not noisy)}
                 row |= {"bottleneck": draw.integers(6) / 10, "effect": draw.integers(6) / 10}
+                row |= {name: draw.integers(6) / 10 for name in DETECTORS if name not in row}
                 row |= {"flipped": flipped is not None and image < flipped + more, "seed": seed, "image": image}
                 rows.append(row | {"attack": attack, "level": level, "channel": 3 * seed})
+    return pd.DataFrame(rows)
+
+
+def evaded_rows() -> pd.DataFrame:
+    """Six images, two levels: PGD raises every score above all clean ones, the attack that knows the detector leaves
+    image 0 there and has the others as they were. PGD changes two decisions, the other one, of image 5 none.
+    """
+    rows = []
+    for seed in SEEDS:
+        for level in (2, 8):
+            for detector in DETECTORS:
+                for image in range(6):
+                    row = {"seed": seed, "image": image, "level": level, "detector": detector, "clean": image / 10}
+                    row |= {"plain": 1 + image / 10, "adaptive": image / 10 + (image == 0)}
+                    rows.append(row | {"changed_plain": 2, "changed_adaptive": int(image != 5)})
     return pd.DataFrame(rows)
 
 
@@ -406,6 +441,7 @@ def paper1_tables():
         "marker": marker_rows(),
         "concepts": concept_rows(),
         "adversarial": adversarial_rows(),
+        "adaptive": evaded_rows(),
         "released": released_rows(),
         "shortcut": shortcut_rows(),
         "viewed": viewed_rows(),
@@ -589,7 +625,8 @@ def counterfactual_rows() -> pd.DataFrame:
 
 
 REACHED = {  # mean log confidence at the matched radius; five times as low at half of it
-    1.5: {"AFW": -0.2, "AFW (released)": -0.21, "FW": -0.3, "FW + momentum": -0.25, "FW, constant step": -0.5},
+    1.5: {"AFW": -0.2, "AFW (released)": -0.21, "FW": -0.3, "FW + momentum": -0.25, "FW, constant step": -0.5}
+    | {"AFW, own best": -0.2, "FW, own best": -0.25},
     2.0: {"AFW": -0.2, "AFW (released)": -0.2, "APGD": -0.15, "PGD": -0.3, "FW": -0.25, "FW + momentum": -0.22},
 }
 VARIANTS = {
@@ -617,6 +654,17 @@ def optimiser_rows() -> pd.DataFrame:
         for radius, times in (("matched", 1), ("half", 5)):
             rows += objective_rows("method", {each: times * mean for each, mean in means.items()}, p=p, radius=radius)
     return pd.DataFrame(rows)
+
+
+def trajectory_rows() -> pd.DataFrame:
+    """Twenty steps; after a tenth of them objectives are ten times as low, of the rule 2/(k+2) five times."""
+    parts = []
+    for step in range(21):
+        rows = optimiser_rows()
+        if step < 5:
+            rows["value"] *= np.where(rows["method"] == "FW", 5, 10)
+        parts.append(rows.assign(step=step))
+    return pd.concat(parts, ignore_index=True)
 
 
 def schedule_rows() -> pd.DataFrame:
@@ -748,6 +796,7 @@ def paper2_tables():
     return {
         "counterfactuals": counterfactual_rows(),
         "optimisers": optimiser_rows(),
+        "trajectories": trajectory_rows(),
         "schedules": schedule_rows(),
         "restarts": restart_rows(),
         "sweep": sweep_rows(),

@@ -138,6 +138,25 @@ def test_a_saved_figure_has_a_palette_where_nobody_sees_it(tree, colours, mode):
     plt.close(figure)
 
 
+def test_values_without_a_palette_are_rounded_and_white_stays_white():
+    values = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    values[0] = 255
+    found = np.asarray(figures.lighter(Image.fromarray(values)), int)
+    assert np.abs(found - values).max() == figures.STEP // 2
+    assert (found[0] == 255).all()
+
+
+def test_a_palette_is_near_every_value():
+    """600 colours, ramps of three hues, fit one."""
+    ramp = np.linspace(0, 255, 200).astype(np.uint8)
+    values = np.zeros((3, 200, 3), np.uint8)
+    for channel in range(3):
+        values[channel, :, channel] = ramp
+    picture = figures.lighter(Image.fromarray(values))
+    assert picture.mode == "P"
+    assert np.abs(np.asarray(picture.convert("RGB"), int) - values).max() <= figures.PALETTE
+
+
 def test_a_drawing_is_shown_once_and_closed(monkeypatch):
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.append(plt.get_fignums()))

@@ -167,6 +167,7 @@ def test_its_card_says_where_it_comes_from_and_which_run_made_it(tree):
     assert (card["cell"], card["function"]) == (4, "report.toy.figures.lines")
     assert (card["n"], card["seeds"], card["source"]) == (4, [1, 2], "made up")
     assert card["run"]["seconds"] > 0
+    assert card["run"]["cpu_seconds"] > 0.5, "the kernel alone takes more to start"
     assert "Python" in card["run"]["machine"]
     assert card["run"]["versions"]["torch"]
 

@@ -15,6 +15,7 @@ from aecompanion.explain.counterfactual import counterfactual, min_norm
 from aecompanion.explain.frank_wolfe import auto_frank_wolfe
 from aecompanion.networks import checkpoint, zoo
 from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.studies.counterfactual_ascents import FAMILIES, last, own_best_rows, trajectory_rows
 from aecompanion.studies.counterfactuals import (
     FACTORS,
     KINDS,
@@ -138,7 +139,7 @@ def test_the_masks_of_objects_are_found_by_image():
 
 
 def test_every_comparison_of_the_sets_has_its_rows():
-    assert list(ROWS) == ["optimisers", "schedules", "restarts", "sweep", "least"]
+    assert list(ROWS) == ["optimisers", "own best", "schedules", "restarts", "sweep", "least"]
 
 
 # one set of counterfactuals
@@ -218,6 +219,32 @@ def test_there_is_one_row_per_optimiser_and_image_with_the_objective_reached(lin
     for method in methods:
         expected = direct(method, linear, images, p=p, eps=1.0).value
         assert rows.value[rows.method == method].tolist() == expected.tolist()
+
+
+def test_a_trajectory_has_the_best_objective_after_every_step(linear, images):
+    rows = trajectory_rows(linear, images, TARGET, p=1.5, eps=1.0, methods=["AFW", "FW"], **RUN)
+    assert len(rows) == 2 * (RUN["steps"] + 1) * len(KEYS)
+    for method in ("AFW", "FW"):
+        expected = direct(method, linear, images, p=1.5, eps=1.0).trace
+        found = rows[rows.method == method].pivot(index="step", columns="image", values="value")[KEYS]
+        assert np.array_equal(found.to_numpy(np.float32), expected.numpy())
+
+
+def test_both_families_run_with_the_schedule_that_does_best_on_other_images(linear, images):
+    ball, others = {"p": 1.5, "eps": 1.0}, (images[:2].flip(0), TARGET[:2].flip(0), [7, 8])
+    rows = own_best_rows(linear, images, TARGET, chosen_on=others, **ball, **RUN)
+    assert rows.groupby(["method", "step"]).size().tolist() == [len(KEYS)] * 2 * (RUN["steps"] + 1)
+    options = ball | {"steps": RUN["steps"], "objective": towards(RUN["temperature"])}
+    for family, schedules in FAMILIES.items():
+        part = last(rows[rows.method == f"{family}, own best"])
+        means = [
+            auto_frank_wolfe(linear, *others[:2], schedule=each, keys=others[2], **options).value.mean()
+            for each in schedules.values()
+        ]
+        best = list(schedules)[int(np.argmax(means))]
+        assert part.schedule.tolist() == [best] * len(KEYS)
+        expected = auto_frank_wolfe(linear, images, TARGET, schedule=schedules[best], keys=KEYS, **options)
+        assert part.value.tolist() == expected.value.tolist()
 
 
 def test_there_is_one_row_per_schedule_and_image(linear, images):

@@ -9,6 +9,7 @@ from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.distortion import DEFINITIONS
 from aecompanion.explain.methods import Explained
+from aecompanion.networks.read import probabilities
 from aecompanion.pipeline.rng import generator
 from aecompanion.studies.masks import choose, chunks, on_substrates, right, score, steps, substrates, typical
 
@@ -431,15 +432,27 @@ def test_a_substrate_is_what_its_name_says(scene):
 
 def test_every_map_is_deleted_into_every_substrate(scene):
     network, images, ink = scene
-    rows = on_substrates(
-        network, images, torch.tensor([0]), images * 0 + 0.2, {"oracle": ink, "none": 1 - ink}, keys=[7]
-    )
+    found = {"oracle": Explained(ink, 1 - ink), "none": Explained(1 - ink)}
+    rows = on_substrates(network, images, torch.tensor([0]), images * 0 + 0.2, found, keys=[7])
     assert rows[["pair", "method"]].drop_duplicates().to_numpy().tolist() == [[7, "oracle"], [7, "none"]]
-    found = rows.set_index(["method", "substrate"])["deletion"]
-    assert len(found) == 8
+    indexed = rows.set_index(["method", "substrate"])
+    played = indexed["deletion"]
+    assert len(played) == 8
     gone, first = expit(-10), 1 / PIXELS
-    assert found["oracle", "black"] == pytest.approx(first * (expit(10) + gone) / 2 + (1 - first) * gone, rel=1e-5)
-    assert found["none", "black"] > 0.9  # the object goes last
+    assert played["oracle", "black"] == pytest.approx(first * (expit(10) + gone) / 2 + (1 - first) * gone, rel=1e-5)
+    assert played["none", "black"] > 0.9  # the object goes last
+    assert indexed.loc["none", "change"].isna().all() and indexed.loc["oracle", "change"].notna().all()
+    clean, without = (probabilities(network, each)[0, 1:] for each in (images, images * (1 - ink)))
+    assert indexed.loc[("oracle", "black"), "change"] == pytest.approx((clean - without).abs().mean().item(), abs=1e-6)
+
+
+def test_a_deletion_that_is_known_is_not_played_again(scene):
+    network, images, ink = scene
+    given = (network, images, torch.tensor([0]), images * 0 + 0.2, {"oracle": Explained(ink, 1 - ink)})
+    anew, taken = on_substrates(*given, keys=[7]), on_substrates(*given, keys=[7], known={"oracle": [0.125]})
+    is_mean = taken["substrate"] == "mean colour"
+    assert taken.loc[is_mean, "deletion"].tolist() == [0.125]
+    assert taken[~is_mean].equals(anew[~is_mean])
 
 
 def test_the_typical_pair_is_nearest_to_the_medians_among_those_of_several_objects():

@@ -21,6 +21,7 @@ from torch import nn
 
 from aecompanion.attack.gradient import for_each_eps, pgd
 from aecompanion.attack.objective import cross_entropy
+from aecompanion.pipeline.rng import generator
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -68,6 +69,37 @@ class Expected(nn.Module):
             with torch.no_grad():
                 exact = self.transform(images.detach(), self.drawn)
             logits.append(self.network(StraightThrough.apply(images, exact)))
+            self.drawn += 1
+        return torch.cat(logits)
+
+
+class Together(nn.Module):
+    """Logits (K·N)×classes of K views of the same N images, in the order of the views: an attack that averages them
+    climbs f(T(x)) and f(x) at once, which is stronger than either on a network that was trained on both.
+    """
+
+    def __init__(self, *views: nn.Module) -> None:
+        super().__init__()
+        self.views = nn.ModuleList(views)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.cat([view(images) for view in self.views])
+
+
+class Noisy(nn.Module):
+    """Logits ((draws + 1)·N)×classes of a view at the images and at x + σ n_k, n_k Gaussian and fresh in every call,
+    the same for all images: the gradient of a smoothed classifier, where that of a deterministic one is ragged.
+    """
+
+    def __init__(self, view: nn.Module, *, sigma: float, draws: int, seed: int = 0) -> None:
+        super().__init__()
+        self.view, self.sigma, self.draws, self.seed, self.drawn = view, sigma, draws, seed, 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = [self.view(images)]
+        for _ in range(self.draws):
+            noise = torch.randn(images.shape[1:], generator=generator(self.seed, self.drawn)).to(images)
+            logits.append(self.view((images + self.sigma * noise).clamp(0, 1)))
             self.drawn += 1
         return torch.cat(logits)
 

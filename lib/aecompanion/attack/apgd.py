@@ -4,12 +4,13 @@
     x_{k+1} = P( x_k + α_k s/‖s‖_1 ),  s = sign(g) at the largest t·d of |g|, 0 elsewhere,   α_0 = ε            l1
 
 d: sign, or the l2-normalised gradient. P: the nearest point of ball and box. At the checkpoints of `attack.ascent`
-images that have stalled go back to their best point with half the step. In l1 progress is judged every ⌊.04N⌋ steps:
-t becomes the share of changed values of the best point / 1.5; if it has fallen below 95 % of the last t the step is ε
-again, otherwise it is divided by 1.5 (at least ε/10). Cost: N forward and backward passes and one forward pass.
+images that have stalled go back to their best point with half the step. In l1 progress is judged every ⌊.04N⌋ steps,
+with n the number of values that the best point changes (before the first time n = d): t = n / 1.5d; if n has fallen
+below 95 % of the last n the image goes back to its best point and the step is ε again, otherwise it goes on from where
+it is and the step is divided by 1.5 (at least ε/10). Cost: N forward and backward passes and one forward pass.
 
 Where we depart: P is exact in all three norms (the release clips after the l2 projection, which ends inside the ball).
-The l1 step stays the same for images whose values are few; t keeps at least one value.
+The l1 step has the largest ⌊t·d⌋ values, at least one (the release ⌈t·d⌉).
 
 Sources: Croce and Hein, ICML 2020 (linf, l2) and ICML 2021 (l1).
 """
@@ -112,6 +113,7 @@ class Sparse:
     def __init__(self, clean: torch.Tensor, radius: torch.Tensor, steps: int, sparsity: float) -> None:
         self.clean, self.radius, self.size = clean, radius, radius.clone()
         self.share = torch.full_like(radius, sparsity)
+        self.changed = torch.full_like(radius, clean[0].numel())
         period = max(int(0.04 * steps), 1)
         self.judged = set(range(period, steps + 1, period))
 
@@ -120,13 +122,11 @@ class Sparse:
 
     def judge(self, progress: Progress, x: torch.Tensor, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         dimension = self.clean[0].numel()
-        changed = ((progress.x - self.clean).abs() > 1e-8).flatten(1).sum(1, keepdim=True)
-        now = (changed / (1.5 * dimension)).clamp(1 / dimension, 1).to(self.share)
-        sparser = now < 0.95 * self.share
+        changed = ((progress.x - self.clean).abs() > 1e-8).flatten(1).sum(1, keepdim=True).to(self.share)
+        sparser = changed < 0.95 * self.changed
         self.size = torch.where(sparser, self.radius, torch.maximum(self.size / 1.5, self.radius / 10))
-        stale = ~sparser[:, 0] & (progress.value <= progress.at_checkpoint)
-        self.share, progress.at_checkpoint = now, progress.value.clone()
-        return progress.restart(stale, x, gradient)
+        self.share, self.changed = changed / (1.5 * dimension), changed
+        return progress.restart(sparser[:, 0], x, gradient)
 
 
 def nearest(point: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor, p: float) -> torch.Tensor:

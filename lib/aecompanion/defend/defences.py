@@ -2,10 +2,12 @@
 
     prediction = f_network( T(x) )
 
-`network` is a training regime: "grey" saw plain images, "halftone" dots, "hybrid" both (as many epochs as the others,
-so twice the updates), "hybrid_updates" both in as many updates, and "jpeg" and "tv" images under that transform.
+`network` is a training regime: "grey" saw plain images, "halftone" dots, "hybrid" both (as many epochs as these, so
+twice the updates), "hybrid_updates" both in as many updates as these. The rivals have the hybrid's number of updates:
+"jpeg" and "tv" saw images under that transform, "grey_twice" plain ones, "grey_shifts" and "halftone_shifts" images
+shifted at random; "adversarial" is the hybrid network, trained further on attacked images.
 Attacks are crafted on the grey network, so what a defence gains has two parts: what the transformation does and what
-comes of not being the attacked network. The two controls measure the second part alone.
+comes of not being the attacked network. The controls measure the second part alone.
 
 Three tables, over which tables, figures, notebooks and tests iterate: TRANSFORMS (T by name), KINDS (what defences of a
 kind look like in figures) and DEFENCES. To add a defence write its module, its row in TRANSFORMS and one in DEFENCES.
@@ -79,6 +81,7 @@ KINDS = {
     "retrained": Kind(colour="#56B4E9", line=":"),
     "halftone": Kind(colour="#D55E00", line="-"),
     "control": Kind(colour="#009E73", line="-."),
+    "robust": Kind(colour="#332288", line="-."),  # adversarially trained
     "inverse": Kind(colour="#CC79A7", line="-", compared=False),
     "dither": Kind(colour="#E69F00", line="--", compared=False),
 }
@@ -152,10 +155,15 @@ DEFENCES = {
     **{name: Row("baseline", "grey", name) for name in ("jpeg", "bits", "tv", "median")},
     **{f"{name}, retrained": Row("retrained", name, name) for name in ("jpeg", "tv")},
     "halftone network": Row("halftone", "halftone", "halftone"),
+    "halftone network, shifts": Row("halftone", "halftone_shifts", "halftone"),
     "hybrid + halftone": Row("halftone", "hybrid", "halftone"),
     "hybrid (equal updates) + halftone": Row("halftone", "hybrid_updates", "halftone"),
     "hybrid without halftoning": Row("control", "hybrid"),
     "grey, other seed": Row("control", "grey", next_seed=True),
+    "grey, twice the updates": Row("control", "grey_twice"),
+    "grey, shifts": Row("control", "grey_shifts"),
+    "adversarial training": Row("robust", "adversarial"),
+    "adversarial training + halftone": Row("robust", "adversarial", "halftone"),
     "halftone, grey network": Row("inverse", "grey", "halftone"),
     "low-pass inverse, grey network": Row("inverse", "grey", low_passed),
     "CNN inverse, grey network": Row("inverse", "grey", restored),

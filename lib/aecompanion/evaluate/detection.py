@@ -1,29 +1,22 @@
-"""Scores of single images that may tell attacked from clean ones, and how well they do.
+"""How well scores of single images tell attacked from clean ones; the scores themselves are in `evaluate.detectors`.
 
-    AUROC(s) = P( s(attacked) > s(clean) ) + P( equal ) / 2
+    AUROC(s)     = P( s(attacked) > s(clean) ) + P( equal ) / 2
+    AUROC(s | z) = the same over the pairs (attacked, clean) that are alike in z: their ranks in z, over both sets,
+                   differ by at most a tenth of all
+    ρ(s, a | z)  = (ρ_sa - ρ_sz ρ_az) / √((1 - ρ_sz²)(1 - ρ_az²)),  rank correlations, a: 1 for attacked, 0 for clean
 
-Every score is oriented before any attack is seen, larger = more suspicious, and needs no clean copy of the image:
-
-    effect       |e(x) - median of e on clean validation images|, e = ECE_j - ECE0 of one fixed code channel j (paper 1)
-    confidence   1 - mean_k max(p_k, 1 - p_k), for softmax networks 1 - max_k p_k
-    bottleneck   mean |d(c(a)) - a|, the error of the inserted bottleneck
-    heatmap      NISSIM of the Grad-CAM of x and that of its median-filtered copy (paper 5's measure as a detector)
-
-An AUROC below 1/2 means that the attack makes images less suspicious than clean ones; it is reported as it is.
+An AUROC below 1/2 means that the attack makes images less suspicious than clean ones; it is reported as it is. The
+second and third ask what s adds to z: 1/2 and 0 if nothing.
 """
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from scipy import stats
 
-from aecompanion.defend.transforms import median
-from aecompanion.evaluate.dissimilarity import nissim
-from aecompanion.explain.causal_effect import LatentEffects, latent_effects
-from aecompanion.explain.gradcam import gradcam, heatmap
-from aecompanion.train.causal_autoencoder import CausalAutoencoder
+from aecompanion.explain.causal_effect import LatentEffects
 
-SCORES = ("effect", "confidence", "bottleneck", "heatmap")
+ALIKE = 0.1  # of all images: how far the ranks of a pair may be apart
 
 
 def auroc(clean: np.ndarray, attacked: np.ndarray) -> float:
@@ -35,14 +28,24 @@ def auroc(clean: np.ndarray, attacked: np.ndarray) -> float:
     return float((below + up_to).mean() / (2 * len(clean)))
 
 
-def uncertainty(p: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
-    """The score "confidence" of N×K probabilities."""
-    return 1 - (torch.maximum(p, 1 - p).mean(1) if multi_label else p.amax(1))
+def auroc_given(clean: np.ndarray, attacked: np.ndarray, z_clean: np.ndarray, z_attacked: np.ndarray) -> float:
+    """AUROC(s | z) of the formula; NaN if no pair is alike."""
+    ranks = stats.rankdata(np.concatenate([z_clean, z_attacked]))
+    apart = np.abs(ranks[len(z_clean) :, None] - ranks[None, : len(z_clean)])
+    larger = (attacked[:, None] > clean[None]) + 0.5 * (attacked[:, None] == clean[None])
+    alike = apart <= ALIKE * len(ranks)
+    return float(larger[alike].mean()) if alike.any() else np.nan
 
 
-def channel_effect(found: LatentEffects) -> torch.Tensor:
-    """e = ECE_j - ECE0, N values, of effects that were computed for one channel."""
-    return found.expected[0] - found.baseline
+def correlation_given(clean: np.ndarray, attacked: np.ndarray, z_clean: np.ndarray, z_attacked: np.ndarray) -> float:
+    """ρ(s, a | z) of the formula; NaN where a rank correlation is not defined or is 1."""
+    truth = np.repeat([0, 1], [len(clean), len(attacked)])
+    columns = [np.concatenate([clean, attacked]), truth, np.concatenate([z_clean, z_attacked])]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ranks = np.corrcoef([stats.rankdata(column) for column in columns])
+        sa, sz, az = ranks[0, 1], ranks[0, 2], ranks[1, 2]
+        left = (1 - sz**2) * (1 - az**2)
+    return float((sa - sz * az) / np.sqrt(left)) if left > 1e-12 else np.nan
 
 
 def most_influential(found: LatentEffects) -> int:
@@ -50,38 +53,11 @@ def most_influential(found: LatentEffects) -> int:
     return int((found.expected - found.baseline).abs().mean(1).argmax())
 
 
-def image_scores(
-    model: nn.Module,
-    images: torch.Tensor,
-    *,
-    layer: str,
-    autoencoder: CausalAutoencoder,
-    channel: int,
-    multi_label: bool,
-    heat_layer: nn.Module,
-) -> dict[str, torch.Tensor]:
-    """The columns p (N×K), signed_effect (e of the formula), confidence, bottleneck and heatmap of N images.
-
-    Cost per image: one forward pass to the layer and three from it, two of Grad-CAM.
+def score_rows(scores: dict[str, torch.Tensor], p: torch.Tensor, decisions: torch.Tensor) -> pd.DataFrame:
+    """One row per image: every score, signed_effect (e of paper 1, the negative of "effect_low"), changed (how many of
+    the decisions p > 1/2 differ from `decisions`, N×K) and flipped (some do). p: N×K.
     """
-    found = latent_effects(
-        model, images, layer=layer, autoencoder=autoencoder, channels=[channel], multi_label=multi_label, batch=64
-    )
-    top, size = found.p.argmax(1), images.shape[-1]
-    maps = [heatmap(gradcam(model, each, top, layer=heat_layer), size) for each in (images, median(images))]
-    return {
-        "p": found.p,
-        "signed_effect": channel_effect(found),
-        "confidence": uncertainty(found.p, multi_label=multi_label),
-        "bottleneck": found.error,
-        "heatmap": nissim(*maps),
-    }
-
-
-def score_rows(scores: dict[str, torch.Tensor], usual: torch.Tensor, decisions: torch.Tensor) -> pd.DataFrame:
-    """One row per image from `image_scores`: signed_effect, the four scores and flipped (some decision p > 1/2 differs
-    from `decisions`, N×K). usual: the median of signed_effect on clean validation images.
-    """
-    columns = {name: scores[name].numpy() for name in ("signed_effect", "confidence", "bottleneck", "heatmap")}
-    columns["effect"] = (scores["signed_effect"] - usual).abs().numpy()
-    return pd.DataFrame(columns | {"flipped": ((scores["p"] > 0.5).long() != decisions).any(1).numpy()})
+    changed = ((p > 0.5).long() != decisions).sum(1).numpy()
+    columns = {name: values.numpy() for name, values in scores.items()}
+    columns |= {"signed_effect": -columns["effect_low"], "changed": changed, "flipped": changed > 0}
+    return pd.DataFrame(columns)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from aecompanion.evaluate.dissimilarity import spearman, ssim
+from aecompanion.evaluate.dissimilarity import nissim, spearman, ssim
 from aecompanion.explain.gradcam import heatmap, is_zero
 
 HALF_AXES = (1 / 2, 3 / 8)  # of the ellipse of the face: down and across, in sides of the image
@@ -61,6 +61,31 @@ def compare(maps: Mapping[str, torch.Tensor], *, size: int, window: int = 7, **o
             "peak": coarse.flatten(1).amax(1).numpy(),
         }
         tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def variants(
+    maps: Mapping[str, torch.Tensor], *, size: int, settings: Mapping[str, Mapping[str, int | float | bool]]
+) -> pd.DataFrame:
+    """NISSIM of the same pairs under other settings of `ssim`: one column per setting beside arm, mode, eps, position.
+
+    Args:
+        maps, size: as in `compare`; settings: name of a column → options of `ssim`.
+
+    Without the rows at level 0 (all zero) and without the class mode "true_label".
+    """
+    reference, tables = {}, []
+    for name, coarse in maps.items():
+        arm, mode, *level = name.split("/")
+        if mode == "true_label":
+            continue
+        if not level:
+            reference[mode] = heatmap(coarse, size)
+            continue
+        shown = heatmap(coarse, size)
+        columns = {each: nissim(reference[mode], shown, **options).numpy() for each, options in settings.items()}
+        keys = {"arm": arm, "mode": mode, "eps": float(level[0]), "position": range(len(coarse))}
+        tables.append(pd.DataFrame(keys | columns))
     return pd.concat(tables, ignore_index=True)
 
 

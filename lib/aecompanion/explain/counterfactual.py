@@ -15,11 +15,11 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
-from aecompanion.attack.apgd import NORMS, ascend
-from aecompanion.attack.ascent import Ascent
-from aecompanion.attack.gradient import gradient_attack
-from aecompanion.attack.lp_ball import Radius, lmo
-from aecompanion.attack.objective import Objective, log_confidence, towards, value
+from aecompanion.attack.apgd import NORMS, ascend, check_ascent, nearest, spread, unit
+from aecompanion.attack.ascent import Ascent, climb, join
+from aecompanion.attack.gradient import check_radius
+from aecompanion.attack.lp_ball import Radius, check, column, lmo
+from aecompanion.attack.objective import NOT_FINITE, Objective, log_confidence, towards, value, warn_of
 from aecompanion.explain.frank_wolfe import SCHEDULES, auto_frank_wolfe
 from aecompanion.networks.borrow import borrowed, device_of
 
@@ -41,10 +41,10 @@ def counterfactual(
     keys: Sequence[int] | None = None,
     batch: int = 64,
 ) -> Ascent:
-    """One of METHODS within the lp-ball of radius eps (pixel units; Frank-Wolfe and APGD take one per image, too).
+    """The best point that one of METHODS finds within the lp-ball of radius eps (pixel units; or one per image).
 
-    Frank-Wolfe methods take any p >= 1, "APGD" 1, 2 and inf, "PGD" (fixed steps of ε/10 from the image, one radius for
-    all; its trace has the last point only) 2 and inf. Raises ValueError for an unknown method or what it cannot do.
+    Frank-Wolfe methods take any p >= 1, "APGD" 1, 2 and inf, "PGD" (fixed steps of ε/10 from the image) 2 and inf.
+    Raises ValueError for an unknown method or what it cannot do.
     """
     shared = {"eps": eps, "steps": steps, "objective": objective, "batch": batch}
     if method in SCHEDULES:
@@ -53,34 +53,42 @@ def counterfactual(
     names = {power: name for name, power in NORMS.items()}
     if method == "APGD" and p in names:
         return ascend(model, images, target, norm=names[p], seed=seed, indices=keys, **shared)
-    if method == "PGD" and isinstance(eps, torch.Tensor) and eps.numel() > 1:
-        raise ValueError("PGD takes one radius for all images, expected a number (Frank-Wolfe and APGD take one each)")
     if method == "PGD" and p in (2, math.inf):
-        return fixed_steps(model, images, target, eps, names[p], steps, objective, batch)
+        return fixed_steps(model, images, target, norm=names[p], **shared)
     known = ", ".join(METHODS)
     raise ValueError(f"{method!r} with p = {p} is unknown, expected one of {known} (APGD: p of 1, 2, inf; PGD: 2, inf)")
 
 
-def fixed_steps(model, images, target, eps, norm, steps, objective, batch) -> Ascent:
-    """PGD as a counterfactual: the last point."""
-    found = []
-    for start in range(0, len(images), batch):
-        here = slice(start, start + batch)
-        found.append(
-            gradient_attack(
-                model,
-                images[here],
-                target[here],
-                eps=eps,
-                norm=norm,
-                steps=steps,
-                step_size=eps / 10,
-                objective=objective,
-            )
-        )
-    moved = torch.cat(found)
-    reached = values(model, moved, target, objective, batch)
-    return Ascent(moved, reached, reached[None])
+def fixed_steps(model, images, target, *, eps, norm, steps, objective, batch) -> Ascent:
+    """PGD: the best point on a walk of fixed steps from the image, as its rivals return theirs."""
+    _, images = check_ascent(images, target, steps), images.detach()
+    check(images, images, eps, NORMS[norm])
+    check_radius(eps, norm)
+    device, radius = device_of(model), column(eps, images).expand(len(images), 1)
+    parts, broken = [], 0
+    with borrowed(model):
+        for given in zip(images.split(batch), target.split(batch), radius.split(batch), strict=True):
+            clean, wanted, radii = (each.to(device) for each in given)
+            mover = Fixed(clean, radii, norm)
+            progress, now = climb(model, clean, wanted, mover, steps=steps, objective=objective)
+            parts.append(progress.result())
+            broken += int(now.sum())
+    warn_of(broken, len(images), NOT_FINITE)
+    found = join(parts)
+    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+
+class Fixed:
+    """Steps of ε/10 that nothing changes: x_{k+1} = P(x_k + ε/10 d(g_k))."""
+
+    judged: frozenset[int] = frozenset()
+
+    def __init__(self, clean: torch.Tensor, radius: torch.Tensor, norm: str) -> None:
+        self.clean, self.radius, self.norm = clean, radius, norm
+
+    def move(self, step: int, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        forward = x + spread(self.radius / 10, x) * unit(gradient, self.norm)
+        return nearest(forward, self.clean, self.radius, NORMS[self.norm])
 
 
 def values(model, images, target, objective: Objective, batch: int) -> torch.Tensor:

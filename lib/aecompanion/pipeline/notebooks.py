@@ -73,7 +73,7 @@ def lighter(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     encoded = {}
     for kind, as_drawn, options in (
         ("png", picture.convert("RGB").quantize(256), {"optimize": True}),
-        ("jpeg", picture.convert("RGB"), {"quality": 85}),
+        ("jpeg", picture.convert("RGB"), {"quality": 80}),
     ):
         file = io.BytesIO()
         as_drawn.save(file, format=kind, **options)

@@ -47,8 +47,15 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def write(stage: str, started: float) -> None:
-    """Record a run that ends now; `started`: `time.time()` at its start."""
+def spent() -> float:
+    """CPU seconds of this process and of all its children that have ended, kernels and their workers among them."""
+    return sum(os.times()[:4])
+
+
+def write(stage: str, started: float, spent_before: float) -> None:
+    """Record a run that ends now; `time.time()` and `spent()` at its start. What else the machine did meanwhile
+    lengthens its seconds, but hardly its CPU seconds.
+    """
     RUNS.mkdir(parents=True, exist_ok=True)
     facts = {
         "commit": commit(),
@@ -56,6 +63,7 @@ def write(stage: str, started: float) -> None:
         "versions": {name: metadata.version(name) for name in NAMED},
         "finished": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": round(time.time() - started, 1),
+        "cpu_seconds": round(spent() - spent_before, 1),
     }
     (RUNS / f"{stage}.json").write_text(json.dumps(facts, indent=1) + "\n")
 

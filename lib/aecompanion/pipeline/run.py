@@ -56,7 +56,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if not overrides:
         sources.check(below=raw_files(name))
 
-    place, started = BY_HAND if overrides else BUILD, time.time()
+    place, started, spent = BY_HAND if overrides else BUILD, time.time(), record.spent()
     stripped, executed, failed = (place / folder / source.name for folder in ("stripped", "executed", "failed"))
     part, saved = failed.with_name(f".part.{source.name}"), place / "saved" / name
     for path in (stripped, executed, part, saved):
@@ -106,7 +106,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     part.replace(executed)
     remove(failed)
     if not overrides:
-        record.write(name, started)
+        record.write(name, started, spent)
     return executed
 
 

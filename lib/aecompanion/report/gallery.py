@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from aecompanion.report import claims as claims_, displays, reported, source, tables
+from aecompanion.report import claims as claims_, displays, replications, reported, source, tables
 from aecompanion.report.papers import Paper, number_of, papers
 
 VERDICTS = ("reproduced", "no difference", "undecided", "not reproduced", "not testable here")  # of report.claims
@@ -27,6 +27,7 @@ def page(results: Path) -> str:
     cards, claims = cards_of(results), pd.read_csv(results / "claims.csv")
     profile = profile_of(results)
     up = "../../" if profile else "../"
+    others = replications.replications(results)
     seeds = sorted({seed for card in cards for seed in card["seeds"]})
     lines = [
         *heading(profile),
@@ -49,13 +50,14 @@ def page(results: Path) -> str:
             "",
             "### Claims",
         ]
-        lines += ["", verdicts(claims[claims["paper"] == paper.number], up, {card["id"]: card for card in own})]
+        lines += ["", verdicts(claims[claims["paper"] == paper.number], up, {card["id"]: card for card in own}, others)]
         for card in own:
             if card["file"]:
                 lines += ["", *display(card, results, up)]
         left = [f"* {card['id']} · {card['title']}: {card['missing']}." for card in own if not card["file"]]
         lines += ["", "### Not made here", "", *left] if left else []
-    return "\n".join(lines) + "\n"
+    lines += ["", *replications.section(claims, others)] if others else []
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def cards_of(results: Path) -> list[dict[str, Any]]:
@@ -134,8 +136,12 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def verdicts(claims: pd.DataFrame, up: str, cards: dict[str, dict[str, Any]]) -> str:
-    """The claims as a markdown table, each with links to its display and to its estimator."""
+def verdicts(
+    claims: pd.DataFrame, up: str, cards: dict[str, dict[str, Any]], others: replications.Replications | None = None
+) -> str:
+    """The claims as a markdown table, each with links to its display and to its estimator; where other runs are
+    published, with the column `stable`.
+    """
     known = {claim.id: claim for claim in claims_.register()}
 
     def shown_in(display: str) -> str:
@@ -161,6 +167,7 @@ def verdicts(claims: pd.DataFrame, up: str, cards: dict[str, dict[str, Any]]) ->
                 "ours [95 % interval]": [interval_text(row) for row in claims.itertuples()],
                 "p (Holm)": [number(value) for value in claims["p_holm"]],
                 "verdict": [bold(verdict) for verdict in claims["verdict"]],
+                **({"stable": replications.stable(claims, others)} if others else {}),
                 "reason": claims["reason"],
             }
         )

@@ -22,17 +22,15 @@ from aecompanion.data.regions import Regions
 from aecompanion.evaluate.frechet import features
 from aecompanion.evaluate.sparsity import sparsity
 from aecompanion.explain.counterfactual import counterfactual, matched_radius, min_norm
-from aecompanion.explain.frank_wolfe import Schedule, auto_frank_wolfe
+from aecompanion.explain.frank_wolfe import auto_frank_wolfe
 from aecompanion.networks import checkpoint
 from aecompanion.networks.read import predict
+from aecompanion.pipeline.rng import derive
+from aecompanion.studies.counterfactual_ascents import FACTORS, OWN, last, own_best_rows, trajectory_rows
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
+UNTOUCHED = "untouched images"
 LARGEST = {"l1": 400.0, "l1.5": 60.0, "l2": 16.0}  # where the search for a radius starts, pixel units
-FACTORS = {  # variants of the step size: rule and reduction; two more are optimisers' own
-    "root, .5": Schedule("root", 2.0, factor=0.5),
-    "constant, .75": Schedule("constant", 0.75, factor=0.75),
-}
-OWN = {"AFW": "root, .75", "AFW (released)": "constant, .5"}
 
 
 def calibrated(folder: Path, temperatures: dict, label: str, seed: int, *, device: str) -> tuple[nn.Module, float]:
@@ -105,14 +103,9 @@ def confidence(model: nn.Module, images: torch.Tensor, target: torch.Tensor, *, 
     return (predict(model, images) / temperature).softmax(1).gather(1, target[:, None])[:, 0].numpy()
 
 
-def optimiser_rows(model, images, target, *, p: float, eps: float, methods: Sequence[str], temperature, steps, keys):
-    """One row per method and image: the objective reached (log confidence, nats)."""
-    parts = []
-    for method in methods:
-        options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
-        found = counterfactual(method, model, images, target, **options)
-        parts.append(pd.DataFrame({"method": method, "value": found.value.numpy(), "image": list(keys)}))
-    return pd.concat(parts, ignore_index=True).assign(p=p, eps=eps)
+def optimiser_rows(model, images, target, **options) -> pd.DataFrame:
+    """One row per method and image: the objective reached (options: of `trajectory_rows`)."""
+    return last(trajectory_rows(model, images, target, **options))
 
 
 def schedule_rows(model, images, target, *, p: float, eps: float, temperature, steps, keys) -> pd.DataFrame:
@@ -181,8 +174,22 @@ def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:
     return features(judge, images, layer=judge.cam_layer())
 
 
+def floor_features(judge: nn.Module, dataset: Dataset, patches: torch.Tensor, count: int, *, draws: int = 10) -> dict:
+    """The features of untouched images, by (draw, name, "none", start): `draws` times `count` test images and, once,
+    the patches. Their Fréchet distance is what a set of this size has for no other reason than its size.
+    """
+    test, found = dataset.indices("test"), {}
+    for draw in range(draws):
+        chosen = np.sort(np.random.default_rng(derive(0, draw)).permutation(test)[:count])
+        found[draw, UNTOUCHED, "none", "ID"] = feature_rows(judge, dataset.batch(chosen))
+    if len(patches):
+        found[0, UNTOUCHED, "none", "OD"] = feature_rows(judge, patches)
+    return found
+
+
 ROWS = {  # the comparisons of `counterfactual_sets`
-    "optimisers": optimiser_rows,
+    "optimisers": trajectory_rows,
+    "own best": own_best_rows,
     "schedules": schedule_rows,
     "restarts": restart_rows,
     "sweep": sweep_rows,

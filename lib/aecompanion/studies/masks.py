@@ -111,21 +111,33 @@ def on_substrates(
     images: torch.Tensor,
     target: torch.Tensor,
     references: torch.Tensor,
-    maps: Mapping[str, torch.Tensor],
+    found: Mapping[str, Explained],
     *,
     keys: Sequence[int],
+    known: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row per pair, method and substrate: the deletion AUC of `maps` (n×1×H×W by method)."""
+    """One row per pair, method and substrate s: deletion (AUC of the map) and, where the method makes masks m, change,
+    mean |p_clean - p(s + m (x - s))| over the other classes (else NaN).
+
+    known: deletion AUCs that need not be played again, those of the mean colour (`score`) by method.
+    """
     removed, _ = steps(images.shape[2] * images.shape[3])
-    rows = []
+    clean, rows = probabilities(model, images), []
     for substrate, end in substrates(images, references, keys=keys, seed=seed).items():
-        for method, each in maps.items():
-            options = {"steps": removed, "seed": seed, "keys": keys, "batch": BATCH}
-            auc = play(model, images, end, each, target, **options).auc
+        for method, each in found.items():
+            if substrate == "mean colour" and known is not None and method in known:
+                auc = list(known[method])
+            else:
+                options = {"steps": removed, "seed": seed, "keys": keys, "batch": BATCH}
+                auc = play(model, images, end, each.maps, target, **options).auc.tolist()
+            change = [float("nan")] * len(images)
+            if each.mask is not None:
+                after = probabilities(model, end + each.mask * (images - end))
+                change = nontarget_change(clean, after, target).tolist()
             rows += [
-                {"pair": key, "method": method, "substrate": substrate, "deletion": value}
-                for key, value in zip(keys, auc.tolist(), strict=True)
+                {"pair": key, "method": method, "substrate": substrate, "deletion": value, "change": moved}
+                for key, value, moved in zip(keys, auc, change, strict=True)
             ]
     return pd.DataFrame(rows)
 

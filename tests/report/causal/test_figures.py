@@ -9,9 +9,10 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from aecompanion.attack.attacks import ATTACKS
 from aecompanion.data.dataset import Dataset
 from aecompanion.data.regions import Regions
-from aecompanion.evaluate.detection import SCORES
+from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.report.causal import (
     attacked,
+    evaded,
     figures as causal_figures,
     maps as causal_maps,
     rankings,
@@ -394,27 +395,43 @@ def test_without_levels_from_two_on_carlini_wagner_stands_alone(paper1_tables):
 # ---- F1.8
 
 
-def test_the_detector_curves_have_a_panel_per_attack_and_a_line_with_intervals_per_score(paper1_tables):
+def test_the_detector_curves_have_a_panel_per_attack_and_side_and_a_line_per_detector(paper1_tables):
     table = attacked.detection_table(paper1_tables["adversarial"], **OPTIONS)
     figure = attacked.detector_curves(table.sample(frac=1, random_state=1))
-    attacks = ["fgsm", "ifgsm", "pgd", "cw", "noise"]
-    assert titles(figure.axes) == ["FGSM", "I-FGSM", "PGD", "C&W, l2", "noise"]
-    for panel, attack in zip(figure.axes, attacks, strict=True):
-        rows = table[table["attack"] == attack]
-        drawn = containers(panel, ErrorbarContainer)
-        for place, (errors, score) in enumerate(zip(drawn, SCORES, strict=True)):
-            assert errors.lines[0].get_ydata().tolist() == rows[score].tolist()
-            assert errors.lines[0].get_xdata() == pytest.approx(np.arange(len(rows)) + 0.06 * (place - 1.5))
-            assert ends(errors) == pytest.approx(intervals(rows, score))
-        assert len({(each.lines[0].get_color(), each.lines[0].get_marker()) for each in drawn}) == len(SCORES)
-        chance = panel.lines[-1]
-        assert set(chance.get_ydata()) == {0.5}
-        assert panel.get_ylim() == (0, 1.02)
-        labels = ["minimal"] if attack == "cw" else ["1", "2", "4", "8"]
-        assert ticks(panel.get_xticklabels()) == labels
-        assert panel.get_xlim() == (-0.5, len(rows) - 0.5)
-    assert names(figure.legends[0]) == [attacked.DETECTORS[score] for score in SCORES]
-    assert figure.legends[0].get_title().get_text() == "score"
+    attacks = ["fgsm", "pgd", "cw", "noise"]
+    panels = np.reshape(figure.axes, (2, 4))
+    assert titles(panels[0]) == ["FGSM", "PGD", "C&W, l2", "noise"]
+    for line, sides in zip(panels, (("large", "small"), ("two",)), strict=True):
+        shown = [name for name, row in DETECTORS.items() if row.side in sides]
+        for panel, attack in zip(line, attacks, strict=True):
+            rows = table[table["attack"] == attack].sort_values("level")
+            drawn = containers(panel, ErrorbarContainer)
+            for place, (errors, score) in enumerate(zip(drawn, shown, strict=True)):
+                assert errors.lines[0].get_ydata().tolist() == rows[score].tolist()
+                shift = 0.07 * (place - (len(shown) - 1) / 2)
+                assert errors.lines[0].get_xdata() == pytest.approx(np.arange(len(rows)) + shift)
+                assert ends(errors) == pytest.approx(intervals(rows, score))
+            assert len({(each.lines[0].get_color(), each.lines[0].get_marker()) for each in drawn}) == len(shown)
+            assert set(panel.lines[-1].get_ydata()) == {0.5}
+            assert panel.get_ylim() == (0, 1.02)
+            assert ticks(panel.get_xticklabels()) == (["minimal"] if attack == "cw" else ["1", "2", "4", "8"])
+        assert names(line[-1].get_legend()) == [DETECTORS[name].title for name in shown]
+    assert fits(figure)
+
+
+# ---- X1.20
+
+
+def test_every_detector_stands_with_both_aurocs_at_every_level(paper1_tables):
+    table = evaded.evaded_table(paper1_tables["adaptive"], **OPTIONS)
+    figure = evaded.evaded_figure(table)
+    assert titles(figure.axes) == ["ε = 2/255", "ε = 8/255"]
+    for panel, level in zip(figure.axes, (2, 8), strict=True):
+        rows = table[table["level"] == level].set_index("detector").loc[list(DETECTORS)]
+        for errors, arm in zip(containers(panel, ErrorbarContainer), ("plain", "adaptive"), strict=True):
+            assert errors.lines[0].get_xdata().tolist() == rows[arm].tolist()
+    assert ticks(figure.axes[0].get_yticklabels()) == [row.title for row in DETECTORS.values()]
+    assert names(figure.legends[0]) == list(evaded.ARMS.values())
     assert fits(figure)
 
 
@@ -459,6 +476,6 @@ def test_the_thin_lines_of_the_collapse_are_the_seeds(paper1_tables):
 
 def test_every_region_attack_and_score_has_a_name():
     assert set(region_figures.TITLES) == set(REGIONS)
-    assert set(attacked.DETECTORS) == set(SCORES)
+    assert set(attacked.DETECTORS) == set(DETECTORS)
     assert set(attacked.looks()) == {"clean", "noise", "l2 noise", *ATTACKS}
     assert not plt.get_fignums()

@@ -5,9 +5,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from support import One, estimators
 
-from aecompanion.evaluate.detection import SCORES
+from aecompanion.evaluate.detection import auroc_given, correlation_given
+from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.evaluate.intervals import interval
-from aecompanion.report.causal import attacked, rankings, tables as causal_tables
+from aecompanion.report.causal import attacked, evaded, rankings, tables as causal_tables
 from aecompanion.report.causal.rankings import TRUTH
 from aecompanion.studies import regions as region_study
 
@@ -102,6 +103,8 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
         *("detection_lead", "adversarial", {"scores": ["confidence", "heatmap"], "attack": "fgsm", "level": 1}),
         *(-1, (2, 10)),
     ),
+    ("evaded", "adaptive", {"detector": "sum", "level": 8}, 23.5 / 36, (2, 6)),
+    ("evasion", "adaptive", {"detector": "sum", "level": 8}, 23.5 / 36 - 1, (2, 6)),
     ("released_drop", "released", {"domain": "digits", "variant": "released"}, (0.88 + 0.76) / 2, (2, 1)),
     ("released_drop", "released", {"domain": "chest", "variant": "released"}, (0.4 + 0.2) / 2, (2, 1)),
     ("released_drop", "released", {"domain": "digits", "variant": "intended"}, 0, (2, 1)),
@@ -578,6 +581,7 @@ def test_four_fifths_less_one_image_is_no_success(paper1_tables):
         ("detection", {"score": "effect", "attack": "unknown", "level": 4}),
         ("detection_lead", {"scores": ["effect", "heatmap"], "attack": "pgd", "level": 16}),
         ("detection_lead", {"scores": ["effect", "heatmap"], "attack": "unknown", "level": 0}),
+        ("detection_given", {"scores": ["effect_low", "sum"], "attack": "pgd", "level": 16}),
     ],
 )
 def test_an_attack_or_level_that_is_absent_is_untestable(paper1_tables, estimator, arguments):
@@ -612,7 +616,7 @@ def sklearns(rows, score, attack, level):
 CONDITIONS = [(attack, level) for attack in ("fgsm", "pgd", "noise") for level in (1, 8)] + [("cw", 0), ("l2 noise", 0)]
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", DETECTORS)
 @pytest.mark.parametrize(("attack", "level"), CONDITIONS)
 def test_detection_is_scikit_learns_auroc_per_seed(paper1_tables, score, attack, level):
     rows = paper1_tables["adversarial"]
@@ -630,7 +634,7 @@ def test_a_detection_lead_is_the_difference_of_two_aurocs(paper1_tables, scores)
 def test_the_detection_table_holds_every_score_under_every_attack_and_level_but_clean(paper1_tables):
     rows = paper1_tables["adversarial"]
     table = attacked.detection_table(rows, **OPTIONS)
-    parts = [[name, f"{name}_low", f"{name}_high"] for name in SCORES]
+    parts = [[name, f"{name}_low", f"{name}_high"] for name in DETECTORS]
     assert list(table.columns) == ["attack", "level", "changed", *sum(parts, [])]
     found = table.set_index(["attack", "level"])
     assert len(found) == 4 * 4 + 2
@@ -638,7 +642,7 @@ def test_the_detection_table_holds_every_score_under_every_attack_and_level_but_
     changed = found["changed"]
     assert changed[[("fgsm", 4), ("pgd", 1), ("cw", 0)]].tolist() == pytest.approx([0.8, 0.4, 0.8])
     for (attack, level), row in found.iterrows():
-        for score in SCORES:
+        for score in DETECTORS:
             assert row[score] == pytest.approx(sklearns(rows, score, attack, level))
             assert row[f"{score}_low"] <= row[score] <= row[f"{score}_high"]
 
@@ -655,6 +659,33 @@ def test_the_shift_table_holds_the_mean_and_its_change_against_the_same_clean_im
     assert found.loc[("l2 noise", 0), ["mean", "change"]].tolist() == pytest.approx([0.55, 0.05])
     change = found.loc[("noise", 8)]
     assert (change["change_low"], change["change_high"]) == pytest.approx((0.1, 0.1))  # the same in every image
+
+
+def test_the_evaded_table_has_both_aurocs_and_who_was_fooled(paper1_tables):
+    table = evaded.evaded_table(paper1_tables["adaptive"], **OPTIONS)
+    assert table[["level", "detector"]].drop_duplicates().shape == (2 * len(DETECTORS), 2)
+    assert table["plain"].tolist() == [1] * len(table)
+    assert table["adaptive"].tolist() == pytest.approx([23.5 / 36] * len(table))
+    assert set(table["plain: fooled"]) == {1}
+    assert set(table["adaptive: fooled"].round(6)) == {round(5 / 6, 6)}
+    assert set(table["plain: decisions"]) == {2}
+
+
+@pytest.mark.parametrize(("attack", "level"), [("fgsm", 1), ("pgd", 8)])
+def test_what_the_effect_adds_to_the_sum_is_a_mean_over_seeds(paper1_tables, attack, level):
+    rows = paper1_tables["adversarial"]
+    found = attacked.given_table(rows, **OPTIONS).set_index(["attack", "level"]).loc[(attack, level)]
+    partial, pairs, plain = [], [], []
+    for _, own in rows.groupby("seed"):
+        clean, moved = own[own["attack"] == "clean"], own[(own["attack"] == attack) & (own["level"] == level)]
+        columns = [each[name].to_numpy() for name in ("effect_low", "sum") for each in (clean, moved)]
+        partial.append(correlation_given(*columns))
+        pairs.append(auroc_given(*columns))
+        plain.append(np.corrcoef(moved["effect_low"], moved["sum"])[0, 1])
+    assert found["partial"] == pytest.approx(np.mean(partial))
+    assert found["effect given sum"] == pytest.approx(np.nanmean(pairs))
+    assert found["correlation"] == pytest.approx(-np.mean(plain))
+    assert found["sum"] == pytest.approx(sklearns(rows, "sum", attack, level))
 
 
 # ---- the released loss

@@ -92,7 +92,7 @@ def test_a_condition_without_rows_is_an_error_that_says_which(transfer):
 
 
 def test_a_condition_that_does_not_fix_the_level_has_two_rows_per_image_and_is_an_error(transfer):
-    condition = {"split": "known", "defence": HYBRID, "attack": "pgd"}
+    condition = {"split": "known", "defence": HYBRID, "attack": "pgd", "source": "grey"}
     with pytest.raises(ValueError, match="'attack': 'pgd'}: 40 rows, expected one per seed and image$"):
         cube(transfer, "top1", [condition])
 
@@ -183,11 +183,13 @@ def counts(table, *metrics):
 
 def test_the_representation_table_holds_every_network_on_every_view(representations):
     table = halftone_tables.representation_table(representations, **OPTIONS)
-    assert list(table.columns) == ["split", "network", "view", *ACCURACY]
-    assert len(table) == 2 * 4 * 3
+    assert list(table.columns) == ["split", "network", "epochs", "view", *ACCURACY]
+    assert len(table) == 2 * 8 * 3
     known = table[table["split"] == "known"]
-    assert known["network"].tolist() == [n for n in ("grey", "halftone", "hybrid", "hybrid_updates") for _ in range(3)]
-    assert known["view"].tolist() == ["grey", "halftone", "inverse"] * 4
+    names = ["grey", "halftone", "hybrid", "hybrid_updates", "grey_twice", "halftone_twice"]
+    assert known["network"].tolist() == [n for n in (*names, "grey_shifts", "halftone_shifts") for _ in range(3)]
+    assert known["epochs"].tolist()[::3] == [10, 10, 10, 5, 20, 20, 20, 20]
+    assert known["view"].tolist() == ["grey", "halftone", "inverse"] * 8
     assert counts(known)[:6] == [(8, 9), (2, 4), (6, 8), (3, 5), (6, 8), (4, 6)]
     assert (table.loc[table["split"] == "held_out", ACCURACY] == 0).all(axis=None)
 
@@ -232,10 +234,11 @@ def test_the_comparison_table_averages_over_the_attacks_and_subtracts_from_the_h
     ]
     assert list(comparison.columns) == ["split", "defence", "kind", *parts[0], *parts[1]]
     known = comparison[comparison["split"] == "known"].set_index("defence")
-    assert set(known["kind"]) == {"none", "baseline", "retrained", "halftone", "control"}
+    assert set(known["kind"]) == {"none", "baseline", "retrained", "halftone", "control", "robust"}
     assert list(known.index) == [
         *("no defence", "jpeg", "bits", "tv", "median", "jpeg, retrained", "tv, retrained", "halftone network"),
-        *(HYBRID, EQUAL, "hybrid without halftoning", "grey, other seed"),
+        *("halftone network, shifts", HYBRID, EQUAL, "hybrid without halftoning", "grey, other seed"),
+        *("grey, twice the updates", "grey, shifts", "adversarial training", "adversarial training + halftone"),
     ]
     columns = ["top1_clean", "top1", "hybrid_gain_top1", "top5_clean", "top5", "hybrid_gain_top5"]
     thirds = {name: (known.loc[name, columns] * 30).round(6).tolist() for name in known.index}
@@ -267,6 +270,21 @@ def test_the_mean_over_attacks_is_per_seed_and_image(transfer):
     assert found.shape == (2, 10)
     assert (found[0] * 3).round(9).tolist() == [3, 3, 3, 3, 1, 0, 0, 0, 0, 0]
     assert (found[1] * 3).round(9).tolist() == [3, 3, 1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_the_source_table_compares_what_was_attacked_from_both_networks(transfer):
+    table = halftone_tables.source_table(transfer, **OPTIONS).set_index("defence")
+    assert list(table.index) == [HYBRID, "hybrid without halftoning"]
+    columns = ["top1_grey", "top1_hybrid", "cost_top1", "top5_grey", "top5_hybrid", "cost_top5"]
+    thirds = (table[columns] * 30).round(6)
+    assert thirds.loc[HYBRID].tolist() == [18, 13, 5, 24, 20, 4]
+    assert thirds.loc["hybrid without halftoning"].tolist() == [19, 8, 11, 23, 17, 6]
+    assert (table["cost_top1_low"] <= table["cost_top1"]).all()
+
+
+def test_the_source_of_an_attack_is_part_of_the_condition(transfer):
+    grey, hybrid = (halftone_tables.under("pgd", source=source) for source in ("grey", "hybrid"))
+    assert cube(transfer, "top1", [grey, hybrid]).mean((0, 1)).round(9).tolist() == [0.8, 0.5]
 
 
 def test_the_adaptive_table_holds_every_adversary_and_number_of_steps_at_the_level_of_the_tables(adaptive):
@@ -382,6 +400,8 @@ BY_HAND = [
     ("view_difference", {"first": ["hybrid", "grey"], "second": ["grey", "grey"]}, -0.1),
     ("view_difference", {"first": ["hybrid", "halftone"], "second": ["halftone", "halftone"]}, 0.1),
     ("view_difference", {"first": ["grey", "grey"], "second": ["grey", "halftone"]} | TOP5, 0.5),
+    ("view_difference", {"first": ["grey_shifts", "grey"], "second": ["halftone_shifts", "halftone"]}, 0.1),
+    ("view_difference", {"first": ["halftone_twice", "halftone"], "second": ["halftone", "halftone"]}, -0.1),
     ("largest_drop", {}, 0.2),
     ("largest_drop", TOP1, 0.3),
     ("largest_drop", {"split": "held_out"}, 0.3),
@@ -401,6 +421,13 @@ BY_HAND = [
     ("gain_over", {"defences": ["hybrid without halftoning"]}, 1 / 30),
     ("gain_over", {"defences": ["hybrid without halftoning"]} | TOP1, -1 / 30),
     ("gain_over", {"defences": ["grey, other seed"]}, 0.1),
+    ("gain_over", {"defences": ["tv, retrained"]}, 3 / 30),
+    ("gain_over", {"defences": ["grey, twice the updates"]} | TOP1, 0.1),
+    ("gain_over", {"defences": ["adversarial training"]}, -2 / 30),
+    ("gain_over", {"defences": ["adversarial training"], "defence": "adversarial training + halftone"} | TOP1, -1 / 30),
+    ("source_cost", TOP1, 5 / 30),
+    ("source_cost", TOP5, 4 / 30),
+    ("source_cost", {"defence": "hybrid without halftoning"} | TOP1, 11 / 30),
     ("hybrid_accuracy", {"attack": "ifgsm"}, 0.7),
     ("hybrid_accuracy", {"attack": "pgd"} | TOP1, 0.8),
     ("hybrid_accuracy", {"attack": "pgd", "split": "held_out"}, 0.8),

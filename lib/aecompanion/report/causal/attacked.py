@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aecompanion.attack.attacks import ATTACKS, crafted_names
-from aecompanion.evaluate.detection import SCORES, auroc
+from aecompanion.evaluate.detection import auroc, auroc_given, correlation_given
+from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, colours, markers
@@ -18,12 +19,6 @@ CONTROLS = {  # what attacks are compared with: title, colour and line
     "l2 noise": ("l2 noise", COLOURS[6], ":"),
 }
 HIDDEN = {"ifgsm"}  # of F1.7: its values are those of PGD
-DETECTORS = {
-    "effect": "effect of one channel",
-    "confidence": "low confidence",
-    "bottleneck": "bottleneck error",
-    "heatmap": "NISSIM of Grad-CAM",
-}
 
 
 def attacked_cube(adversarial: pd.DataFrame, column: str, conditions: list[tuple[str, int]]) -> np.ndarray:
@@ -63,9 +58,60 @@ def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
         part = common_images(adversarial, attack)
         row = {"attack": attack, "level": level}
         row["changed"] = attacked_cube(part, "flipped", [(attack, level)]).mean()
-        for score in SCORES:
+        for score in DETECTORS:
             values = attacked_cube(part, score, [("clean", 0), (attack, level)])
             row |= mean_row(values, score, mean_auroc, **options)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+@bounded(0, 1)
+def first_auroc(values: np.ndarray) -> float:
+    """`mean_auroc` of the first two conditions."""
+    return mean_auroc(values[..., :2])
+
+
+@bounded(0, 1)
+def mean_auroc_given(values: np.ndarray) -> float:
+    """Mean over seeds of AUROC(s | z); conditions: s clean, s attacked, z clean, z attacked."""
+    return float(np.nanmean([auroc_given(*layer.T) for layer in values]))
+
+
+@bounded(-1, 1)
+def mean_correlation_given(values: np.ndarray) -> float:
+    """Mean over seeds of the partial rank correlation ρ(s, a | z); conditions as above."""
+    return float(np.nanmean([correlation_given(*layer.T) for layer in values]))
+
+
+@bounded(-1, 1)
+def mean_correlation(values: np.ndarray) -> float:
+    """Mean over seeds of the correlation of two conditions over images."""
+    return float(np.mean([np.corrcoef(layer.T)[0, 1] for layer in values]))
+
+
+def given_cube(adversarial: pd.DataFrame, score: str, given: str, attack: str, level: int) -> np.ndarray:
+    """seeds × images × (score clean, attacked, given clean, attacked)."""
+    conditions = [("clean", 0), (attack, level)]
+    return np.concatenate([attacked_cube(adversarial, each, conditions) for each in (score, given)], axis=-1)
+
+
+def given_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
+    """X1.22: what the effect of a channel says of FGSM and PGD beyond the sum of the probabilities. correlation: of e
+    and the sum over attacked images; AUROC of the small effect, then among pairs alike in the sum, then the partial
+    rank correlation with being attacked; and the other way round.
+    """
+    rows = []
+    pairs = adversarial.loc[adversarial["attack"].isin(["fgsm", "pgd"]), ["attack", "level"]].drop_duplicates()
+    for attack, level in pairs.itertuples(index=False):
+        both = given_cube(adversarial, "effect_low", "sum", attack, level)
+        signed = both[..., [1, 3]] * np.array([-1, 1])
+        row = {"attack": attack, "level": level} | mean_row(signed, "correlation", mean_correlation, **options)
+        row |= mean_row(both, "effect", first_auroc, **options)
+        row |= mean_row(both, "effect given sum", mean_auroc_given, **options)
+        row |= mean_row(both, "partial", mean_correlation_given, **options)
+        turned = both[..., [2, 3, 0, 1]]
+        row |= mean_row(turned, "sum", first_auroc, **options)
+        row |= mean_row(turned, "sum given effect", mean_auroc_given, **options)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -118,33 +164,44 @@ def looks() -> dict[str, tuple[str, str, str]]:
     return CONTROLS | {name: (attack.title, attack.colour, attack.line) for name, attack in ATTACKS.items()}
 
 
+SIDES = {"one-sided": ("large", "small"), "two-sided": ("two",)}
+
+
 def detector_curves(table: pd.DataFrame) -> Figure:
-    """F1.8: AUROC of every score against the level, a panel per attack; C&W as its own panel."""
-    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"])]
-    figure, axes = plt.subplots(1, len(attacks), figsize=(2.6 * len(attacks) + 2.2, 3.5), sharey=True)
-    for panel, attack in zip(axes, attacks, strict=True):
-        rows = table[table["attack"] == attack].sort_values("level")
-        place = np.arange(len(rows))
-        for offset, score in enumerate(SCORES):
-            colour, marker = colours(list(SCORES))[score], markers(list(SCORES))[score]
-            errors = error_bars(rows[score], rows[f"{score}_low"], rows[f"{score}_high"])
-            shift = 0.06 * (offset - 1.5)
-            panel.errorbar(
-                place + shift,
-                rows[score],
-                errors,
-                color=colour,
-                marker=marker,
-                ms=5,
-                lw=1.4,
-                capsize=2,
-                label=DETECTORS[score],
-            )
-        panel.axhline(0.5, color="black", ls=":", lw=1)
-        minimal = attack in ATTACKS and ATTACKS[attack].minimal
-        panel.set(title=looks()[attack][0], ylim=(0, 1.02), xticks=place, xlabel="" if minimal else "ε · 255")
-        panel.set_xticklabels(["minimal"] if minimal else rows["level"])
-        panel.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
-    axes[0].set_ylabel("AUROC against clean")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=9, title="score")
+    """F1.8: AUROC of every detector against the level, a column per attack, one-sided detectors above two-sided ones;
+    Carlini-Wagner has no level. I-FGSM is left out: its values are those of PGD.
+    """
+    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"]) - HIDDEN]
+    names, size = list(DETECTORS), (2.7 * len(attacks) + 2.6, 6.2)
+    figure, axes = plt.subplots(2, len(attacks), figsize=size, sharey=True, squeeze=False)
+    for line, (side, kinds) in zip(axes, SIDES.items(), strict=True):
+        shown = [name for name in names if DETECTORS[name].side in kinds]
+        for panel, attack in zip(line, attacks, strict=True):
+            rows = table[table["attack"] == attack].sort_values("level")
+            for offset, score in enumerate(shown):
+                draw_curve(panel, rows, score, 0.07 * (offset - (len(shown) - 1) / 2))
+            panel.axhline(0.5, color="black", ls=":", lw=1)
+            minimal = attack in ATTACKS and ATTACKS[attack].minimal
+            panel.set(ylim=(0, 1.02), xticks=np.arange(len(rows)), xlabel="" if minimal else "ε · 255")
+            panel.set_xticklabels(["minimal"] if minimal else rows["level"])
+            panel.set_xlim(-0.5, max(len(rows) - 0.5, 0.5))
+            panel.set_title(looks()[attack][0] if side == "one-sided" else "")
+        line[0].set_ylabel(f"{side}: AUROC")
+        line[-1].legend(*line[0].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8)
     return figure
+
+
+def draw_curve(panel, rows: pd.DataFrame, score: str, shift: float) -> None:
+    """One detector's AUROC with intervals, moved sideways by `shift`."""
+    shown = [name for name in DETECTORS if (DETECTORS[name].side == "two") == (DETECTORS[score].side == "two")]
+    panel.errorbar(
+        np.arange(len(rows)) + shift,
+        rows[score],
+        error_bars(rows[score], rows[f"{score}_low"], rows[f"{score}_high"]),
+        color=colours(shown)[score],
+        marker=markers(shown)[score],
+        ms=5,
+        lw=1.3,
+        capsize=2,
+        label=DETECTORS[score].title,
+    )

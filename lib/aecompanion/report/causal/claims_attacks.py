@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.report.causal.attacked import (
     attacked_cube,
     common_images,
     first_success,
+    given_cube,
     mean_auroc,
+    mean_correlation_given,
 )
+from aecompanion.report.causal.evaded import evaded_cube
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 
-TWO_SIDED = "a two-sided score against a one-sided one, which an AUROC far below 1/2 would serve as well"
+LEVELS = (1, 2, 4, 8)
 NO_SUCCESS = "no level changes a decision on 80 % of the images"
 
 
@@ -71,12 +75,19 @@ def detection(tables, *, score: str, attack: str, level: int):
 
 
 @claim("P1.54", "F1.8", "report", "> 0",
-       "The effect beats low confidence under PGD at {level}/255 (difference of AUROC)",
-       scores=["effect", "confidence"], attack="pgd", note="a two-sided score against a one-sided one",
-       over=[{"level": 2},
-             {"level": 8, "note": TWO_SIDED}])
-@claim("P1.57", "F1.8", "report", "> 0", "NISSIM of Grad-CAM beats the effect under PGD at 2/255 (difference of AUROC)",
-       scores=["heatmap", "effect"], attack="pgd", level=2)
+       "A small effect beats low confidence under PGD at {level}/255 (difference of AUROC, both one-sided)",
+       scores=["effect_low", "confidence"], attack="pgd", over=[{"level": 2}, {"level": 8}])
+@claim("P1.101", "F1.8", "report", "> 0",
+       "A large sum of the probabilities beats a small effect under {ATTACK} at {level}/255 (difference of AUROC, both "
+       "one-sided)", scores=["sum", "effect_low"],
+       over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
+             for level in LEVELS])
+@claim("P1.109", "F1.8", "report", "> 0",
+       "The sum of the probabilities beats the effect under PGD at {level}/255 (difference of AUROC, both two-sided)",
+       scores=["sum_two", "effect"], attack="pgd", over=[{"level": 2}, {"level": 8}])
+@claim("P1.57", "F1.8", "report", "> 0",
+       "NISSIM of Grad-CAM beats a small effect under PGD at 2/255 (difference of AUROC)",
+       scores=["heatmap", "effect_low"], attack="pgd", level=2)
 def detection_lead(tables, *, scores: list[str], attack: str, level: int):
     """AUROC of one score minus that of another."""
     adversarial = tables["adversarial"]
@@ -85,3 +96,46 @@ def detection_lead(tables, *, scores: list[str], attack: str, level: int):
         return untestable()
     values = [attacked_cube(rows, score, [("clean", 0), (attack, level)]) for score in scores]
     return np.concatenate(values, axis=-1), lambda v: mean_auroc(v[..., :2]) - mean_auroc(v[..., 2:])
+
+
+@claim("P1.111", "X1.22", "report", "> 0",
+       "{ATTACK} at {level}/255: a small effect tells attacked from clean images beyond the sum of the probabilities "
+       "(partial rank correlation)", scores=["effect_low", "sum"],
+       over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
+             for level in LEVELS])
+@claim("P1.119", "X1.22", "report", "> 0",
+       "{ATTACK} at {level}/255: the sum of the probabilities tells attacked from clean images beyond a small effect "
+       "(partial rank correlation)", scores=["sum", "effect_low"],
+       over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
+             for level in LEVELS])
+def detection_given(tables, *, scores: list[str], attack: str, level: int):
+    """Partial rank correlation of a score with being attacked, given another score; mean over seeds."""
+    adversarial = tables["adversarial"]
+    if level not in set(adversarial.loc[adversarial["attack"] == attack, "level"]):
+        return untestable()
+    return given_cube(adversarial, *scores, attack, level), mean_correlation_given
+
+
+@claim("P1.131", "X1.20", "report", "< 0.6",
+       "{TITLE}: an attack of {level}/255 that knows it stays unseen (AUROC below 0.6)",
+       over=[{"detector": name, "TITLE": row.title[0].upper() + row.title[1:], "level": level} for level in (2, 8)
+             for name, row in DETECTORS.items()])
+def evaded(tables, *, detector: str, level: int):
+    """AUROC of a detector under the attack that knows it, mean over seeds; images that it does not fool count, too."""
+    adaptive = tables["adaptive"]
+    if adaptive[(adaptive["detector"] == detector) & (adaptive["level"] == level)].empty:
+        return untestable()
+    return evaded_cube(adaptive, detector, level, ("clean", "adaptive")), mean_auroc
+
+
+@claim("P1.151", "X1.20", "report", "< 0",
+       "{TITLE}: its AUROC at {level}/255 falls once the attack knows it (difference to PGD)",
+       over=[{"detector": name, "TITLE": row.title[0].upper() + row.title[1:], "level": level} for level in (2, 8)
+             for name, row in DETECTORS.items()])
+def evasion(tables, *, detector: str, level: int):
+    """AUROC under the attack that knows the detector minus that under PGD, same images and ε."""
+    adaptive = tables["adaptive"]
+    if adaptive[(adaptive["detector"] == detector) & (adaptive["level"] == level)].empty:
+        return untestable()
+    values = evaded_cube(adaptive, detector, level, ("clean", "plain", "adaptive"))
+    return values, lambda v: mean_auroc(v[..., [0, 2]]) - mean_auroc(v[..., [0, 1]])

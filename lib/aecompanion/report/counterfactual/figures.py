@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from aecompanion.attack.lp_ball import lmo
 from aecompanion.evaluate.intervals import interval
-from aecompanion.report.counterfactual.tables import KINDS, NETWORKS, TITLES
+from aecompanion.report.counterfactual.tables import KINDS, NETWORKS, TITLES, lead, paired_median
 from aecompanion.report.cubes import cube
 from aecompanion.report.figures import COLOURS, MARKERS, channels_last, colours, markers, picture
 
@@ -120,6 +120,38 @@ def trajectories(traces: Mapping[str, np.ndarray], marks: Sequence[int]) -> Figu
         axes.plot(-trace.mean(1), color=tones[name], marker=shapes[name], markevery=12, ms=5, label=name)
     axes.set(xlabel="step", ylabel="− log confidence, best so far (nats)", yscale="log")
     axes.legend(fontsize=9)
+    return figure
+
+
+def leads(trajectories: pd.DataFrame, settings: Sequence[tuple[float, str, Sequence[tuple[str, str]]]], **options):
+    """X2.8: per setting (p, radius, pairs of methods) the median of the paired differences of the best objective so
+    far, first method minus second, against the step, with 95 % intervals; the axis is linear within ±.01 nats and
+    logarithmic beyond. Grey: less than .02 nats.
+    """
+    figure, axes = plt.subplots(2, -(-len(settings) // 2), figsize=(9.6, 6.4), sharex=True, sharey=True, squeeze=False)
+    most = int(trajectories["step"].max())
+    asked = sorted({*range(1, most, max(most // 15, 1)), most})
+    rivals = list(dict.fromkeys(pair[1] for _, _, pairs in settings for pair in pairs))
+    tones, shapes = colours(rivals), markers(rivals)
+    for panel, (p, radius, pairs) in zip(axes.flat, settings, strict=True):
+        panel.axhspan(-0.02, 0.02, color="#DDDDDD", lw=0)
+        panel.axhline(0, color="black", lw=0.8)
+        for pair in pairs:
+            found = [
+                interval(paired_median, lead(trajectories, p=p, radius=radius, methods=pair, step=step), **options)
+                for step in asked
+            ]
+            label = pair[1] if pair[0] == "AFW" else "both, own best schedule"
+            colour = tones[pair[1]]
+            panel.plot(asked, [e.value for e in found], color=colour, marker=shapes[pair[1]], ms=4, label=label)
+            panel.fill_between(asked, [e.low for e in found], [e.high for e in found], color=colour, alpha=0.12, lw=0)
+        panel.set_yscale("symlog", linthresh=0.01)
+        panel.set_title(f"p = {p:g}, {radius} radius", fontsize=10)
+        panel.legend(fontsize=8, title="ahead of", title_fontsize=8)
+    for panel in axes[-1]:
+        panel.set_xlabel("step")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("Auto-Frank-Wolfe ahead by (nats)")
     return figure
 
 

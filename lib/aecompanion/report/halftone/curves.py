@@ -45,7 +45,8 @@ def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
     undefended network are lines; of every other kind the range from its worst to its best defence is shaded.
     """
     compared = {name: kind for name, kind in KINDS.items() if kind.compared}
-    rows = transfer[(transfer["split"] == "known") & transfer["kind"].isin(compared)]
+    crafted_on_grey = transfer[transfer["source"] == "grey"]
+    rows = crafted_on_grey[(crafted_on_grey["split"] == "known") & crafted_on_grey["kind"].isin(compared)]
     means = rows.groupby(["kind", "defence", "attack", "level"], observed=True)[["top1", "top5"]].mean()
     crafted = crafted_names()
     figure, axes = plt.subplots(2, len(crafted), figsize=(4 * len(crafted), 6.4), sharex=True, sharey="row")

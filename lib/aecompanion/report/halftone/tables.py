@@ -20,24 +20,32 @@ HYBRID = "hybrid + halftone"
 BASELINES = ("jpeg", "bits", "tv", "median")
 SPLITS = ("known", "held_out")
 METRICS = ("top1", "top5")
+SOURCES = ("grey", "hybrid")  # regimes of the networks that attacks were crafted on
 
 
-def under(attack: str, *, defence: str = HYBRID, split: str = "known", level: int = LEVEL) -> Condition:
-    """The condition of one defence under one transferred attack ("clean" has level 0)."""
-    return {"split": split, "defence": defence, "attack": attack, "level": 0 if attack == "clean" else level}
+def under(
+    attack: str, *, defence: str = HYBRID, split: str = "known", level: int = LEVEL, source: str = "grey"
+) -> Condition:
+    """The condition of one defence under one attack ("clean" has level 0) that was crafted on another network: the
+    grey one of the same seed, or the "hybrid" one of the next seed.
+    """
+    level = 0 if attack == "clean" else level
+    return {"split": split, "defence": defence, "attack": attack, "level": level, "source": source}
 
 
 def has(rows: pd.DataFrame, split: str) -> bool:
     """Whether the rows contain a split (a user's image folder has no held-out regions)."""
-    return split in set(rows["split"])
+    return split in rows["split"].unique()
 
 
 # tables
 
 
 def representation_table(representations: pd.DataFrame, **options) -> pd.DataFrame:
-    """T4.1: accuracy of every network on every representation of the clean test images."""
-    keys = ["split", "network", "view"]
+    """T4.1: accuracy of every network, with the epochs of its training, on every representation of the clean test
+    images.
+    """
+    keys = ["split", "network", "epochs", "view"]
     return pd.DataFrame(
         dict(zip(keys, key, strict=True))
         | mean_row(matrix(rows, "top1"), "top1", **options)
@@ -87,9 +95,31 @@ def comparison_table(transfer: pd.DataFrame, **options) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mean_over_attacks(transfer: pd.DataFrame, metric: str, defence: str, split: str) -> np.ndarray:
+def source_table(transfer: pd.DataFrame, **options) -> pd.DataFrame:
+    """X4.12: every defence of T4.3 by the network that the attack was crafted on, mean over the attacks, known part;
+    and how much more of it the attack from a hybrid network takes away (same images).
+    """
+    known = transfer[transfer["split"] == "known"]
+    there = set(known.loc[known["source"] == "hybrid", "defence"])
+    rows = []
+    for defence in (name for name in dict.fromkeys(known["defence"]) if name in there):
+        row = {"defence": defence}
+        for metric in METRICS:
+            values = [mean_over_attacks(known, metric, defence, "known", source=each) for each in SOURCES]
+            for source, each in zip(SOURCES, values, strict=True):
+                row |= mean_row(each, f"{metric}_{source}", **options)
+            found = interval(np.mean, values[0] - values[1], **options)
+            row |= {f"cost_{metric}": found.value, f"cost_{metric}_low": found.low, f"cost_{metric}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_over_attacks(
+    transfer: pd.DataFrame, metric: str, defence: str, split: str, *, source: str = "grey"
+) -> np.ndarray:
     """seeds × images: the mean over the attacks."""
-    return cube(transfer, metric, [under(attack, defence=defence, split=split) for attack in crafted_names()]).mean(-1)
+    conditions = [under(attack, defence=defence, split=split, source=source) for attack in crafted_names()]
+    return cube(transfer, metric, conditions).mean(-1)
 
 
 def adaptive_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:

@@ -11,12 +11,14 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
+from aecompanion.evaluate.intervals import bounded
 from aecompanion.explain.methods import ABLATION, AS_PUBLISHED, FEWER, METHODS, OTHERS, STARTS, named
 from aecompanion.report import reported
 from aecompanion.report.cubes import cube, mean_row
 
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
 ORACLE = "oracle"  # removes exactly the object's pixels, where these are known
+UNBOUNDED = 1e9  # so far above every ratio that the logit scale of intervals within (0, UNBOUNDED) is the log scale
 NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
 
 
@@ -33,7 +35,7 @@ def values(scores: pd.DataFrame, methods: Sequence[str], column: str, *, data: s
 
 def present(scores: pd.DataFrame, methods: Sequence[str], *, data: str, family: str = "vgg") -> list[str]:
     """Those of the methods that have rows: not all ran on every data set, and the oracle needs exact masks."""
-    had = set(scores.loc[(scores["data"] == data) & (scores["family"] == family), "method"])
+    had = scores.loc[(scores["data"] == data) & (scores["family"] == family), "method"].unique()
     return [method for method in methods if method in had]
 
 
@@ -166,8 +168,9 @@ def paired(v: np.ndarray) -> float:
     return float(np.nanmean(v[..., 0] - v[..., 1]))  # a constant map has no energy
 
 
+@bounded(0, UNBOUNDED)
 def quotient(v: np.ndarray) -> float:
-    """Mean of the first condition over the mean of the second."""
+    """Mean of the first condition over the mean of the second; its interval is formed on the logarithm."""
     return float(v[..., 0].mean() / v[..., 1].mean())
 
 

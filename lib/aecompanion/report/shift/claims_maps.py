@@ -88,7 +88,7 @@ def nearer_as_overlay(tables, *, cells: list[str], level: float = 0.1):
     paper = np.array([paper_ssim(network, level) for network in names(rows)])
     if np.isnan(paper).all():
         return untestable()
-    kinds = list(dict.fromkeys(rows["rendering"]))
+    kinds = rows["rendering"].unique().tolist()
     chosen = rendering_cube(rows)[..., [kinds.index(cell) for cell in cells]]
 
     def fall(v: np.ndarray) -> float:

@@ -80,7 +80,7 @@ def paper_ssim(network: str, level: float) -> float:
 
 def rendering_table(renderings: pd.DataFrame, *, level: float = 0.1, **options) -> pd.DataFrame:
     """X5.6: mean SSIM per network and rendering with its interval, the paper's digitised value and the distance."""
-    networks, kinds = names(renderings), list(dict.fromkeys(renderings["rendering"]))
+    networks, kinds = names(renderings), renderings["rendering"].unique().tolist()
     table = mean_table(rendering_cube(renderings), networks, kinds, **options).rename(columns={"eps": "rendering"})
     table["paper"] = [paper_ssim(network, level) for network in table["network"]]
     return table.assign(distance=table["mean"] - table["paper"])
@@ -91,7 +91,7 @@ def rendering_cube(renderings: pd.DataFrame) -> np.ndarray:
 
     Raises ValueError if a network lacks a rendering, a seed or an image.
     """
-    networks, kinds = names(renderings), list(dict.fromkeys(renderings["rendering"]))
+    networks, kinds = names(renderings), renderings["rendering"].unique().tolist()
     rows = renderings.assign(ssim=renderings["ssim"].where(renderings["correct0"]))
     conditions = [{"network": network, "rendering": kind} for network in networks for kind in kinds]
     values = cubes.cube(rows, "ssim", conditions)

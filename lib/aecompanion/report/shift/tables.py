@@ -39,7 +39,7 @@ Statistic = Callable[[np.ndarray], float]
 
 def names(rows: pd.DataFrame) -> list[str]:
     """The networks in the order of the rows."""
-    return list(dict.fromkeys(rows["network"]))
+    return rows["network"].unique().tolist()
 
 
 def families(rows: pd.DataFrame) -> list[str]:
