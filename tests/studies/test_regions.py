@@ -13,6 +13,7 @@ from aecompanion.explain.fills import FILLS, replace
 from aecompanion.networks.read import probabilities
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.studies.region_controls import CONTROLS, controls, shapley_of_region
 from aecompanion.studies.regions import (
     COUNTERFACTUAL,
     elsewhere,
@@ -27,7 +28,7 @@ from aecompanion.train.causal_autoencoder import CausalAutoencoder
 
 SIZE, SEED = 16, 4
 REGIONS = ["mask", "box", "cam", "gradcam", "random"]
-OTHERS = ["released formula", "latent, one channel", "CAM share", "Grad-CAM share"]
+OTHERS = ["released formula", "latent, one channel", "CAM share", "Grad-CAM share", *CONTROLS]
 
 
 # ---- a spread of cases
@@ -194,7 +195,7 @@ def cases():
 @pytest.fixture(scope="module")
 def options(bottleneck):
     validation = torch.rand(6, 1, SIZE, SIZE, generator=generator(5, 4))
-    return {"bottleneck": bottleneck, "layer": "1", "validation": validation, "seed": SEED}
+    return {"bottleneck": bottleneck, "layer": "1", "validation": validation, "seed": SEED, "draws": 3}
 
 
 @pytest.fixture(scope="module")
@@ -379,6 +380,62 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_only_other_random_bo
     other, _ = study(network, images, target, regions, **options | {"seed": SEED + 1})
     differs = ~np.isclose(other["effect"], tables[0]["effect"], equal_nan=True, atol=1e-9)
     assert set(other[differs]["region"]) == {"random"}
+
+
+def test_all_off_is_one_more_exact_fill(tables, network, cases, target, options):
+    images, regions = cases
+    bare = torch.rand(images.shape, generator=generator(5, 9))
+    effects, estimates = study(network, images, target, regions, bare=bare, **options)
+    found = effects[(effects["region"] == "box") & (effects["fill"] == "all off")]["effect"]
+    p = probabilities(network, torch.where(regions.box_masks(), bare, images)) - probabilities(network, images)
+    assert found.to_numpy() == pytest.approx(p[torch.arange(3), target].numpy(), abs=1e-6)
+    assert "box · all off" in set(estimates["method"])
+    rest = effects[effects["fill"] != "all off"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, tables[0])
+
+
+# ---- controls
+
+
+def test_the_shapley_value_of_a_region_is_the_mean_over_all_orders():
+    """A game by hand: p = sigmoid of the image's mean brightness, two blocks beside the region; all 3! orders."""
+    body = nn.Sequential(nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1))
+    body[3].weight.data, body[3].bias.data = torch.tensor([[6.0]]), torch.tensor([-2.0])
+    images = torch.rand(1, 1, 8, 8, generator=generator(1, 1))
+    region = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    region[..., 2:6, 2:5] = True
+    options = {"multi_label": True, "per_side": 2, "fill": "black"}
+    found = shapley_of_region(body, images, torch.tensor([0]), region, draws=2000, **options)
+    total = 0.0
+    for mask in range(16):  # of the four blocks, those that are hidden
+        hidden = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+        for block in range(4):
+            if mask >> block & 1:
+                hidden[..., 4 * (block // 2) : 4 * (block // 2) + 4, 4 * (block % 2) : 4 * (block % 2) + 4] = True
+        size = bin(mask).count("1")
+        pair = [images * ~(hidden & ~region), images * ~(hidden | region)]
+        p = [body(each).sigmoid().item() for each in pair]
+        total += (p[0] - p[1]) / (5 * [1, 4, 6, 4, 1][size])  # uniform over sizes, then over sets of that size
+    assert found.item() == pytest.approx(total, abs=5e-3)
+    with pytest.raises(ValueError, match="draws is 2"):
+        shapley_of_region(body, images, torch.tensor([0]), region, draws=2, **options)
+
+
+def test_the_controls_are_what_they_say(network, cases, target):
+    images, regions = cases
+    boxes = regions.box_masks()
+    found = controls(network, images, target, boxes, seed=SEED, draws=3)
+    assert tuple(found) == CONTROLS
+    p = probabilities(network, images)[torch.arange(3), target]
+    assert torch.allclose(found["probability"], -p)
+    positive = heatmaps(network, images, target)["cam"].clamp_min(0)
+    inside = (positive * boxes).flatten(1).sum(1)
+    assert torch.allclose(found["CAM evidence"], -inside / SIZE**2, atol=1e-6)
+    assert torch.allclose(found["CAM share × p"], -p * inside / positive.flatten(1).sum(1), atol=1e-6)
+    everywhere = controls(network, images, target, torch.ones_like(boxes), seed=SEED, draws=3)
+    grey = images.mean((2, 3), keepdim=True).expand_as(images)
+    change = (network(grey) - network(images))[torch.arange(3), target].detach()
+    assert torch.allclose(everywhere["integrated gradients"], change, atol=0.02)  # completeness
 
 
 def test_the_network_and_the_bottleneck_are_returned_as_they_were(

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 import torch
 from drawn import fits, image, names, shown, ticks, titles
-from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer, ErrorbarContainer
 
 from aecompanion.attack.attacks import ATTACKS
@@ -16,13 +15,14 @@ from aecompanion.report.causal import (
     evaded,
     figures as causal_figures,
     maps as causal_maps,
+    rankings,
+    region_figures,
     tables as causal_tables,
 )
 from aecompanion.report.causal.tables import REGIONS
-from aecompanion.report.figures import COLOURS
 
 OPTIONS = {"resamples": 10, "seed": 0}
-FILLS = ["counterfactual", "mean", "ring", "black", "white", "blur", "inpaint"]
+FILLS = ["counterfactual", "all off", "mean", "ring", "black", "white", "blur", "inpaint"]
 SIZE = 16
 
 
@@ -168,14 +168,14 @@ def test_the_telling_case_is_seen_and_has_the_median_effect_of_its_box(paper1_ta
     effects = paper1_tables["effects"].query("seed == 1")
     if fill == "mean":
         effects = effects[effects["fill"] != "counterfactual"]
-    assert causal_figures.telling_case(effects) == 1  # cases 0, 1 and 2 are seen
-    assert causal_figures.telling_case(effects.sample(frac=1, random_state=1)) == 1
+    assert region_figures.telling_case(effects) == 1  # cases 0, 1 and 2 are seen
+    assert region_figures.telling_case(effects.sample(frac=1, random_state=1)) == 1
 
 
 def test_where_nothing_is_seen_the_telling_case_is_one_of_all(paper1_tables):
     effects = paper1_tables["effects"].query("seed == 1")
     own = effects.query("region == 'box' and fill == 'counterfactual'").sort_values("effect")
-    assert causal_figures.telling_case(effects.assign(p=0.3)) == own["case"].iloc[3]
+    assert region_figures.telling_case(effects.assign(p=0.3)) == own["case"].iloc[3]
 
 
 def drawn_regions(regions, free=True):
@@ -192,13 +192,14 @@ def test_the_masking_panel_shows_what_is_put_into_each_region_and_what_follows(p
     effects, picture = paper1_tables["effects"], image(1, SIZE, SIZE)
     effects = effects[(effects["seed"] == 1) & (effects["case"] == (2 if free else 5))]
     places, own = drawn_regions(regions, free), regions if generated else of_real_images(regions)
-    figure = causal_figures.masking_panel(picture, places, effects, own.select([2]))
+    figure = region_figures.masking_panel(picture, places, effects, own.select([2]))
     fills = ["counterfactual", "mean", "black", "white"][not generated :]
     used = REGIONS if free else REGIONS[:-1]
     panels = np.reshape(figure.axes, (len(fills) + 1, len(used)))
     p = effects["p"].iloc[0]
-    assert titles(panels[0]) == [f"{causal_figures.TITLES[name]}\np = {p:.2f}" for name in used]
-    assert [line[0].get_ylabel() for line in panels] == ["", *fills]
+    assert titles(panels[0]) == [f"{region_figures.TITLES[name]}\np = {p:.2f}" for name in used]
+    shown_as = {"counterfactual": "finding off"}
+    assert [line[0].get_ylabel() for line in panels] == ["", *(shown_as.get(fill, fill) for fill in fills)]
     for column, name in zip(panels.T, used, strict=True):
         assert np.array_equal(shown(column[0]), picture[0])
         place = places[name][0, 0].numpy()
@@ -216,50 +217,66 @@ def test_the_masking_panel_shows_what_is_put_into_each_region_and_what_follows(p
 # ---- F1.3, F1.4
 
 
-@pytest.mark.parametrize("fills", [["counterfactual", "mean"], ["mean"]], ids=["generated", "real"])
-def test_every_case_is_a_point_beside_the_mean_of_its_region_with_its_interval(paper1_tables, table, fills):
+@pytest.fixture
+def gaps(paper1_tables):
+    return causal_tables.gap_table(paper1_tables["effects"], **OPTIONS)
+
+
+@pytest.mark.parametrize("fills", [["counterfactual", "all off", "mean"], ["mean"]], ids=["generated", "real"])
+def test_every_case_is_a_point_above_and_the_paired_differences_are_below(paper1_tables, table, gaps, fills):
     effects = paper1_tables["effects"]
-    figure = causal_figures.region_points(effects, table.sample(frac=1, random_state=1), fills)
-    assert titles(figure.axes) == [f"fill: {fill}" for fill in fills]
-    for panel, fill in zip(figure.axes, fills, strict=True):
-        rows = table[table["fill"] == fill].set_index("region").loc[list(REGIONS)]
+    figure = region_figures.region_points(effects, table.sample(frac=1, random_state=1), gaps, fills)
+    panels = np.reshape(figure.axes, (2, len(fills)))
+    named = {"counterfactual": "finding off"}
+    assert titles(panels[0]) == [f"fill: {named.get(fill, fill)}" for fill in fills]
+    for (panel, lower), fill in zip(panels.T, fills, strict=True):
+        drawn = ["box", "cam", "gradcam"] if fill == "counterfactual" else list(REGIONS)
+        rows = table[table["fill"] == fill].set_index("region").loc[drawn]
         (errors,) = containers(panel, ErrorbarContainer)
         assert errors[0].get_ydata() == pytest.approx(rows["size"].to_numpy())
         assert ends(errors) == pytest.approx(intervals(rows, "size"))
         cases = effects[effects["fill"] == fill].assign(size=lambda each: each["effect"].abs())
-        for points, name in zip(panel.lines, REGIONS, strict=False):
+        for points, name in zip(panel.lines, drawn, strict=False):
             own = cases[cases["region"] == name].groupby("case")["size"].mean()
             assert points.get_ydata() == pytest.approx(own.to_numpy(), nan_ok=True)
-        assert ticks(panel.get_xticklabels()) == ["exact mask", "box", "CAM", "Grad-CAM", "elsewhere"]
+        compared = [name for name in drawn if name not in ("mask", "box")]
+        (errors,) = containers(lower, ErrorbarContainer)
+        rows = gaps[gaps["fill"] == fill].set_index("region").loc[compared]
+        assert errors[0].get_ydata() == pytest.approx(rows["gap"].to_numpy())
+        assert ends(errors) == pytest.approx(intervals(rows, "gap"))
+        assert ticks(lower.get_xticklabels()) == ["exact mask", "box", "CAM", "Grad-CAM", "elsewhere"]
         assert panel.get_ylim() == (-0.02, 1.02)  # no point is cut off
     assert figure.axes[0].get_ylabel() == "|CE$_y$|"
     assert fits(figure)
 
 
-def test_the_fill_grid_has_a_marker_with_its_interval_per_region_and_fill(table):
-    figure = causal_figures.fill_grid(table)
-    (panel,) = figure.axes
-    assert ticks(panel.get_xticklabels()) == FILLS
+def test_the_fill_grid_has_a_marker_per_region_and_fill_and_the_lead_of_the_box_below(table, gaps):
+    figure = region_figures.fill_grid(table, gaps)
+    panel, lower = figure.axes
+    assert ticks(lower.get_xticklabels()) == ["finding off", *FILLS[1:]]
     (legend,) = figure.legends
-    assert names(legend) == [causal_figures.TITLES[name] for name in REGIONS]
-    assert legend.get_title().get_text() == "region"
+    assert names(legend) == [region_figures.TITLES[name] for name in REGIONS]
     drawn = containers(panel, ErrorbarContainer)
     assert len(drawn) == len(REGIONS)
-    for place, (errors, name) in enumerate(zip(drawn, REGIONS, strict=True)):
-        rows = table[table["region"] == name].set_index("fill").loc[FILLS]
+    for errors, name in zip(drawn, REGIONS, strict=True):
+        fills = FILLS[1:] if name in ("mask", "random") else FILLS  # equal to the box, and zero, by construction
+        rows = table[table["region"] == name].set_index("fill").loc[fills]
         assert errors.lines[0].get_ydata().tolist() == rows["size"].tolist()
-        assert errors.lines[0].get_xdata() == pytest.approx(np.arange(7) + 0.12 * (place - 2))
         assert ends(errors) == pytest.approx(intervals(rows, "size"))
         assert panel.get_ylim()[1] >= ends(errors).max()
     looks = {(errors.lines[0].get_color(), errors.lines[0].get_marker()) for errors in drawn}
     assert len(looks) == len(REGIONS)
+    (errors,) = containers(lower, ErrorbarContainer)
+    rows = gaps[gaps["region"] == "cam"].set_index("fill").loc[FILLS]
+    assert errors.lines[0].get_ydata() == pytest.approx(rows["gap"].to_numpy())
     assert panel.get_ylim()[0] == 0
     assert fits(figure)
 
 
-def test_the_fill_grid_of_real_images_lacks_the_counterfactual(table):
-    (panel,) = causal_figures.fill_grid(table[table["fill"] != "counterfactual"]).axes
-    assert ticks(panel.get_xticklabels()) == FILLS[1:]
+def test_the_fill_grid_of_real_images_lacks_the_exact_fills(table, gaps):
+    exact = ["counterfactual", "all off"]
+    shown = [rows[~rows["fill"].isin(exact)] for rows in (table, gaps)]
+    assert ticks(region_figures.fill_grid(*shown).axes[1].get_xticklabels()) == FILLS[2:]
 
 
 # ---- F1.5
@@ -321,26 +338,25 @@ def test_the_gallery_shows_four_findings_at_most(paper1_tables, regions):
 
 def test_the_estimates_are_scattered_over_the_truth_in_the_colour_of_their_finding(paper1_tables):
     estimates = paper1_tables["estimates"].sample(frac=1, random_state=1)
-    finding = paper1_tables["effects"].drop_duplicates("case").set_index("case")["finding"]
-    figure = causal_figures.estimates_against_truth(estimates, finding)
-    methods = ["box · mean", "box · ring", "box · white", "CAM share", "latent, one channel", "released formula"]
-    assert [title.split("\n")[0] for title in titles(figure.axes)] == methods
-    table = causal_tables.correlation_table(estimates, **OPTIONS).set_index("method")["spearman"]
-    for panel, method in zip(figure.axes, methods, strict=True):
-        assert panel.get_title().split("\n")[1] == f"rank correlation {table[method]:.2f}"
-        (points,) = panel.collections
-        own = estimates[estimates["method"].isin([method, causal_tables.TRUTH])]
-        expected = own.pivot(index=["seed", "case"], columns="method", values="value")[[causal_tables.TRUTH, method]]
-        found, expected = np.asarray(points.get_offsets()), expected.to_numpy()
-        assert found[np.lexsort(found.T)] == pytest.approx(expected[np.lexsort(expected.T)])
-        assert len(panel.lines) == (1 if method == "CAM share" else 2)  # a share is no effect: no line of equality
-        # cases 0 to 2, the larger effects, are masses
-        mass = found[:, 0] < -0.35
-        colours = np.array([to_hex(colour).upper() for colour in points.get_facecolors()])
-        assert set(colours[mass]) == {COLOURS[0]}
-        assert set(colours[~mass]) == {COLOURS[1]}
+    figure = region_figures.estimates_against_truth(estimates)
+    shown = list(region_figures.AGAINST_TRUTH)
+    assert [title.split("\n")[0] for title in titles(figure.axes)] == ["-p (no region)", *shown[1:]]
+    table = rankings.correlation_table(estimates, **OPTIONS).set_index("method")
+    for panel, method in zip(figure.axes, shown, strict=True):
+        row = table.loc[method]
+        expected = f"within findings {row['within findings']:.2f}, pooled {row['pooled']:.2f}"
+        assert panel.get_title().split("\n")[1] == expected
+        points = {line.get_label(): line for line in panel.lines if line.get_label() in ("Mass", "Nodule")}
+        own = estimates[estimates["method"].isin([method, rankings.TRUTH])]
+        own = own.pivot(index=["finding", "seed", "case"], columns="method", values="value")
+        for name, line in points.items():
+            expected = own.loc[name].sort_index()
+            assert line.get_xdata() == pytest.approx(expected[rankings.TRUTH].to_numpy())
+            assert line.get_ydata() == pytest.approx(expected[method].to_numpy())
     assert names(figure.legends[0]) == ["Mass", "Nodule"]
-    assert figure.axes[0].get_title().endswith("0.97")
+    looks = {(line.get_color(), line.get_marker()) for line in points.values()}
+    assert len(looks) == 2
+    assert len({panel.get_ylim() for panel in figure.axes}) == 2  # CAM evidence is in logits
     assert fits(figure)
 
 
@@ -459,7 +475,7 @@ def test_the_thin_lines_of_the_collapse_are_the_seeds(paper1_tables):
 
 
 def test_every_region_attack_and_score_has_a_name():
-    assert set(causal_figures.TITLES) == set(REGIONS)
+    assert set(region_figures.TITLES) == set(REGIONS)
     assert set(attacked.DETECTORS) == set(DETECTORS)
     assert set(attacked.looks()) == {"clean", "noise", "l2 noise", *ATTACKS}
     assert not plt.get_fignums()

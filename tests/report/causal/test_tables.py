@@ -8,8 +8,8 @@ from support import One, estimators
 from aecompanion.evaluate.detection import auroc_given, correlation_given
 from aecompanion.evaluate.detectors import DETECTORS
 from aecompanion.evaluate.intervals import interval
-from aecompanion.report.causal import attacked, evaded, tables as causal_tables
-from aecompanion.report.causal.tables import TRUTH
+from aecompanion.report.causal import attacked, evaded, rankings, tables as causal_tables
+from aecompanion.report.causal.rankings import TRUTH
 from aecompanion.studies import regions as region_study
 
 ESTIMATORS = estimators(1)
@@ -67,6 +67,8 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
     ("region_ratio", "effects", EXACT | BOX_CAM | SEEN, 1.25 * 1.5, (2, 6)),
     ("missingness_bias", "effects", {"fill": "black"}, 0.11, (2, 6)),
     ("missingness_bias", "effects", {"fill": "white", "reference": "ring"}, 0.2, (2, 6)),
+    ("region_difference", "effects", {"fill": "all off", "finding": "Nodule"} | BOX_CAM, 0.15 - 0.26, (2, 3)),
+    ("gap_difference", "effects", {"fills": ["counterfactual", "all off"]}, 0.1 - 0.04, (2, 6)),
     ("random_size", "effects", EXACT, 0, (2, 6)),
     ("random_size", "effects", MEAN, 0.04, (2, 6)),
     ("random_size", "effects", {"fill": "inpaint"}, 0.03, (2, 6)),
@@ -74,6 +76,11 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
     ("overlap_difference", "overlap", {"maps": ["CE, mean", "CAM"], "truth": "iou_mask"}, -0.05, (2, 3)),
     ("overlap_difference", "overlap", {"maps": ["CE, mean", "random"]}, 0.3, (2, 3)),
     ("truth_correlation", "estimates", {"method": "box · mean"}, RHO, (2, 6)),
+    ("truth_correlation", "estimates", {"method": "probability"}, 1 - 36 / 210, (2, 6)),
+    ("truth_correlation", "estimates", {"method": "probability", "reading": "within findings"}, 0.5, (2, 6)),
+    ("truth_correlation", "estimates", {"fill": "mean", "reading": "within findings"}, (1 + 0.75) / 2, (2, 6)),
+    ("truth_correlation", "estimates", {"fill": "ring", "reading": "given p"}, 1, (2, 6)),
+    ("best_fill_lead", "estimates", {"reading": "pooled"}, 1 - 0.5, (2, 3)),  # of cases 1, 3, 5: ranks 1, 2, 3
     ("truth_correlation", "estimates", {"method": "box · white"}, 0, (2, 6)),
     ("truth_correlation", "estimates", {"method": "CAM share"}, -1, (2, 6)),
     ("correlation_lead", "estimates", {"methods": ["box · mean", "CAM share"]}, RHO + 1, (2, 6)),
@@ -290,7 +297,7 @@ def test_the_region_table_holds_sizes_and_signed_means_of_every_region_under_eve
 def test_the_finding_table_holds_those_fills_that_there_are(paper1_tables):
     fills = ["counterfactual", "mean", "ring"]
     table = causal_tables.finding_table(paper1_tables["effects"], fills, **OPTIONS)
-    parts = [[name, f"{name}_low", f"{name}_high"] for name in ("box", "cam", "random")]
+    parts = [[name, f"{name}_low", f"{name}_high"] for name in ("box", "cam", "random", "box - cam")]
     assert list(table.columns) == ["finding", "fill", "cases", *sum(parts, [])]
     keys = list(zip(table["finding"], table["fill"], strict=True))
     assert keys == [(finding, fill) for finding in ("Mass", "Nodule") for fill in fills]
@@ -300,6 +307,13 @@ def test_the_finding_table_holds_those_fills_that_there_are(paper1_tables):
     assert found.loc[("Nodule", "mean")].tolist() == pytest.approx([0.5 * 0.24, 0.16, 0.04])
     real = causal_tables.finding_table(without_counterfactual(paper1_tables["effects"]), fills, **OPTIONS)
     assert real["fill"].tolist() == ["mean", "ring"] * 2
+
+
+def test_the_gaps_are_paired_differences_of_the_box_and_every_other_region(paper1_tables):
+    table = causal_tables.gap_table(paper1_tables["effects"], **OPTIONS).set_index(["fill", "region"])
+    assert table.loc[("mean", "cam"), "gap"] == pytest.approx(0.08)
+    assert table.loc[("all off", "gradcam"), "gap"] == pytest.approx(0.1)
+    assert table.loc[("mean", "random"), "gap"] == pytest.approx(1.1 * 0.24 - 0.04)  # of the first five cases
 
 
 # ---- maps
@@ -317,9 +331,9 @@ def test_the_overlap_table_holds_both_truths_of_every_map(paper1_tables):
     table = causal_tables.overlap_table(paper1_tables["overlap"], **OPTIONS)
     parts = [[name, f"{name}_low", f"{name}_high"] for name in ("iou_box", "iou_mask")]
     assert list(table.columns) == ["map", *sum(parts, [])]
-    assert table["map"].tolist() == ["CE, counterfactual", "CE, mean", "CAM", "Grad-CAM", "random"]
-    assert table["iou_box"].tolist() == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
-    assert table["iou_mask"].tolist() == pytest.approx([0.4, 0.3, 0.35, 0.2, 0.06])
+    assert table["map"].tolist() == ["CE, counterfactual", "CE, all off", "CE, mean", "CAM", "Grad-CAM", "random"]
+    assert table["iou_box"].tolist() == pytest.approx([0.5, 0.45, 0.4, 0.3, 0.2, 0.1])
+    assert table["iou_mask"].tolist() == pytest.approx([0.4, 0.35, 0.3, 0.35, 0.2, 0.06])
     assert (table["iou_box_low"] < table["iou_box"]).all()
 
 
@@ -337,7 +351,37 @@ def test_the_rank_correlation_is_spearmans_with_ties_and_without_missing_cases(s
     draw = np.random.default_rng(state)
     values = draw.integers(5, size=(3, 12, 3)).astype(float)  # many ties; the third condition does not count
     values[1, [2, 5], 0], values[2, 7, 1], values[0, :, 2] = np.nan, np.nan, np.nan
-    assert causal_tables.rank_correlation(values) == pytest.approx(spearman(values))
+    assert rankings.READINGS["pooled"](values) == pytest.approx(spearman(values))
+
+
+@pytest.mark.parametrize("state", range(3))
+def test_correlations_within_findings_and_given_p_are_those_of_scipy_and_of_residuals(state):
+    draw = np.random.default_rng(state)
+    values = np.concatenate([draw.integers(6, size=(2, 40, 3)), np.tile(np.arange(40) % 4, (2, 1))[..., None]], -1)
+    values = values.astype(float)
+    values[:, 4, 0] = np.nan
+    groups = [values[:, values[0, :, 3] == number] for number in range(4)]
+    expected = np.mean([spearman(each) for each in groups])
+    assert rankings.READINGS["within findings"](values) == pytest.approx(expected)
+    residuals = []
+    for layer in values:
+        ranks = stats.rankdata(layer[np.isfinite(layer).all(1), :3], axis=0)
+        lines = [np.polynomial.Polynomial.fit(ranks[:, 2], ranks[:, i], 1)(ranks[:, 2]) for i in (0, 1)]
+        residuals.append(np.corrcoef(ranks[:, 0] - lines[0], ranks[:, 1] - lines[1])[0, 1])
+    assert rankings.READINGS["given p"](values) == pytest.approx(np.mean(residuals))
+
+
+def test_the_best_fill_is_chosen_on_images_of_even_number_only(paper1_tables):
+    estimates = paper1_tables["estimates"].copy()
+    assert rankings.best_fill(estimates, "pooled") not in ("box · counterfactual", "box · all off")
+    even = estimates["image"] % 2 == 0
+    others = estimates["method"].str.startswith("box") & ~estimates["method"].isin(["box · white", "box · mean"])
+    estimates.loc[even & others, "value"] *= -1  # on even images only mean and white rank at all
+    values, statistic = ESTIMATORS["best_fill_lead"](One(estimates), reading="pooled")
+    chosen = estimates[(estimates["method"] == "box · mean") & ~even].pivot(
+        index="seed", columns="case", values="value"
+    )
+    assert np.array_equal(values[..., 0], chosen.to_numpy())
 
 
 @pytest.mark.parametrize("method", ["released formula", "latent, one channel", "random · mean", "box · mean"])
@@ -369,37 +413,46 @@ def test_without_the_truth_a_correlation_is_untestable(paper1_tables, estimator,
 
 
 def test_the_correlation_table_ranks_the_estimates_that_are_not_trivial_and_gives_errors_of_effects(paper1_tables):
-    table = causal_tables.correlation_table(paper1_tables["estimates"], **OPTIONS)
-    assert list(table.columns) == ["method", "spearman", "spearman_low", "spearman_high", "mean |error|"]
-    assert set(table["method"]) == set(paper1_tables["estimates"]["method"]) - {TRUTH, *causal_tables.TRIVIAL}
-    assert "random · counterfactual" in causal_tables.TRIVIAL  # zero by construction
-    assert table["spearman"].is_monotonic_decreasing
-    assert table["spearman"].notna().all()
+    table = rankings.correlation_table(paper1_tables["estimates"], **OPTIONS)
+    parts = [[name, f"{name}_low", f"{name}_high"] for name in ("within findings", "pooled", "given p")]
+    assert list(table.columns) == ["method", *sum(parts, []), "mean |error|"]
+    elsewhere = {name for name in paper1_tables["estimates"]["method"] if name.startswith("random")}
+    assert set(table["method"]) == set(paper1_tables["estimates"]["method"]) - {TRUTH, rankings.TRIVIAL} - elsewhere
+    assert table["within findings"].dropna().is_monotonic_decreasing
+    assert table["pooled"].notna().all()
     found = table.set_index("method")
     expected = {"box · ring": 1, "box · mean": RHO, "CAM share": -1, "Grad-CAM share": 1, "box · white": 0}
     for method, value in expected.items():
-        assert found.loc[method, "spearman"] == pytest.approx(value, **FLOAT)
-    assert table["method"].iloc[-1] == "CAM share"
+        assert found.loc[method, "pooled"] == pytest.approx(value, **FLOAT)
+    assert found.loc["probability", "within findings"] == pytest.approx(0.5)
+    assert np.isnan(found.loc["probability", "given p"])  # at equal p, p says nothing
+    assert {"CAM share", "integrated gradients"} == set(table["method"].iloc[-2:])
     errors = found["mean |error|"].astype(float)
     assert errors["box · ring"] == pytest.approx(0.35 / 2)  # half of the mean truth
     assert errors["box · mean"] == pytest.approx(0.2 / 12)
-    assert errors["random · mean"] == pytest.approx(0.8 / 10)  # of five cases; none in seed 1
-    assert found.index[errors.isna()].sort_values().tolist() == ["CAM share", "Grad-CAM share"]
+    assert found.index[errors.isna()].sort_values().tolist() == [
+        "CAM evidence",
+        "CAM share",
+        "CAM share × p",
+        "Grad-CAM share",
+        "integrated gradients",
+        "probability",
+    ]
 
 
 @pytest.mark.filterwarnings("error")
 def test_without_the_truth_the_correlation_table_has_its_columns_and_no_row(paper1_tables):
     estimates = paper1_tables["estimates"]
-    table = causal_tables.correlation_table(estimates[estimates["method"] != TRUTH], **OPTIONS)
+    table = rankings.correlation_table(estimates[estimates["method"] != TRUTH], **OPTIONS)
     assert table.empty
-    assert list(table.columns) == list(causal_tables.correlation_table(estimates, **OPTIONS).columns)
+    assert list(table.columns) == list(rankings.correlation_table(estimates, **OPTIONS).columns)
 
 
 def test_without_any_case_the_table_by_finding_has_columns_and_no_row():
     effects = region_study.EMPTY[0].assign(finding=[])
     table = causal_tables.finding_table(effects, ["mean"], **OPTIONS)
     assert table.empty
-    assert list(table.columns) == ["finding", "fill", "cases", "box", "cam", "random"]
+    assert list(table.columns) == ["finding", "fill", "cases", "box", "cam", "random", "box - cam"]
 
 
 def test_without_any_case_every_claim_on_regions_and_maps_is_untestable():
@@ -410,24 +463,27 @@ def test_without_any_case_every_claim_on_regions_and_maps_is_untestable():
 
 
 def test_the_correlation_table_of_the_study_is_made_without_warnings(paper1_tables):
-    causal_tables.correlation_table(paper1_tables["estimates"], **OPTIONS)
+    rankings.correlation_table(paper1_tables["estimates"], **OPTIONS)
 
 
 def test_the_short_ranking_holds_the_estimates_that_need_no_counterfactual_best_first_as_text():
-    columns = ["method", "spearman", "spearman_low", "spearman_high", "mean |error|"]
-    rows = [("CAM share", -0.125, -0.2, 0.0, None), ("mask · mean", 0.9, 0.8, 1.0, 0.1)]  # the mask is not known
-    rows += [("box · ring", 0.756, 0.6, 0.8, 0.1), ("released formula", 0.1, -0.1, 0.3, 0.2)]
-    short = causal_tables.ranking_in_short(pd.DataFrame(rows, columns=columns))
-    assert short.columns.tolist() == ["estimate", "rank correlation with the truth"]
+    columns = ["method", *(f"{name}{end}" for name in rankings.SHOWN for end in ("", "_low", "_high"))]
+    rows = [("CAM share", -0.125, -0.2, 0.0), ("mask · mean", 0.9, 0.8, 1.0)]  # the mask is not known
+    rows += [("box · ring", 0.756, 0.6, 0.8), ("released formula", 0.1, -0.1, 0.3)]
+    nothing = (np.nan,) * 3
+    rows = [(*row, *row[1:], *(nothing if row[0] == "CAM share" else row[1:])) for row in rows]
+    short = rankings.ranking_in_short(pd.DataFrame(rows, columns=columns))
+    assert short.columns.tolist() == ["estimate", *rankings.SHOWN]
+    assert short["given p"].tolist() == ["0.76 [0.60, 0.80]", "0.10 [-0.10, 0.30]", ""]
     assert short["estimate"].tolist() == [
-        causal_tables.SHORT[name] for name in ("box · ring", "released formula", "CAM share")
+        rankings.SHORT[name] for name in ("box · ring", "released formula", "CAM share")
     ]
     assert short.iloc[:2, 1].tolist() == ["0.76 [0.60, 0.80]", "0.10 [-0.10, 0.30]"]
 
 
 def test_the_short_ranking_names_estimates_that_the_study_makes(paper1_tables):
-    assert set(causal_tables.SHORT) <= set(paper1_tables["estimates"]["method"])
-    assert not any("counterfactual" in name for name in causal_tables.SHORT)
+    assert set(rankings.SHORT) <= set(paper1_tables["estimates"]["method"])
+    assert not any("counterfactual" in name for name in rankings.SHORT)
 
 
 # ---- the marker
