@@ -44,7 +44,7 @@ def setting(request, pictures):
         channel=1,
         multi_label=request.param,
         heat_layer="stage4",
-        penultimate="head.1",
+        penultimate=suspicion.last_linear(model),
         clean=pictures,
         known=known,
         labels=labels,

@@ -24,7 +24,7 @@ from torch import nn
 
 from aecompanion.attack.gradient import check, per_image, quantise, shortened
 from aecompanion.attack.objective import Objective, binary_cross_entropy, finite
-from aecompanion.networks.borrow import borrowed
+from aecompanion.networks.borrow import borrowed, device_of
 
 Score = Callable[[torch.Tensor], torch.Tensor]  # N×C×H×W images to N values
 
@@ -57,14 +57,15 @@ def evade(
     check(images, eps=eps, norm="linf", steps=steps)
     if any(not ((start - images).abs() <= eps + 1e-6).all() for start in starts):
         raise ValueError(f"a start lies outside the ball of radius {eps}")
-    clean = images.detach()
+    device = device_of(model)
+    clean, decisions = images.detach().to(device), decisions.to(device)
     with borrowed(model):
         with torch.no_grad():
             usual = score(clean)
         best = Best(clean, torch.full_like(usual, -torch.inf), torch.full_like(usual, torch.inf))
         for start in (*starts, clean):
             todo = (best.excess > 0).nonzero()[:, 0]
-            current = start.detach()[todo]
+            current = start.detach().to(device)[todo]
             for step in range(steps + 1 if len(todo) else 0):
                 seen = quantise(current).requires_grad_()
                 with torch.enable_grad():
@@ -82,7 +83,7 @@ def evade(
                 moved = current + 5 * eps / steps * (1 - step / steps) * chosen.sign()
                 current = (clean[todo] + shortened(moved - clean[todo], eps, "linf")).clamp(0, 1)[open_]
                 todo = todo[open_]
-    return best.images
+    return best.images.to(images.device)
 
 
 def answered(model: nn.Module, score: Score, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,7 +33,7 @@ from torch import nn
 
 from aecompanion.evaluate import suspicion
 from aecompanion.evaluate.suspicion import Score, Setting
-from aecompanion.networks.borrow import borrowed
+from aecompanion.networks.borrow import borrowed, device_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fit(setting: Setting, names: list[str] | None = None) -> dict[str, Fitted]:
 def read(model: nn.Module, score: Score, images: torch.Tensor, *, batch: int = 64) -> torch.Tensor:
     """The values of N images without gradients, on the CPU; the network comes back as it was."""
     with borrowed(model), torch.no_grad():
-        return torch.cat([score(part).detach().cpu() for part in images.split(batch)])
+        return torch.cat([score(part.to(device_of(model))).detach().cpu() for part in images.split(batch)])
 
 
 @torch.no_grad()
@@ -105,6 +105,7 @@ def image_scores(
     values: dict[Score, list[torch.Tensor]] = {each.value: [] for each in fitted.values()}
     with borrowed(model):
         for part in images.split(batch):
+            given = part.to(device_of(model))  # one tensor for all: what they share is recognised by it
             for value, found in values.items():
-                found.append(value(part).detach().cpu())
+                found.append(value(given).detach().cpu())
     return {name: each.oriented(torch.cat(values[each.value])) for name, each in fitted.items()}

@@ -17,8 +17,9 @@ from aecompanion.attack.gradient import quantise
 from aecompanion.evaluate.dissimilarity import nissim
 from aecompanion.explain.causal_effect import expected_effect
 from aecompanion.explain.gradcam import heatmap
+from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.networks.layers import layer_of
-from aecompanion.networks.read import features, squashed
+from aecompanion.networks.read import squashed
 from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut
 
 Score = Callable[[torch.Tensor], torch.Tensor]  # N×C×H×W images to N values
@@ -31,7 +32,7 @@ class Setting:
     """What detectors are made from: the network, its inserted bottleneck and the code channel, and clean images.
 
     clean: validation images, for medians. known, labels: training images and their labels (N×K zeros and ones, or N
-    indices), for the groups of "mahalanobis". penultimate: the module whose output is h.
+    indices), for the groups of "mahalanobis". penultimate: the module whose input is h (`last_linear`).
     """
 
     model: nn.Module
@@ -52,8 +53,14 @@ class Setting:
         and none if the same images were the last to be asked for.
         """
         if not self.last or self.last[0] is not images or self.last[1] != torch.is_grad_enabled():
-            a, h, logits = with_activations(self.model, [self.layer, self.penultimate], images)
-            self.last[:] = [images, torch.is_grad_enabled(), (self.squashed(logits), a, h.flatten(1))]
+            heard: list[torch.Tensor] = []
+            last = layer_of(self.model, self.penultimate)
+            handle = last.register_forward_hook(lambda module, given, output: heard.append(given[0]))
+            try:
+                a, logits = with_activations(self.model, [self.layer], images)
+            finally:
+                handle.remove()
+            self.last[:] = [images, torch.is_grad_enabled(), (self.squashed(logits), a, heard[0].flatten(1))]
         return self.last[2]
 
     def squashed(self, logits: torch.Tensor) -> torch.Tensor:
@@ -115,7 +122,8 @@ def squeezing(setting: Setting) -> Score:
 
 def mahalanobis(setting: Setting) -> Score:
     """The smallest distance to a group's mean, one covariance for all groups. Cost: one forward pass."""
-    h = features(setting.model, setting.known, layer=layer_of(setting.model, setting.penultimate)).flatten(1)
+    with borrowed(setting.model), torch.no_grad():
+        h = torch.cat([setting.seen(part.to(device_of(setting.model)))[2] for part in setting.known.split(64)]).cpu()
     member = groups(setting.labels)
     member = member[:, member.any(0)]
     means = (member.T.to(h) @ h) / member.sum(0)[:, None]
@@ -161,6 +169,14 @@ def median_of_nine(images: torch.Tensor) -> torch.Tensor:
     """The 3×3 median of `defend.transforms.median`, with its gradient: that of the pixel that is the median."""
     padded = F.pad(images, [1] * 4, mode="reflect")
     return padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).median(-1).values
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """The last linear layer, whose input are the penultimate features. Raises ValueError if there is none."""
+    found = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no linear layer whose input could be its penultimate features")
+    return found[-1]
 
 
 def groups(labels: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,7 @@ from torch import nn
 
 from aecompanion.explain.fills import replace
 from aecompanion.explain.target import targets_of
-from aecompanion.networks.borrow import borrowed, plain
+from aecompanion.networks.borrow import borrowed, device_of, plain
 from aecompanion.networks.read import predict, probabilities, several_labels, squashed
 from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, cut, runs_once
 
@@ -125,8 +125,10 @@ def mean_code(
     model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module, autoencoder: CausalAutoencoder, batch: int = 64
 ) -> torch.Tensor:
     """The mean over images of the code, place by place: K×h×w on the CPU."""
+    device = device_of(autoencoder)
     with borrowed(autoencoder):
-        codes = [autoencoder.encode(activations_of(model, part, layer=layer)).cpu() for part in images.split(batch)]
+        found = (activations_of(model, part, layer=layer).to(device) for part in images.split(batch))
+        codes = [autoencoder.encode(each).cpu() for each in found]
     return torch.cat(codes).mean(0)
 
 
