@@ -308,6 +308,14 @@ def test_the_table_of_false_positives_has_shares_per_network_and_strength(paper2
     assert (8 * table["right"]).tolist() == pytest.approx([6, 5, 3, 1, 6, 6, 6, 5, 7, 6, 6, 4])
 
 
+def test_a_wide_table_is_read_with_its_intervals_beside_the_values():
+    table = pd.DataFrame({"kind": ["l1", "l2"], "a": [0.123, np.nan], "a_low": 0.1, "a_high": 0.2, "b": [1.0, 2.5]})
+    found = counterfactual_tables.with_intervals(table)
+    assert list(found) == ["kind", "a", "b"]
+    assert found["a"].tolist() == ["0.12 [0.10, 0.20]", ""]
+    assert found["b"].tolist() == ["1.00", "2.50"]
+
+
 def test_the_short_table_is_about_the_multiple_norm_network_in_words():
     line = {"confidence": 0.899, "realism": 0.5, "background": 0.25, "changed": 0.1, "largest": 0.75}
     line |= {f"{name}_low": value - 0.1 for name, value in line.items()} | {

@@ -166,6 +166,18 @@ def false_positive_table(fooled: pd.DataFrame, **options) -> pd.DataFrame:
     return grouped(fooled, ["mark", "network", "strength"], ["marked_class", "right"], **options)
 
 
+def with_intervals(table: pd.DataFrame, digits: int = 2) -> pd.DataFrame:
+    """The table to read: "x [low, high]" in the place of the columns x, x_low and x_high."""
+    shown = table.drop(columns=[name for name in table if str(name).endswith(("_low", "_high"))])
+    for name in shown.select_dtypes("number"):
+        value = table[name].map(lambda each: f"{each:.{digits}f}")
+        if f"{name}_low" in table:
+            low, high = (table[f"{name}_{end}"].map(lambda each: f"{each:.{digits}f}") for end in ("low", "high"))
+            value = value + " [" + low + ", " + high + "]"
+        shown[name] = value.where(table[name].notna(), "")
+    return shown
+
+
 def in_short(table: pd.DataFrame) -> pd.DataFrame:
     """The README's table from F2.2's numbers for the multiple-norm robust network."""
 
