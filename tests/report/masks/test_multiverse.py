@@ -77,6 +77,13 @@ def test_every_combination_that_ran_is_there_once(table):
     assert MASKS == (OWN, PUBLISHED)
 
 
+def test_the_networks_of_the_rows_that_come_first_are_the_claims_own():
+    found = rows()
+    one = found[found["seed"] == 1]
+    table = multiverse.specifications(one, scores(), **OPTIONS)
+    assert table.loc[table["published"], "networks"].tolist() == ["VGG, VOC-like"] * 2
+
+
 def test_estimates_are_rp_over_mp_and_the_published_specification_is_that_of_the_claims(table):
     own = table[table["published"]]
     assert own["removed pixels become"].tolist() == ["mean colour", "blur"]
@@ -119,6 +126,8 @@ def test_specifications_of_empty_masks_are_left_out():
     found = multiverse.specifications(rows(), scores(stuck=["RP (start 1)"]), **OPTIONS)
     assert not ((found["start"] == "1") & (found["area weight"] == TUNED)).any()
     assert ((found["start"] == "1") & (found["area weight"] == "1")).any()
+    without = multiverse.specifications(rows(), scores(stuck=["RP"]), **OPTIONS)  # the claims' own masks
+    assert len(without) and not without["published"].any()
 
 
 def test_the_figure_has_a_curve_per_claim_and_an_axis_of_ratios(table):

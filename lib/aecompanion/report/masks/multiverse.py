@@ -64,13 +64,16 @@ STATISTICS = {
 }
 
 
+def name_of(data: str, family: str) -> str:
+    return f"{FAMILIES.get(family, family)}, {FOR_READERS.get(data, data)}"
+
+
 def arrays(rows: pd.DataFrame, column: str) -> dict[tuple[str, str, str], np.ndarray]:
     """seeds × pairs of one column for every (networks, method, substrate); networks: a family and its data, by name."""
     table = rows.pivot(index=["data", "family", "method", "substrate", "seed"], columns="pair", values=column)
     found = {}
     for (data, family, method, substrate), part in table.groupby(level=[0, 1, 2, 3], sort=False):
-        name = f"{FAMILIES.get(family, family)}, {FOR_READERS.get(data, data)}"
-        found[name, method, substrate] = part.dropna(axis=1, how="all").to_numpy(float)
+        found[name_of(data, family), method, substrate] = part.dropna(axis=1, how="all").to_numpy(float)
     return found
 
 
@@ -78,7 +81,7 @@ def specifications(rows: pd.DataFrame, scores: pd.DataFrame, **options) -> pd.Da
     """One row per claim and specification (`report.multiverse`). `rows`: deletion and change per data, family, seed,
     pair, method and substrate, the claims' own networks first; `scores`: those of T3.2, which say what masks are empty.
     A specification with more than `MOST_EMPTY` of one method's masks empty is left out, as claims about such masks are
-    not tested.
+    not tested; none is marked as published where that one is.
 
     Raises ValueError if two masks that are compared do not have the same seeds and pairs.
     """
@@ -86,10 +89,11 @@ def specifications(rows: pd.DataFrame, scores: pd.DataFrame, **options) -> pd.Da
     facts = scores[keys].assign(empty=(scores["area"] < EMPTY) | (scores["stuck"] > 0))
     needed = dict.fromkeys([*VARIANTS, *(compared(PUBLISHED, PUBLISHED, PUBLISHED) or ())])
     rows = rows[rows["method"].isin(needed)].merge(facts, on=keys, validate="many_to_one")
+    pairs = rows[["data", "family"]].drop_duplicates().itertuples(index=False)
+    networks = [name_of(*each) for each in pairs]
     empty, tables = arrays(rows, "empty"), []
     for column, (claim, substrate) in COLUMNS.items():
         known = arrays(rows, column)
-        networks = list(dict.fromkeys(name for name, _, _ in sorted(known, key=lambda key: -len(known[key]))))
         levels = list(STARTS), WEIGHTS, MASKS, list(rows["substrate"].unique()), networks, list(STATISTICS)
         published = dict(zip(CHOICES, ("0", TUNED, OWN, substrate, networks[0], "ratio of means"), strict=True))
 
@@ -102,7 +106,8 @@ def specifications(rows: pd.DataFrame, scores: pd.DataFrame, **options) -> pd.Da
             return STATISTICS[chosen["statistic"]](values.clip(LEAST), **options)
 
         choices = dict(zip(CHOICES, levels, strict=True))
-        tables.append(multiverse.specifications(claim, choices, measure, published))
+        own = published if measure(**published) is not None else None  # its masks may be empty
+        tables.append(multiverse.specifications(claim, choices, measure, own))
     return pd.concat(tables, ignore_index=True)
 
 
