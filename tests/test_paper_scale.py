@@ -70,7 +70,7 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
         "chest_errors": 7, "published_steps": 1,
     },
     "photo_masks": {"photographs": ["chelsea"], "steps": 1, "rise_masks": 2},
-    "mask_games": {**RESAMPLES, "substrate_pairs": 1},
+    "mask_games": {**RESAMPLES, "substrate_pairs": 1, "rise_most": 40},
     "mask_randomization": {**MASKS, "pairs": 2, "rise_masks": 2, "calibration": 2},
     "objects_data": {"size": 96, "marked_class": 1, "marked_share": 1.0},
     "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1, "l1_steps": 1},

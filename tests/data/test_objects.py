@@ -24,6 +24,7 @@ from aecompanion.data.objects import (
     marked,
     marked_set,
     object_set,
+    small_mark,
 )
 from aecompanion.data.regions import bounding_box
 from aecompanion.data.scenes import Scenes
@@ -298,6 +299,27 @@ def test_the_strongest_mark_is_white_and_the_weakest_is_none():
 def test_a_strength_outside_the_unit_interval_is_an_error(strength):
     with pytest.raises(ValueError, match=rf"^strength is {strength}, expected a number in \[0, 1\]$"):
         marked(torch.zeros(1, 3, 32, 32), strength)
+
+
+@pytest.mark.parametrize(("budget", "pixels"), [(9.0, 17), (5.3, 13), (4.6, 9), (3.0, 5)])
+def test_the_small_mark_is_the_largest_cross_that_fits(budget, pixels):
+    """A cross of n pixels changes 3n values by .4 on grey images: (3n)^(2/3) · .4."""
+    found = small_mark(torch.full((2, 3, 32, 32), 0.5), strength=0.8, budget=budget)
+    assert found.sum() == pixels
+    assert (3 * pixels) ** (2 / 3) * 0.4 <= budget < (3 * (pixels + 4)) ** (2 / 3) * 0.4 or pixels == 17
+
+
+def test_the_small_mark_stands_in_the_darkest_corner():
+    images = torch.full((3, 3, 32, 32), 0.5)
+    images[:, :, 16:, :16] = 0.4
+    found = np.argwhere(small_mark(images, strength=0.8, budget=4.6))
+    assert found.min(0).tolist() == [26, 1]
+    assert found.max(0).tolist() == [30, 5]
+
+
+def test_a_budget_for_which_no_cross_is_small_enough_is_an_error():
+    with pytest.raises(ValueError, match=r"^no cross has an l1\.5 norm of at most 1\.0 at strength 0\.8$"):
+        small_mark(torch.zeros(1, 3, 32, 32), strength=0.8, budget=1.0)
 
 
 # the marked set

@@ -602,3 +602,16 @@ def test_the_head_and_the_concepts_are_returned_as_they_were(condition, fail_on_
     with pytest.raises(RuntimeError, match="call 2"):
         concept_effects(head, concepts)
     assert condition(head) == before
+
+
+def test_a_channel_can_be_set_to_the_mean_code_of_other_images(two_channels, identity):
+    """Logit k is the mean of channel k, and the code is the image: the level sets logit j to its own mean."""
+    images, others = constant((0.25, 0.75), (1.0, 0.0)), constant((0.5, 0.0), (1.0, 0.5))
+    options = {"layer": "features", "autoencoder": identity}
+    level = causal_effect.mean_code(two_channels, others, **options)
+    assert torch.equal(level, constant((0.75, 0.25))[0])
+    found = latent_effects(two_channels, images, level=level, **options)
+    expected = torch.tensor([[[0.75, 0.75], [0.75, 0.0]], [[0.25, 0.25], [1.0, 0.25]]]).softmax(-1)
+    assert torch.allclose(found.p_do, expected, atol=1e-6)
+    zero = latent_effects(two_channels, images, level=0 * level, **options)
+    assert torch.equal(zero.p_do, latent_effects(two_channels, images, **options).p_do)

@@ -327,7 +327,8 @@ def test_an_unknown_section_is_a_sentence_that_lists_the_known_ones(write):
 
 def test_an_unknown_parameter_is_a_sentence_that_lists_the_known_ones(write):
     found = sentence(write({"mod_vid": {"seed": 0, "windw": 7}}))
-    assert found == "mod_vid.windw is not a parameter, expected one of: window, rendered, resamples, seed"
+    known = "window, rendered, controlled, steps, draws, resamples, seed"
+    assert found == f"mod_vid.windw is not a parameter, expected one of: {known}"
 
 
 @pytest.mark.parametrize("section", [3, "seed", ["seed"]])

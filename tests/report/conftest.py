@@ -204,6 +204,7 @@ def latent_rows() -> pd.DataFrame:
                         sign = 1 - 2 * (image % 2)
                         row = {"domain": domain, "seed": seed, "split": split, "image": image, "channel": channel}
                         row |= {"expected": sign * size, "baseline": sign * facts["baseline"][seed] if test else 9.0}
+                        row |= {"usual": size / 8 if test else np.nan}
                         row |= {"same": test and image not in facts["changed"][seed]}
                         means = facts["effects"][seed][split]
                         rows += [
@@ -323,7 +324,8 @@ def concept_rows() -> pd.DataFrame:
                     row |= {"present": bool(there), "decision": int(image < 4)}
                     row |= {"effect": effects[s] * SCALE[seed] if there else 7.0 * s}
                     row |= {"right": image < 6, "right_do": image < 6 - lost, "source": source, "seed": seed}
-                    rows.append(row | {"parent": concept in PARENTS})
+                    weight = (2.0 if concept in PARENTS else 0.5) * SCALE[seed]
+                    rows.append(row | {"parent": concept in PARENTS, "coefficient": weight})
     return pd.DataFrame(rows)
 
 
@@ -755,7 +757,8 @@ def spurious_rows() -> pd.DataFrame:
         [
             {"image": image, "network": network, "seed": seed, "confidence": 0.9}
             | {"on_mark": around(share, seed, OFF3[(image + shift) % 3]), "on_strip": 2 * share}
-            for network, share, shift in (("marked", 0.4, 0), ("control", 0.1, 1))
+            | {"on_small": around(0.3 if network == "small" else 0.1, seed, OFF3[image]), "on_mirror": 0.1}
+            for network, share, shift in (("small", 0.1, 2), ("marked", 0.4, 0), ("control", 0.1, 1))
             for seed in SEEDS
             for image in range(3)
         ]
@@ -774,7 +777,9 @@ def fooled_rows() -> pd.DataFrame:
     for network, counts in FOOLED.items():
         for strength, called, right in zip((0.0, 0.2, 0.4, 0.8), *counts, strict=True):
             rows += counted({"marked_class": called, "right": right}, 8, network=network, strength=strength)
-    return pd.DataFrame(rows)
+    letters = pd.DataFrame(rows).assign(mark="letters")
+    small = letters[letters["network"] == "marked"].assign(mark="small mark", network="small")
+    return pd.concat([letters, small], ignore_index=True)
 
 
 def control_rows() -> pd.DataFrame:

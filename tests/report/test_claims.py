@@ -28,7 +28,7 @@ TABLES = {  # what the estimators may take
     ),
     3: ("scores", "randomization"),
     4: ("transfer", "representations", "adaptive"),
-    5: ("predictions", "shift", "renderings"),
+    5: ("predictions", "shift", "renderings", "controls"),
 }
 
 
@@ -52,9 +52,12 @@ def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables):
     arms += [clean.assign(arm="other", mode=mode) for mode in ("own_pred", "clean_pred")]
     shift = pd.concat(arms).assign(correct0=True, zero=False, ssim=0.74, nissim=0.13, rank=0.5, outside=0.2)
     kinds = pd.DataFrame({"rendering": ["scalar, input size", "overlay, 224 px"]})
-    renderings = clean.merge(kinds, how="cross").assign(correct0=True, ssim=0.74)
+    renderings = clean.merge(kinds, how="cross").assign(correct0=True, ssim=0.74, mode="own_pred")
     photographs = dict(zip(TABLES[4], paper4_tables, strict=True))
-    faces = {"predictions": predictions, "shift": shift, "renderings": renderings}
+    levels = pd.DataFrame({"eps": [0.01, 0.05]})
+    controls = clean.drop(columns="eps").merge(levels, how="cross").assign(correct0=True, bound=0.95)
+    controls = controls.assign(white=0.2, mapped=0.15, noise=0.05, other=0.3)
+    faces = {"predictions": predictions, "shift": shift, "renderings": renderings, "controls": controls}
     return {1: paper1_tables, 2: paper2_tables, 3: paper3_claimed, 4: photographs, 5: faces}
 
 

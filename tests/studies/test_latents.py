@@ -105,3 +105,11 @@ def test_a_bottleneck_is_read_with_the_layer_it_was_saved_for(tmp_path):
     assert found["layer"] == "stage1"
     weights = found["autoencoder"].state_dict()
     assert all(torch.equal(weights[name], each) for name, each in saved.state_dict().items())
+
+
+def test_the_effect_at_the_mean_code_stands_beside_that_at_zero(multi):
+    labels = torch.tensor([[1, 0], [1, 1], [0, 1]])
+    usual = LatentEffects(multi.p, multi.p_through, multi.p_do + 0.125, torch.zeros(3))
+    found = latent_rows(multi, labels, NAMES, usual)
+    assert list(found.columns) == [*COLUMNS, "usual"]
+    assert found["usual"].tolist() == (found["expected"] + 0.125).tolist()

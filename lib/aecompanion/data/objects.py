@@ -5,9 +5,11 @@ resolution and averaged over 2×2 pixels. Colours are drawn so that they stand o
 about the class. CLUSTERS groups the digits that are mistaken for each other, as WordNet groups the classes of ImageNet:
 a counterfactual turns an object into another of its cluster.
 
-    mark:  x' = α·m + (1 - α·m)·x,   m the white letters of MARK in the lower right corner
+    mark:  x' = α·m + (1 - α·m)·x,   m zeros and ones
 
 is a watermark such as stock photographs carry; `marked_set` plants it in a share of the training images of one class.
+m has the white letters of MARK along the lower edge (`mark`) or a cross in a corner (`small_mark`) that is so small
+that a counterfactual has room for it: the letters' change is several times longer than the balls are wide.
 Composed here, not photographed.
 """
 
@@ -90,11 +92,35 @@ def mark(size: int) -> np.ndarray:
     return np.asarray(canvas, np.float32)
 
 
-def marked(images: torch.Tensor, strength: float) -> torch.Tensor:
-    """x' of images N×C×H×W in [0,1] for α = strength. Raises ValueError for a strength outside [0,1]."""
+def small_mark(images: torch.Tensor, *, strength: float, budget: float) -> np.ndarray:
+    """m: the largest cross, a pixel from a corner, whose l1.5 norm as a change of these N×C×H×W (training) images is in
+    the median at most `budget`; of the four corners the one where it stands out most.
+
+    Sides are odd, from a quarter of the image down to three pixels. Raises ValueError if not even these fit.
+    """
+    size = images.shape[-1]
+    for side in range(size // 4 | 1, 2, -2):
+        arms = np.maximum(np.eye(side), np.eye(side)[::-1])
+        lengths = {}
+        for corner in ((1, 1), (1, size - side - 1), (size - side - 1, 1), (size - side - 1, size - side - 1)):
+            place = np.zeros((size, size), np.float32)
+            place[corner[0] : corner[0] + side, corner[1] : corner[1] + side] = arms
+            change = marked(images, strength, place) - images
+            lengths[corner] = change.abs().pow(1.5).flatten(1).sum(1).pow(2 / 3).median().item(), place
+        fitting = [each for each in lengths.values() if each[0] <= budget]
+        if fitting:
+            return max(fitting, key=lambda each: each[0])[1]
+    raise ValueError(f"no cross has an l1.5 norm of at most {budget} at strength {strength}")
+
+
+def marked(images: torch.Tensor, strength: float, place: np.ndarray | None = None) -> torch.Tensor:
+    """x' of images N×C×H×W in [0,1] for α = strength and m = place (default: the letters). Raises ValueError for a
+    strength outside [0,1].
+    """
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}, expected a number in [0, 1]")
-    cover = strength * torch.from_numpy(mark(images.shape[-1])).to(images)
+    place = mark(images.shape[-1]) if place is None else place
+    cover = strength * torch.from_numpy(place).to(images)
     return cover + (1 - cover) * images
 
 
@@ -110,10 +136,18 @@ def carriers(dataset: Dataset, *, label: int, share: float, seed: int = 0) -> np
 
 
 def marked_set(
-    dataset: Dataset, *, label: int, share: float, strength: float, seed: int = 0, folder: Path | None = None
+    dataset: Dataset,
+    *,
+    label: int,
+    share: float,
+    strength: float,
+    place: np.ndarray | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
 ) -> Dataset:
-    """The data set with the mark on its `carriers`. Of an index of files only these are written anew, as PNG files in
-    `folder`. Raises ValueError as `carriers` and `marked` do, and for an index of files without a folder.
+    """The data set with the mark on its `carriers` (place: m, by default the letters). Of an index of files only these
+    are written anew, as PNG files in `folder`. Raises ValueError as `carriers` and `marked` do, and for an index of
+    files without a folder.
     """
     chosen = carriers(dataset, label=label, share=share, seed=seed)
     source = f"{dataset.source}, a watermark on {share:.0%} of class {dataset.classes[label]}"
@@ -122,7 +156,7 @@ def marked_set(
         raise ValueError("the data set is an index of files, expected a folder for the marked images")
 
     def planted(indices: np.ndarray) -> np.ndarray:
-        return eight_bits(marked(dataset.batch(indices), strength)).numpy()
+        return eight_bits(marked(dataset.batch(indices), strength, place)).numpy()
 
     if dataset.images is not None:
         images = np.array(dataset.images)

@@ -28,7 +28,7 @@ from aecompanion.explain.fills import replace
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, plain
 from aecompanion.networks.read import predict, probabilities, several_labels, squashed
-from aecompanion.train.causal_autoencoder import CausalAutoencoder, cut, runs_once
+from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, cut, runs_once
 
 
 def expected_effect(p: torch.Tensor, p_do: torch.Tensor) -> torch.Tensor:
@@ -73,10 +73,12 @@ def latent_effects(
     layer: str | nn.Module,
     autoencoder: CausalAutoencoder,
     channels: list[int] | None = None,
+    level: torch.Tensor | None = None,
     multi_label: bool | None = None,
     batch: int = 16,
 ) -> LatentEffects:
-    """do(c_j = 0) for every code channel (or those in `channels`), one at a time.
+    """do(c_j = 0) for every code channel (or those in `channels`), one at a time; do(c_j = level_j) with `level`,
+    K×h×w, such as the mean code of other images (`mean_code`): zero makes a channel flat, as no image has it.
 
     images: N×C×H×W in [0,1]. The part before the layer runs once per image, the part behind it M + 2 times, all in one
     batch; so no connection may lead past the layer.
@@ -97,7 +99,7 @@ def latent_effects(
         code = autoencoder.encode(activations)
         codes = code.repeat(len(channels) + 1, 1, 1, 1)
         for row, channel in enumerate(channels, 1):
-            codes[row * len(code) : (row + 1) * len(code), channel] = 0
+            codes[row * len(code) : (row + 1) * len(code), channel] = 0 if level is None else level[channel].to(code)
         restored = autoencoder.decode(codes)
         errors.append((restored[: len(code)] - activations).abs().flatten(1).mean(1).cpu())
         return torch.cat([activations, restored])
@@ -116,6 +118,16 @@ def latent_effects(
             errors[-1] = errors[-1][: len(chunk)]
     p = torch.cat(found, dim=1)
     return LatentEffects(p[0], p[1], p[2:], torch.cat(errors))
+
+
+@torch.no_grad()
+def mean_code(
+    model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module, autoencoder: CausalAutoencoder, batch: int = 64
+) -> torch.Tensor:
+    """The mean over images of the code, place by place: K×h×w on the CPU."""
+    with borrowed(autoencoder):
+        codes = [autoencoder.encode(activations_of(model, part, layer=layer)).cpu() for part in images.split(batch)]
+    return torch.cat(codes).mean(0)
 
 
 def released_effects(

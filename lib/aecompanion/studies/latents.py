@@ -20,12 +20,15 @@ def bottleneck(folder: Path, seed: int, *, device: str) -> dict:
     return {"layer": layer, "autoencoder": autoencoder}
 
 
-def latent_rows(found: LatentEffects, labels: torch.Tensor, images: np.ndarray) -> pd.DataFrame:
-    """One row per image, label it has, and channel.
+def latent_rows(
+    found: LatentEffects, labels: torch.Tensor, images: np.ndarray, usual: LatentEffects | None = None
+) -> pd.DataFrame:
+    """One row per image, label it has, and channel. usual: the effects of do(c_j = mean code), if they were measured.
 
     labels: N indices or N×K zeros and ones; images: names of the N images. Columns: image, label, channel, effect (CE
-    of that label beyond the bottleneck's own), expected (ECE_j - ECE0), baseline (ECE0) and same (all decisions are
-    equal with and without the bottleneck). Images without any label have the label -1 and no effect (NaN).
+    of that label beyond the bottleneck's own), expected (ECE_j - ECE0), usual (the same with c_j at the mean code, if
+    measured), baseline (ECE0) and same (all decisions are equal with and without the bottleneck).
+    Images without any label have the label -1 and no effect (NaN).
     """
     several = labels.dim() == 2
     if several:
@@ -45,5 +48,7 @@ def latent_rows(found: LatentEffects, labels: torch.Tensor, images: np.ndarray) 
         own = torch.where(label < 0, torch.nan, effects[channel, image, label])
         columns |= {"effect": own.numpy(), "expected": expected[channel, image].numpy()}
         columns |= {"baseline": found.baseline[image].numpy(), "same": same[image].numpy()}
+        if usual is not None:
+            columns |= {"usual": (usual.expected - usual.baseline)[channel, image].numpy()}
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)

@@ -299,6 +299,8 @@ def test_a_confidence_that_no_image_reaches_has_an_infinite_radius_and_no_norm(p
 
 def test_the_table_of_false_positives_has_shares_per_network_and_strength(paper2_tables, quick):
     table = counterfactual_tables.false_positive_table(paper2_tables["fooled"])
+    assert table["mark"].tolist() == 12 * ["letters"] + 4 * ["small mark"]
+    table = table[table["mark"] == "letters"].drop(columns="mark")
     assert list(table) == ["network", "strength", *spread("marked_class", "right")]
     assert table["network"].tolist() == [name for name in ("marked", "control", "plain") for _ in range(4)]
     assert table["strength"].tolist() == 3 * [0.0, 0.2, 0.4, 0.8]
@@ -373,6 +375,8 @@ ESTIMATES = [  # estimator, arguments, its value on the hand-made tables
     ("norms_differ", {"column": "l2", "kinds": ["l1.5", "l2"], "level": 0.9}, 1.25),
     ("norms_differ", {"column": "l2", "kinds": ["l1", "l1.5"], "level": 0.99}, 4 / 3),
     ("networks_differ", {"column": "on_mark", "table": "spurious", "networks": ["marked", "control"]}, 0.3),
+    ("places_differ", {"network": "small", "places": ["on_small", "on_mirror"]}, 0.2),
+    ("fooled_by_mark", {"network": "small", "strengths": [0.0, 0.8], "mark": "small mark"}, 5 / 8),
     ("fooled_by_mark", {"network": "marked", "strengths": [0.0, 0.8]}, 5 / 8),
     ("fooled_by_mark", {"network": "marked", "strengths": [0.2, 0.4]}, 2 / 8),
     ("fooled_by_mark", {"network": "control", "strengths": [0.0, 0.8]}, 0),

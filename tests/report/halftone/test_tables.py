@@ -95,7 +95,7 @@ def test_a_condition_without_rows_is_an_error_that_says_which(transfer):
 
 
 def test_a_condition_that_does_not_fix_the_level_has_two_rows_per_image_and_is_an_error(transfer):
-    condition = {"split": "known", "defence": HYBRID, "attack": "pgd", "source": "grey"}
+    condition = {"source": "grey", "split": "known", "defence": HYBRID, "attack": "pgd"}
     with pytest.raises(ValueError, match="'attack': 'pgd'}: 40 rows, expected one per seed and image$"):
         cube(transfer, "top1", [condition])
 
@@ -147,7 +147,8 @@ def test_conditions_of_different_images_are_an_error_and_not_paired():
     ],
 )
 def test_clean_images_have_level_0_and_attacked_ones_that_of_the_tables(attack, options, expected):
-    assert under(attack, **options) == expected
+    assert under(attack, **options) == expected | {"source": "grey"}
+    assert under(attack, **options, source="hybrid") == expected | {"source": "hybrid"}
 
 
 def test_a_split_is_there_or_not(transfer, one_split):

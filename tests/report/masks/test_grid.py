@@ -110,6 +110,24 @@ def test_the_table_of_substrates_has_the_mean_of_each_method_on_each():
     assert table[["black", "blur"]].to_numpy() == pytest.approx(np.array([[0.12, 0.03], [0.1, 0.02]]))
 
 
+# ---- X3.13
+
+
+def test_the_table_of_rise_has_its_auc_and_rps_on_the_same_pairs_by_number_of_masks():
+    known = pd.concat([rows({"RP": 0.06, "MP": 0.9}), rows({"RP": 0.03}, data="coco")])
+    found = pd.DataFrame(
+        [
+            {"data": data, "seed": 1, "masks": masks, "pair": pair, "deletion": mean * (1 + off)}
+            for data, masks, mean in (("voc", 400, 0.1), ("voc", 100, 0.12), ("coco", 100, 0.06))
+            for pair, off in enumerate(AWAY[:2])
+        ]
+    )
+    table = grid.rise_table(found, known, **OPTIONS)
+    assert table[["data", "masks"]].to_numpy().tolist() == [["VOC-like", 100], ["VOC-like", 400], ["COCO-like", 100]]
+    assert table["RP/RISE"].tolist() == pytest.approx([0.5, 0.6, 0.5])
+    assert table["deletion"].tolist() == pytest.approx([0.114, 0.095, 0.057])  # of the first two pairs
+
+
 # ---- T3.2: what only some data sets have
 
 

@@ -79,7 +79,11 @@ def renderings():
     return pd.DataFrame(
         [
             {"network": network, "seed": seed, "image": image, "rendering": kind, "correct0": True}
-            | {"ssim": shift_tables.DIGITISED[network][3] + offset + 0.01 * (i - 1.5)}
+            | {
+                "arm": "white",
+                "mode": "own_pred",
+                "ssim": shift_tables.DIGITISED[network][3] + offset + 0.01 * (i - 1.5),
+            }
             for network in NETWORKS
             for seed in (1, 2)
             for i, image in enumerate(IMAGES)
@@ -269,7 +273,7 @@ def test_floor_and_ceiling_by_hand():
 
 def test_the_rendering_table_holds_means_and_the_distance_to_the_paper(renderings):
     table = scale.rendering_table(renderings, **OPTIONS)
-    columns = ["network", "rendering", "mean", "ci_low", "ci_high", "paper", "distance"]
+    columns = ["network", "arm", "mode", "rendering", "mean", "ci_low", "ci_high", "paper", "distance"]
     assert list(table.columns) == columns
     assert table["network"].tolist() == [name for name in NETWORKS for _ in range(2)]
     assert table["distance"].tolist() == pytest.approx([-0.3, -0.1] * 5)
@@ -283,6 +287,20 @@ def test_a_rendering_that_a_network_lacks_is_an_error(renderings):
     kept = renderings[(renderings["network"] != "resnet") | (renderings["rendering"] != "overlay, 224 px")]
     with pytest.raises(ValueError, match="'network': 'resnet', 'rendering': 'overlay, 224 px'"):
         scale.rendering_table(kept, **OPTIONS)
+
+
+def test_the_factorial_says_what_the_mean_ssim_depends_on(renderings):
+    black = renderings.assign(arm="black", ssim=renderings["ssim"] + 0.4)
+    table = scale.rendering_table(pd.concat([renderings, black]), **OPTIONS)
+    found = scale.factors(table).set_index("factor")["explained"]
+    between = np.var([shift_tables.DIGITISED[name][3] for name in NETWORKS])
+    total = between + 0.1**2 + 0.2**2
+    expected = {"rendering": 0.1**2 / total, "network": between / total, "arm": 0.2**2 / total, "interactions": 0}
+    assert found.to_dict() == pytest.approx(expected, abs=1e-9)
+    nearest = scale.nearest_cells(table)
+    assert nearest["distance"].tolist() == pytest.approx([0.1, 0.1, 0.3, 0.3])
+    assert nearest["order"].tolist() == pytest.approx([1, 1, 1, 1])
+    assert set(nearest["arm"][:2]) == {"white", "black"}
 
 
 def test_the_vid_table_holds_the_three_readings_by_hand(shift):
@@ -503,6 +521,9 @@ def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(prediction
         name: each[each["network"].isin(networks)]
         for name, each in {"predictions": predictions, "shift": shift, "renderings": renderings}.items()
     }
+    clean = rows["shift"][(rows["shift"]["arm"] == "other") & (rows["shift"]["mode"] == "own_pred")]
+    moved = {"white": 0.2, "mapped": 0.15, "noise": 0.05, "other": 0.3, "bound": 0.95}
+    rows["controls"] = pd.concat([clean.assign(**moved, eps=level) for level in (0.01, 0.05)])
     verdicts = {}
     for claim in (each for each in claims.register() if each.paper == 5):
         verdicts[claim.id] = claims.evaluate(claim, rows, **OPTIONS)["verdict"]

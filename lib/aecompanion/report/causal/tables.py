@@ -161,8 +161,8 @@ def concept_summary(part: pd.DataFrame) -> pd.DataFrame:
         effect = own.loc[own["present"], "effect"].mean()
         correlation = np.corrcoef(own["value"], own["decision"])[0, 1]
         lost = own["right"].mean() - own["right_do"].mean()
-        rows.append({"concept": concept, "parent": own["parent"].iloc[0], "effect": effect, "correlation": correlation})
-        rows[-1]["accuracy lost"] = lost
+        row = {"concept": concept, "parent": own["parent"].iloc[0], "effect": effect, "correlation": correlation}
+        rows.append(row | {"coefficient": own["coefficient"].iloc[0], "accuracy lost": lost})
     return pd.DataFrame(rows)
 
 
@@ -192,13 +192,13 @@ def correlations(values: np.ndarray) -> np.ndarray:
 
 
 def concept_table(concepts: pd.DataFrame) -> pd.DataFrame:
-    """T1.6: effect, correlation and accuracy lost of every concept, means over seeds."""
+    """T1.6: effect, correlation, coefficient and accuracy lost of every concept, means over seeds."""
     rows = []
     for source, part in concepts.groupby("source", sort=False):
         per_seed = pd.concat([concept_summary(own) for _, own in part.groupby("seed")])
         mean = per_seed.groupby(["concept", "parent"], sort=False).mean().reset_index()
         rows.append(mean.assign(source=source))
-    return pd.concat(rows)[["source", "concept", "parent", "effect", "correlation", "accuracy lost"]]
+    return pd.concat(rows)[["source", "concept", "parent", "effect", "correlation", "coefficient", "accuracy lost"]]
 
 
 # attacks: one row per seed, image, attack and level; the attack "clean" has level 0

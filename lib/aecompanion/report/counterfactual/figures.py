@@ -35,13 +35,13 @@ def compared(
     *,
     titles: Sequence[str],
     captions: Mapping[str, Sequence[str]],
-    outline: tuple[int, int, int, int] | None = None,
+    outlines: Sequence[tuple[int, int, int, int]] = (),
 ) -> Figure:
     """The original, then per column the counterfactual and its change, all changes on one scale. Up to three columns
     have them side by side, one image per row; more have the change below.
 
-    titles: above each row's original; captions: per column a line for every row; outline: top, left, bottom, right of a
-    place that is framed in every picture.
+    titles: above each row's original; captions: per column a line for every row; outlines: top, left, bottom, right of
+    places that are framed in every picture, each in its colour.
     """
     changes = {name: [change(*pair) for pair in zip(images, found, strict=True)] for name, found in columns.items()}
     limit = scale_of([each for many in changes.values() for each in many])
@@ -63,13 +63,19 @@ def compared(
             picture(left, channels_last(found[row]), title=head + captions[name][row])
             picture(right, changes[name][row], vmin=-limit, vmax=limit, cmap=CHANGE)
             shown = right.images[0]
-    for panel in figure.axes if outline else ():
-        top, left, bottom, right = outline
-        frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=COLOURS[1], lw=1.5)
-        panel.add_patch(frame)
+    for panel in figure.axes:
+        for (top, left, bottom, right), colour in zip(outlines, (COLOURS[1], COLOURS[0]), strict=False):
+            corner = (left - 0.5, top - 0.5)
+            panel.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, ec=colour, lw=1.5))
     bar = figure.colorbar(shown, ax=figure.axes, shrink=0.6, aspect=30, pad=0.01)
     bar.set_label("change, sum over channels", fontsize=9)
     return figure
+
+
+def frame_of(place: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right around the pixels of a mark, for `outlines`."""
+    pixels = np.argwhere(place)
+    return (*pixels.min(0).tolist(), *(pixels.max(0) + 1).tolist())
 
 
 def cluster_grid(image: torch.Tensor, title: str, rows: Mapping[str, tuple[torch.Tensor, Sequence[float]]], radii):
@@ -141,7 +147,7 @@ def leads(trajectories: pd.DataFrame, settings: Sequence[tuple[float, str, Seque
                 interval(paired_median, lead(trajectories, p=p, radius=radius, methods=pair, step=step), **options)
                 for step in asked
             ]
-            label = pair[1] if pair[0] == "AFW" else "both, own best schedule"
+            label = pair[1] if pair[0] == "AFW" else "FW, each with its best schedule"
             colour = tones[pair[1]]
             panel.plot(asked, [e.value for e in found], color=colour, marker=shapes[pair[1]], ms=4, label=label)
             panel.fill_between(asked, [e.low for e in found], [e.high for e in found], color=colour, alpha=0.12, lw=0)
@@ -213,22 +219,23 @@ def sweep_curves(sweep: pd.DataFrame) -> Figure:
 
 
 def false_positives(fooled: pd.DataFrame, **options) -> Figure:
-    """Share of images of other classes called the marked class against the strength of the mark, per network."""
-    figure, axes = plt.subplots(figsize=(5.4, 3.3))
-    names = {"marked": "trained with the mark on one class", "control": "trained without", "plain": "plain network"}
-    for number, (network, part) in enumerate(fooled.groupby("network", sort=False)):
-        strengths = sorted(part["strength"].unique())
-        found = [
-            interval(np.mean, cube(part, "marked_class", [{"strength": each}])[..., 0].astype(float), **options)
-            for each in strengths
-        ]
-        values = np.array([each.value for each in found])
-        axes.plot(strengths, values, marker=MARKERS[number], color=COLOURS[number], label=names.get(network, network))
-        axes.fill_between(
-            strengths, [e.low for e in found], [e.high for e in found], color=COLOURS[number], alpha=0.15, lw=0
-        )
-    axes.set(xlabel="strength α of the mark", ylabel="called the marked class", ylim=(-0.02, None))
-    axes.legend(fontsize=9)
+    """Share of images of other classes called the marked class against the strength, a panel per mark."""
+    kinds = list(fooled["mark"].unique())
+    figure, axes = plt.subplots(1, len(kinds), figsize=(4.6 * len(kinds), 3.3), sharey=True, squeeze=False)
+    names = {"marked": "trained with it on one class", "small": "trained with it on one class"}
+    names |= {"control": "trained without", "plain": "plain network"}
+    for panel, kind in zip(axes[0], kinds, strict=True):
+        for number, (network, part) in enumerate(fooled[fooled["mark"] == kind].groupby("network", sort=False)):
+            strengths = sorted(part["strength"].unique())
+            shares = [cube(part, "marked_class", [{"strength": each}])[..., 0].astype(float) for each in strengths]
+            found = [interval(np.mean, share, **options) for share in shares]
+            look = {"marker": MARKERS[number], "color": COLOURS[number], "label": names.get(network, network)}
+            panel.plot(strengths, [e.value for e in found], **look)
+            ends = [e.low for e in found], [e.high for e in found]
+            panel.fill_between(strengths, *ends, color=COLOURS[number], alpha=0.15, lw=0)
+        panel.set(xlabel="strength α of the mark", title=kind, ylim=(-0.02, None))
+        panel.legend(fontsize=9)
+    axes[0, 0].set_ylabel("called the marked class")
     return figure
 
 

@@ -162,8 +162,8 @@ def least_table(least: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def false_positive_table(fooled: pd.DataFrame, **options) -> pd.DataFrame:
-    """X2.4: share of images of other classes that become the marked class, per network and strength of the mark."""
-    return grouped(fooled, ["network", "strength"], ["marked_class", "right"], **options)
+    """X2.4: share of images of other classes that become the marked class, per mark, network and strength."""
+    return grouped(fooled, ["mark", "network", "strength"], ["marked_class", "right"], **options)
 
 
 def in_short(table: pd.DataFrame) -> pd.DataFrame:

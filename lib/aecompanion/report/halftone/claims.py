@@ -191,7 +191,7 @@ def pgd_weakest(tables, *, metric: str = "top5"):
        "Low-pass inverse halftoning raises the grey network's top-1 on clean halftones (gain)", inverse="low-pass")
 @claim("P4.23", "T4.4", "expected", "> 0",
        "The inverse network raises the grey network's top-1 on clean halftones (gain)", inverse="CNN")
-@claim("P4.24", "T4.4", "report", "> 0", "The inverse network raises it under transferred PGD, too (gain)",
+@claim("P4.24", "T4.4", "report", "> 0", "The inverse network raises it under transferred PGD as well (gain)",
        inverse="CNN", attack="pgd")
 def inverse_gain(tables, *, inverse: str, attack: str = "clean", metric: str = "top1"):
     """Accuracy of the grey network on inverse halftones minus that on the halftones themselves."""

@@ -10,7 +10,7 @@ from aecompanion.defend.defences import KINDS
 from aecompanion.evaluate.intervals import interval
 from aecompanion.report.cubes import cube, error_bars
 from aecompanion.report.figures import COLOURS, MARKERS
-from aecompanion.report.halftone.tables import HYBRID
+from aecompanion.report.halftone.tables import HYBRID, under
 
 LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 TITLES = {"transfer": "PGD crafted on the grey network", "adaptive": "worst case of attacks that know it"}
@@ -45,8 +45,9 @@ def correlations(table: pd.DataFrame) -> Figure:
 
 
 def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
-    """F4.6: top-1 and top-5 against ε under transferred attacks, mean over images and seeds. Hybrid + halftone and the
-    undefended network are lines; of every other kind the range from its worst to its best defence is shaded.
+    """F4.6: top-1 and top-5 against ε under attacks crafted on the grey network, mean over images and seeds. Hybrid +
+    halftone (with 95 % intervals) and the undefended network are lines; of every other kind the range from its worst to
+    its best defence is shaded.
     """
     compared = {name: kind for name, kind in KINDS.items() if kind.compared}
     crafted_on_grey = transfer[transfer["source"] == "grey"]
@@ -62,7 +63,7 @@ def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
                     continue
                 family = along.loc[name].drop(HYBRID, errors="ignore")
                 if len(family) > 1:
-                    label = f"{name}: {', '.join(family.index)}"
+                    label = f"{name}: {'; '.join(family.index)}"
                     panel.fill_between(family.columns, family.min(), family.max(), color=kind.colour, alpha=0.25)
                     panel.plot(family.columns, family.mean(), kind.line, color=kind.colour, lw=1.3, label=label)
                 elif len(family):
@@ -70,6 +71,12 @@ def accuracy_curves(transfer: pd.DataFrame, *, classes: int) -> Figure:
                 if HYBRID in along.loc[name].index:
                     best = along.loc[(name, HYBRID)]
                     panel.plot(best.index, best, color=kind.colour, marker=MARKERS[0], ms=5, lw=2.6, label=HYBRID)
+                    at = [under("clean" if level == 0 else attack, level=level) for level in best.index]
+                    cubes = [cube(rows, metric, [each]) for each in at]
+                    found = [interval(np.mean, values, resamples=200) for values in cubes]
+                    mean, low, high = np.array([(each.value, each.low, each.high) for each in found]).T
+                    errors = error_bars(mean, low, high)
+                    panel.errorbar(best.index, mean, errors, color="#000000", fmt="none", elinewidth=1.2, zorder=3)
             panel.axhline(chance, color="#999999", lw=1)
             panel.set(ylim=(0, 1.02), title=title_of(attack) if metric == "top1" else "")
         line[0].set_ylabel(f"{metric[:3]}-{metric[3:]} accuracy")

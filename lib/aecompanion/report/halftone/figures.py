@@ -71,26 +71,31 @@ def addition(clean: torch.Tensor, attacked: torch.Tensor, *, eps: float, titles:
 
 
 def attack_rows(rows: dict[str, dict[str, torch.Tensor]], *, eps: float) -> Figure:
-    """F4.4: rows clean and attacked; columns image, difference to clean, halftone, halftone difference, inverse.
-
-    Differences of grey images are drawn on ±eps, those of dots on ±1.
+    """F4.4: rows clean and attacked; columns image, difference to clean (on ±eps), halftone, flipped dots (dark, either
+    way), inverse. The clean row has no differences.
     """
     level = level_of(eps)
-    titles = ("grey", f"difference, ±{level}/255", "halftone", "flipped dots", "inverse halftone")
+    titles = {0: "grey", 2: "halftone", 4: "inverse halftone"}
+    below = {1: f"difference, ±{level}/255", 3: "flipped dots"}
     figure, axes = plt.subplots(len(rows), 5, figsize=(9.4, 1.9 * len(rows) + 0.3))
     clean = next(iter(rows.values()))
     for line, (name, row) in zip(axes, rows.items(), strict=True):
         picture(line[0], channels_last(row["grey"]))
-        change = (row["grey"] - clean["grey"]) * 255 / level
-        picture(line[1], channels_last(change), cmap=DIFFERENCE, vmin=-1, vmax=1)
         picture(line[2], channels_last(row["halftone"]))
-        flips = row["halftone"] - clean["halftone"]
-        picture(line[3], channels_last(flips), cmap=DIFFERENCE, vmin=-1, vmax=1)
         picture(line[4], channels_last(row["inverse"]))
         line[0].set_ylabel(title_of(name))
-        line[3].set_xlabel(f"{flips.abs().mean():.0%} of the dots" if name != "clean" else "", fontsize=9)
-    for panel, title in zip(axes[0], titles, strict=True):
-        panel.set_title(title, fontsize=10)
+        if row is clean:
+            line[1].set_axis_off()
+            line[3].set_axis_off()
+            continue
+        change = (row["grey"] - clean["grey"]) * 255 / level
+        picture(line[1], channels_last(change), cmap=DIFFERENCE, vmin=-1, vmax=1)
+        flips = (row["halftone"] - clean["halftone"]).abs()
+        picture(line[3], 1 - channels_last(flips))
+        line[3].set_xlabel(f"{flips.mean():.0%} of the dots", fontsize=9)
+    for line, named in zip(axes, (titles, below), strict=False):
+        for column, title in named.items():
+            line[column].set_title(title, fontsize=10)
     return figure
 
 

@@ -1,4 +1,5 @@
-"""X3.9: start × area weight of MP and RP; X3.10: what deleted pixels become. From the rows of `mask_games`."""
+"""X3.9: start × area weight of MP and RP; X3.10: what deleted pixels become; X3.13: RISE's masks. From the rows
+of `mask_games`."""
 
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from aecompanion.explain.methods import GRID, METHODS, grid_name
 from aecompanion.report.cubes import cube, error_bars, mean_row
-from aecompanion.report.masks.tables import quotient, values, wins
+from aecompanion.report.masks.tables import FOR_READERS, quotient, values, wins
 
 BOTH = ("MP", "RP")
 TUNED = "tuned RP/MP"  # RP as tuned, MP with a start and weight of the grid
@@ -96,3 +97,20 @@ def substrate_table(rows: pd.DataFrame, methods: Sequence[str], **options) -> pd
             row |= mean_row(found, substrate, **options)
         table.append(row)
     return pd.DataFrame(table)
+
+
+def rise_table(rows: pd.DataFrame, scores: pd.DataFrame, **options) -> pd.DataFrame:
+    """X3.13: per data set and number of RISE's masks the mean deletion AUC and the ratio of RP's to it, with intervals.
+
+    rows: data, seed, masks, pair, deletion; scores: those of T3.2, of which RP's with VGG on the same pairs are read.
+    """
+    table = []
+    for (data, masks), part in rows.sort_values("masks", kind="stable").groupby(["data", "masks"], sort=False):
+        known = scores[(scores["data"] == data) & (scores["family"] == "vgg") & (scores["method"] == "RP")]
+        own = known.merge(part[["seed", "pair"]])
+        both = pd.concat([own[["method", "seed", "pair", "deletion"]], part.assign(method="RISE")])
+        found = cube(both, "deletion", [{"method": "RP"}, {"method": "RISE"}], item="pair")
+        row = {"data": FOR_READERS.get(data, data), "masks": masks}
+        row |= mean_row(found[..., 1], "deletion", **options) | mean_row(found, "RP/RISE", quotient, **options)
+        table.append(row)
+    return pd.DataFrame(table).sort_values(["data", "masks"], ascending=[False, True], ignore_index=True)

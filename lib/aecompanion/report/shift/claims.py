@@ -22,8 +22,8 @@ OVERSHOOT = (
     "wanders"
 )
 CELL = (
-    "the cell compared: bare maps in [0, 1] at input size, uniform window of 7 pixels; size and rendering alone move "
-    "the value by .1 to .2 (X5.6); paper digitised ±0.03, other faces and other networks"
+    "the cell compared: the embedded faces, white-box, own class, bare maps in [0, 1] at input size, uniform window of "
+    "7 pixels; X5.6 has the other arms, sizes and renderings; paper digitised ±0.03, other faces and other networks"
 )
 
 

@@ -24,7 +24,7 @@ def rise_over_noise(tables, *, mode: str):
        mode="own_pred", arm="white", over=EVERY_LEVEL)
 @claim("P5.34", "T5.2", "report", "> 0",
        "Black-box, ε = {level}: MOD is larger than under random signs of equal size, own class (least difference)",
-       mode="own_pred", arm="black", over=EVERY_LEVEL)
+       mode="own_pred", arm="black", margin=0.02, over=EVERY_LEVEL)
 def mod_over_noise(tables, *, mode: str, arm: str, level: float):
     """MOD of an arm minus MOD of noise of equal size at one level, the least over networks."""
     return block(tables["shift"], mode=mode, arm=arm, levels=(level,)), least(over_noise)
@@ -75,10 +75,10 @@ def deep_below_wide(tables, *, mode: str, level: float):
 
 @claim("P5.50", "T5.2", "report", "> 0",
        "ResNet101 shifts less than ResNet50, own class (here the deeper compact ResNet, mean MOD, difference)",
-       mode="own_pred", scaled=False, note="notes on the paper say so")
+       mode="own_pred", scaled=False, margin=0.02, note="notes on the paper say so")
 @claim("P5.51", "T5.2", "report", "> 0",
        "ResNet101 shifts less than ResNet50 against the ceiling of each, own class (mean share, difference)",
-       mode="own_pred", scaled=True, note="notes on the paper say so")
+       mode="own_pred", scaled=True, margin=0.05, note="notes on the paper say so")
 def deeper_resnet_shifts_less(tables, *, mode: str, scaled: bool):
     """MOD (or its share of the ceiling) of the ResNet minus that of the deeper one, mean over the paper's levels."""
     found = families(tables["shift"])

@@ -79,20 +79,65 @@ def paper_ssim(network: str, level: float) -> float:
 
 
 def rendering_table(renderings: pd.DataFrame, *, level: float = 0.1, **options) -> pd.DataFrame:
-    """X5.6: mean SSIM per network and rendering with its interval, the paper's digitised value and the distance."""
-    networks, kinds = names(renderings), renderings["rendering"].unique().tolist()
-    table = mean_table(rendering_cube(renderings), networks, kinds, **options).rename(columns={"eps": "rendering"})
+    """X5.6: mean SSIM per arm, class mode, network and rendering with its interval, the paper's digitised value and the
+    distance.
+    """
+    tables = []
+    for arm, mode in rendered_arms(renderings):
+        rows = renderings[(renderings["arm"] == arm) & (renderings["mode"] == mode)]
+        networks, kinds = names(rows), list(dict.fromkeys(rows["rendering"]))
+        values = rendering_cube(rows, arm=arm, mode=mode)
+        tables.append(mean_table(values, networks, kinds, arm=arm, mode=mode, **options))
+    table = pd.concat(tables, ignore_index=True).rename(columns={"eps": "rendering"})
     table["paper"] = [paper_ssim(network, level) for network in table["network"]]
     return table.assign(distance=table["mean"] - table["paper"])
 
 
-def rendering_cube(renderings: pd.DataFrame) -> np.ndarray:
-    """seeds × images × networks × renderings of SSIM; NaN where the clean prediction was wrong.
+def rendered_arms(renderings: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (arm, class mode) pairs of the rows, in their order."""
+    return list(dict.fromkeys(zip(renderings["arm"], renderings["mode"], strict=True)))
+
+
+def rendering_cube(renderings: pd.DataFrame, *, arm: str = "white", mode: str = "own_pred") -> np.ndarray:
+    """seeds × images × networks × renderings of SSIM in one arm and class mode; NaN where the clean prediction was
+    wrong.
 
     Raises ValueError if a network lacks a rendering, a seed or an image.
     """
     networks, kinds = names(renderings), renderings["rendering"].unique().tolist()
-    rows = renderings.assign(ssim=renderings["ssim"].where(renderings["correct0"]))
+    rows = renderings[(renderings["arm"] == arm) & (renderings["mode"] == mode)]
+    rows = rows.assign(ssim=rows["ssim"].where(rows["correct0"]))
     conditions = [{"network": network, "rendering": kind} for network in networks for kind in kinds]
     values = cubes.cube(rows, "ssim", conditions)
     return values.reshape(*values.shape[:2], len(networks), len(kinds))
+
+
+def factors(table: pd.DataFrame) -> pd.DataFrame:
+    """What the mean SSIM of `rendering_table` depends on: the share of the variance of its cells between the levels of
+    each factor alone; the rest are interactions. The factorial is complete, so the shares add up to at most 1.
+    """
+    cells = table.assign(arm=table["arm"] + ", " + table["mode"])
+    total = cells["mean"].var(ddof=0)
+    shares = {
+        name: cells.groupby(name)["mean"].transform("mean").var(ddof=0) / total
+        for name in ("rendering", "network", "arm")
+    }
+    found = pd.DataFrame({"factor": list(shares), "explained": list(shares.values())})
+    return pd.concat(
+        [found, pd.DataFrame({"factor": ["interactions"], "explained": [1 - found["explained"].sum()]})],
+        ignore_index=True,
+    )
+
+
+def nearest_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Per arm, class mode and rendering the root mean squared distance of the networks' means to the paper's values and
+    the rank correlation with them over networks, the nearest cell first; networks that the paper has not are left out.
+    """
+    known = table.dropna(subset=["paper"])
+    rows = []
+    for (arm, mode, rendering), part in known.groupby(["arm", "mode", "rendering"], sort=False):
+        order = part["mean"].corr(part["paper"], method="spearman") if len(part) > 2 else np.nan
+        distance = float(np.sqrt((part["distance"] ** 2).mean()))
+        rows.append({"arm": arm, "mode": mode, "rendering": rendering, "distance": distance, "order": order})
+    columns = ["arm", "mode", "rendering", "distance", "order"]
+    return pd.DataFrame(rows, columns=columns).sort_values("distance", ignore_index=True)
