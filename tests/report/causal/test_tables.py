@@ -80,7 +80,8 @@ BY_HAND = [  # estimator, table, arguments, value, shape of the cube without fur
     ("truth_correlation", "estimates", {"method": "probability", "reading": "within findings"}, 0.5, (2, 6)),
     ("truth_correlation", "estimates", {"fill": "mean", "reading": "within findings"}, (1 + 0.75) / 2, (2, 6)),
     ("truth_correlation", "estimates", {"fill": "ring", "reading": "given p"}, 1, (2, 6)),
-    ("best_fill_lead", "estimates", {"reading": "pooled"}, 1 - 0.5, (2, 3)),  # of cases 1, 3, 5: ranks 1, 2, 3
+    ("best_fill_lead", "estimates", {"reading": "pooled"}, 0, (2, 3)),  # of cases 1, 3, 5 both rank rightly
+    ("best_fill_lead", "estimates", {"reading": "pooled", "against": "CAM share"}, 2, (2, 3)),
     ("truth_correlation", "estimates", {"method": "box · white"}, 0, (2, 6)),
     ("truth_correlation", "estimates", {"method": "CAM share"}, -1, (2, 6)),
     ("correlation_lead", "estimates", {"methods": ["box · mean", "CAM share"]}, RHO + 1, (2, 6)),

@@ -122,7 +122,7 @@ def weakest_channel(tables, *, domain: str):
 def region_difference(tables, *, fill: str, regions: list[str], detected: bool = False, finding: str = ""):
     """Mean |CE_y| of one region minus that of another, same cases (of one finding, if named)."""
     effects = tables["effects"]
-    effects = effects[effects["finding"] == finding] if finding else effects
+    effects = effects[effects["finding"] == finding] if finding and len(effects) else effects
     values = sizes(effects, fill, regions, detected)
     return untestable() if values is None else (values, lambda v: float(np.nanmean(v[..., 0] - v[..., 1])))
 

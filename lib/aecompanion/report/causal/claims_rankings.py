@@ -56,8 +56,10 @@ def best_fill_lead(tables, *, reading: str, against: str = PROBABILITY):
     cases of images of even number, the difference is that of the others.
     """
     estimates = tables["estimates"]
+    if TRUTH not in set(estimates["method"]):
+        return untestable()
     odd = estimates["image"] % 2 == 1
-    if TRUTH not in set(estimates["method"]) or odd.all() or not odd.any():
+    if odd.all() or not odd.any():
         return untestable()
     return lead(estimate_cube(estimates[odd], [best_fill(estimates[~odd], reading), against]), reading)
 
