@@ -327,7 +327,7 @@ def test_an_unknown_section_is_a_sentence_that_lists_the_known_ones(write):
 
 def test_an_unknown_parameter_is_a_sentence_that_lists_the_known_ones(write):
     found = sentence(write({"mod_vid": {"seed": 0, "windw": 7}}))
-    known = "window, rendered, controlled, steps, draws, resamples, seed"
+    known = "window, rendered, controlled, steps, draws, resamples, seed, device"
     assert found == f"mod_vid.windw is not a parameter, expected one of: {known}"
 
 
