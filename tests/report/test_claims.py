@@ -19,7 +19,7 @@ SETTINGS = [("white", "own_pred"), ("white", "clean_pred"), ("black", "own_pred"
 SETTINGS += [("noise", "own_pred"), ("noise", "clean_pred")]
 TABLES = {  # what the estimators may take
     1: (
-        *("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "released"),
+        *("latent", "effects", "estimates", "overlap", "marker", "concepts", "adversarial", "adaptive", "released"),
         *("shortcut", "viewed"),
     ),
     2: (
@@ -363,10 +363,16 @@ def test_a_claim_about_the_held_out_part_is_not_testable_without_one(tables, est
     assert np.isnan([row["ours"], row["ci_low"], row["ci_high"]]).all()
 
 
+FEW = ("P1.80", "P1.91")  # the hand-made tables have no three odd cases of a finding and no case of Infiltration
+
+
 @pytest.mark.parametrize("claim", [claim for claim in REGISTER if claim.paper == 1], ids=lambda claim: claim.id)
 def test_every_claim_of_paper_1_is_evaluated_and_gets_a_verdict(tables, claim):
     row = claims.evaluate(claim, tables[1], resamples=10, seed=0)
     assert list(row) == claims.COLUMNS
+    if claim.id in FEW:
+        assert row["verdict"] == "not testable here"
+        return
     assert row["verdict"] in VERDICTS - {"not testable here"}  # the hand-made tables have all that is needed
     assert np.isfinite([row["ours"], row["ci_low"], row["ci_high"]]).all()
     assert row["seeds"] == 2
@@ -374,7 +380,10 @@ def test_every_claim_of_paper_1_is_evaluated_and_gets_a_verdict(tables, claim):
 
 
 NEEDS = {  # what real data may lack, and the claims about it
-    "counterfactual": ["P1.07", "P1.08", "P1.14", "P1.24", "P1.28", "P1.29", "P1.30", "P1.31", "P1.32"],
+    "counterfactual": [
+        *("P1.07", "P1.08", "P1.14", "P1.24", "P1.28", "P1.29", "P1.30", "P1.31", "P1.32"),
+        *(f"P1.{number}" for number in range(80, 94)),
+    ],
     "marker": ["P1.33", "P1.34", "P1.64"],
     "radiographs": ["P1.65", "P1.66", "P1.67", "P1.68"],
 }
@@ -389,7 +398,8 @@ def lacking(tables, what):
         return tables | {name: tables[name].replace({"view": {"PA": "marker"}}) for name in ("shortcut", "viewed")}
     columns = {"effects": "fill", "estimates": "method", "overlap": "map"}
     return tables | {
-        name: tables[name][~tables[name][column].str.contains("counterfactual")] for name, column in columns.items()
+        name: tables[name][~tables[name][column].str.contains("counterfactual|all off")]
+        for name, column in columns.items()
     }
 
 
@@ -411,7 +421,7 @@ def test_without_what_it_needs_a_claim_of_paper_1_is_not_testable_and_says_why(t
 
 @pytest.mark.parametrize("what", list(NEEDS))
 def test_the_other_claims_of_paper_1_do_not_change_without_it(tables, what):
-    others = [each for each in REGISTER if each.paper == 1 and each.id not in ("P1.09", *NEEDS[what])]
+    others = [each for each in REGISTER if each.paper == 1 and each.id not in ("P1.09", *NEEDS[what], *FEW)]
     names = {"effects", "estimates", "overlap", "marker", "shortcut", "viewed"}  # the tables that are changed
     for claim in others:
         watched = Watched(tables[1])
@@ -446,7 +456,7 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert set(table["seeds"]) == {1, 2}  # one seed: other starts and resolutions, sanity checks of counterfactuals
     gated = set(table.loc[table["reason"].str.contains("masks of .* are empty", regex=True), "id"])
     assert gated == {"P3.07", "P3.08", "P3.09", "P3.20", "P3.65", "P3.73"}
-    assert set(table.loc[table["seeds"] == 1, "id"]) == {"P2.45", "P2.46", "P2.47", "P3.19"} | gated
+    assert set(table.loc[table["seeds"] == 1, "id"]) == {"P1.91", "P2.45", "P2.46", "P2.47", "P3.19"} | gated
     verdicts = table.set_index("id")["verdict"]
     assert verdicts["P1.09"] == "reproduced"  # elsewhere nothing changes
     assert verdicts["P1.01"] == "undecided"  # three of twelve decisions change, in six images of two seeds
