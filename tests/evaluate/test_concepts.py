@@ -7,7 +7,7 @@ from torch import nn
 from aecompanion.evaluate.concepts import concept_rows, decide, fit_head
 from aecompanion.pipeline.rng import seeded
 
-COLUMNS = ["concept", "image", "value", "present", "decision", "effect", "right", "right_do"]
+COLUMNS = ["concept", "image", "value", "present", "decision", "effect", "coefficient", "right", "right_do"]
 WEIGHTS, BIAS = np.array([2.0, -1.0, 0.0, 0.5]), -0.25
 
 
@@ -143,6 +143,12 @@ def test_the_effect_is_the_change_of_the_logistic_when_the_concept_is_set_to_zer
     expected = [sigmoid(logits - weight * CONCEPTS[:, j]) - sigmoid(logits) for j, weight in enumerate((2, -1))]
     assert rows["effect"].to_numpy() == pytest.approx(np.concatenate(expected), abs=1e-6)
     assert rows["effect"][[0, 2, 4]].tolist() == [0, 0, 0]  # a concept that is off already
+
+
+def test_the_coefficient_is_that_of_the_log_odds_and_undefined_for_other_heads(rows, head):
+    assert rows["coefficient"].tolist() == [2] * 4 + [-1] * 4
+    other = concept_rows(nn.Sequential(head), CONCEPTS, DECISIONS, PRESENT, ["marker", "shadow"])
+    assert other["coefficient"].isna().all()
 
 
 def test_right_and_right_do_compare_the_heads_decision_before_and_after(rows):

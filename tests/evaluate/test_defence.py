@@ -237,7 +237,7 @@ def test_all_defences_fall_into_groups_that_can_be_evaluated_together():
     assert sorted(defence.name for group in groups for defence in group) == sorted(d.name for d in defences)
     assert len({id(group[0].transform) for group in groups}) == len(groups)
     by_name = [{defence.name for defence in group} for group in groups]
-    assert {"no defence", "hybrid without halftoning", "grey, other seed"} in by_name
+    assert any({"no defence", "hybrid without halftoning", "grey, other seed"} <= names for names in by_name)
     for name in ("jpeg", "tv"):
         assert {name, f"{name}, retrained"} in by_name
     for group in groups:

@@ -139,7 +139,7 @@ def test_the_partial_correlation_is_that_of_the_residuals_of_ranks():
 
 
 def test_there_is_one_row_per_image_with_the_scores_and_how_many_decisions_changed():
-    scores = {"effect_low": torch.tensor([0.25, -0.5, 0.0, 0.5]), "sum": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    scores = {"small_effect": torch.tensor([0.25, -0.5, 0.0, 0.5]), "sum": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     p = torch.tensor([[0.75, 0.25], [0.5, 0.75], [0.25, 0.75], [0.625, 0.625]])
     decisions = torch.tensor([[1, 0], [1, 1], [1, 0], [1, 1]])
     table = score_rows(scores, p, decisions)

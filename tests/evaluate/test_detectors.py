@@ -91,7 +91,7 @@ def test_sides_turn_the_same_value_round(fitted, found):
     for one, two in (("sum", "sum_two"), ("confidence", "confidence_two")):
         assert torch.allclose((found[one] - fitted[two].usual).abs(), found[two], atol=1e-6)
         assert fitted[two].usual == found[one].median()
-    assert torch.allclose((-found["effect_low"] - fitted["effect"].usual).abs(), found["effect"], atol=1e-6)
+    assert torch.allclose((-found["small_effect"] - fitted["effect"].usual).abs(), found["effect"], atol=1e-6)
 
 
 def test_what_is_read_of_the_probabilities(setting, found, pictures):
@@ -105,7 +105,7 @@ def test_what_is_read_of_the_probabilities(setting, found, pictures):
 def test_effect_and_error_are_those_of_the_method(setting, found, pictures):
     options = {"layer": "stage3", "autoencoder": setting.autoencoder, "multi_label": setting.multi_label}
     effects = latent_effects(setting.model, pictures, channels=[1], **options)
-    assert torch.allclose(-found["effect_low"], effects.expected[0] - effects.baseline, atol=1e-6)
+    assert torch.allclose(-found["small_effect"], effects.expected[0] - effects.baseline, atol=1e-6)
     assert torch.allclose(found["bottleneck"], effects.error, rtol=1e-5)
 
 

@@ -54,10 +54,10 @@ def most_influential(found: LatentEffects) -> int:
 
 
 def score_rows(scores: dict[str, torch.Tensor], p: torch.Tensor, decisions: torch.Tensor) -> pd.DataFrame:
-    """One row per image: every score, signed_effect (e of paper 1, the negative of "effect_low"), changed (how many of
+    """One row per image: every score, signed_effect (e of paper 1, the negative of "small_effect"), changed (how many of
     the decisions p > 1/2 differ from `decisions`, N×K) and flipped (some do). p: N×K.
     """
     changed = ((p > 0.5).long() != decisions).sum(1).numpy()
     columns = {name: values.numpy() for name, values in scores.items()}
-    columns |= {"signed_effect": -columns["effect_low"], "changed": changed, "flipped": changed > 0}
+    columns |= {"signed_effect": -columns["small_effect"], "changed": changed, "flipped": changed > 0}
     return pd.DataFrame(columns)

@@ -47,7 +47,7 @@ class Detector:
 
 DETECTORS = {
     "effect": Detector("effect of one channel, two-sided", suspicion.channel_effect, "two"),
-    "effect_low": Detector("small effect of one channel", suspicion.channel_effect, "small"),
+    "small_effect": Detector("small effect of one channel", suspicion.channel_effect, "small"),
     "sum": Detector("large sum of probabilities", suspicion.probability_sum),
     "sum_two": Detector("sum of probabilities, two-sided", suspicion.probability_sum, "two"),
     "confidence": Detector("low confidence", suspicion.low_confidence),

@@ -283,8 +283,9 @@ def test_the_region_table_holds_sizes_and_signed_means_of_every_region_under_eve
     columns = ["size", "size_low", "size_high", "effect", "effect_low", "effect_high"]
     assert list(table.columns) == ["fill", "region", *columns]
     found = table.set_index(["fill", "region"])
-    assert len(found) == 7 * 5
-    assert table["fill"].unique().tolist() == ["counterfactual", "mean", "ring", "black", "white", "blur", "inpaint"]
+    assert len(found) == 8 * 5
+    fills = ["counterfactual", "all off", "mean", "ring", "black", "white", "blur", "inpaint"]
+    assert sorted(table["fill"].unique()) == sorted(fills)
     assert set(table["region"]) == set(causal_tables.REGIONS)
     exact = found.loc["counterfactual", "size"].loc[list(causal_tables.REGIONS)]
     assert exact.tolist() == pytest.approx([0.35, 0.3, 0.2, 0.15, 0])
@@ -539,7 +540,8 @@ def test_a_measure_of_concepts_is_a_mean_over_seeds(paper1_tables, measure):
 
 def test_the_concept_table_holds_means_over_seeds_per_source(paper1_tables):
     table = causal_tables.concept_table(paper1_tables["concepts"])
-    assert list(table.columns) == ["source", "concept", "parent", "effect", "correlation", "accuracy lost"]
+    columns = ["source", "concept", "parent", "effect", "correlation", "coefficient", "accuracy lost"]
+    assert list(table.columns) == columns
     assert table["source"].tolist() == ["true findings"] * 5 + ["network"] * 5
     assert table["concept"].tolist() == ["Infiltration", "Mass", "Effusion", "Nodule", "marker"] * 2
     assert table["parent"].tolist() == [True, False, True, True, False] * 2
@@ -582,7 +584,7 @@ def test_four_fifths_less_one_image_is_no_success(paper1_tables):
         ("detection", {"score": "effect", "attack": "unknown", "level": 4}),
         ("detection_lead", {"scores": ["effect", "heatmap"], "attack": "pgd", "level": 16}),
         ("detection_lead", {"scores": ["effect", "heatmap"], "attack": "unknown", "level": 0}),
-        ("detection_given", {"scores": ["effect_low", "sum"], "attack": "pgd", "level": 16}),
+        ("detection_given", {"scores": ["small_effect", "sum"], "attack": "pgd", "level": 16}),
     ],
 )
 def test_an_attack_or_level_that_is_absent_is_untestable(paper1_tables, estimator, arguments):
@@ -679,10 +681,10 @@ def test_what_the_effect_adds_to_the_sum_is_a_mean_over_seeds(paper1_tables, att
     partial, pairs, plain = [], [], []
     for _, own in rows.groupby("seed"):
         clean, moved = own[own["attack"] == "clean"], own[(own["attack"] == attack) & (own["level"] == level)]
-        columns = [each[name].to_numpy() for name in ("effect_low", "sum") for each in (clean, moved)]
+        columns = [each[name].to_numpy() for name in ("small_effect", "sum") for each in (clean, moved)]
         partial.append(correlation_given(*columns))
         pairs.append(auroc_given(*columns))
-        plain.append(np.corrcoef(moved["effect_low"], moved["sum"])[0, 1])
+        plain.append(np.corrcoef(moved["small_effect"], moved["sum"])[0, 1])
     assert found["partial"] == pytest.approx(np.mean(partial))
     assert found["effect given sum"] == pytest.approx(np.nanmean(pairs))
     assert found["correlation"] == pytest.approx(-np.mean(plain))

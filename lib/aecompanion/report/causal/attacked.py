@@ -103,7 +103,7 @@ def given_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
     rows = []
     pairs = adversarial.loc[adversarial["attack"].isin(["fgsm", "pgd"]), ["attack", "level"]].drop_duplicates()
     for attack, level in pairs.itertuples(index=False):
-        both = given_cube(adversarial, "effect_low", "sum", attack, level)
+        both = given_cube(adversarial, "small_effect", "sum", attack, level)
         signed = both[..., [1, 3]] * np.array([-1, 1])
         row = {"attack": attack, "level": level} | mean_row(signed, "correlation", mean_correlation, **options)
         row |= mean_row(both, "effect", first_auroc, **options)

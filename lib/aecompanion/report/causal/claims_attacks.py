@@ -76,10 +76,10 @@ def detection(tables, *, score: str, attack: str, level: int):
 
 @claim("P1.54", "F1.8", "report", "> 0",
        "A small effect beats low confidence under PGD at {level}/255 (difference of AUROC, both one-sided)",
-       scores=["effect_low", "confidence"], attack="pgd", over=[{"level": 2}, {"level": 8}])
+       scores=["small_effect", "confidence"], attack="pgd", over=[{"level": 2}, {"level": 8}])
 @claim("P1.101", "F1.8", "report", "> 0",
        "A large sum of the probabilities beats a small effect under {ATTACK} at {level}/255 (difference of AUROC, both "
-       "one-sided)", scores=["sum", "effect_low"],
+       "one-sided)", scores=["sum", "small_effect"],
        over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
              for level in LEVELS])
 @claim("P1.109", "F1.8", "report", "> 0",
@@ -87,7 +87,7 @@ def detection(tables, *, score: str, attack: str, level: int):
        scores=["sum_two", "effect"], attack="pgd", over=[{"level": 2}, {"level": 8}])
 @claim("P1.57", "F1.8", "report", "> 0",
        "NISSIM of Grad-CAM beats a small effect under PGD at 2/255 (difference of AUROC)",
-       scores=["heatmap", "effect_low"], attack="pgd", level=2)
+       scores=["heatmap", "small_effect"], attack="pgd", level=2)
 def detection_lead(tables, *, scores: list[str], attack: str, level: int):
     """AUROC of one score minus that of another."""
     adversarial = tables["adversarial"]
@@ -100,12 +100,12 @@ def detection_lead(tables, *, scores: list[str], attack: str, level: int):
 
 @claim("P1.111", "X1.22", "report", "> 0",
        "{ATTACK} at {level}/255: a small effect tells attacked from clean images beyond the sum of the probabilities "
-       "(partial rank correlation)", scores=["effect_low", "sum"],
+       "(partial rank correlation)", scores=["small_effect", "sum"],
        over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
              for level in LEVELS])
 @claim("P1.119", "X1.22", "report", "> 0",
        "{ATTACK} at {level}/255: the sum of the probabilities tells attacked from clean images beyond a small effect "
-       "(partial rank correlation)", scores=["sum", "effect_low"],
+       "(partial rank correlation)", scores=["sum", "small_effect"],
        over=[{"attack": attack, "ATTACK": attack.upper(), "level": level} for attack in ("fgsm", "pgd")
              for level in LEVELS])
 def detection_given(tables, *, scores: list[str], attack: str, level: int):
