@@ -54,7 +54,7 @@ def most_influential(found: LatentEffects) -> int:
 
 
 def score_rows(scores: dict[str, torch.Tensor], p: torch.Tensor, decisions: torch.Tensor) -> pd.DataFrame:
-    """One row per image: every score, signed_effect (e of paper 1, the negative of "small_effect"), changed (how many of
+    """One row per image: every score, signed_effect (e of paper 1, minus "small_effect"), changed (how many of
     the decisions p > 1/2 differ from `decisions`, N×K) and flipped (some do). p: N×K.
     """
     changed = ((p > 0.5).long() != decisions).sum(1).numpy()
