@@ -80,7 +80,7 @@ def transfer(toys, images, labels, tmp_path):
         sets |= {("known", *key): (each, labels) for key, each in crafted.load(tmp_path / "sets.npz").items()}
         for group in by_transform(catalogue(transforms())):
             tables.append(defended(group, seed, lambda defence, number: network(number), sets))
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True).assign(source="grey")
 
 
 def test_the_toy_attack_is_crafted_with_the_options_of_its_row(toys, images, labels):

@@ -49,12 +49,12 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     (
         {"defence_adaptive.long_steps": 20},
         "defence_adaptive.long_steps",
-        "expected three different numbers, beside table_steps 20 and steps 10",
+        "expected three different numbers, beside table_steps 20 and steps 12",
     ),
     (
-        {"defence_adaptive.table_steps": 10},
+        {"defence_adaptive.table_steps": 12},
         "defence_adaptive.long_steps",
-        "expected three different numbers, beside table_steps 10 and steps 10",
+        "expected three different numbers, beside table_steps 12 and steps 12",
     ),
     (
         {"mask_tuning.seed": 1},

@@ -130,7 +130,8 @@ def mahalanobis(setting: Setting) -> Score:
     image, group = member.nonzero().T
     rest = (h[image] - means[group]).double()
     covariance = rest.T @ rest / len(rest)
-    covariance += RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+    spread = covariance.diagonal().mean().clamp_min(1e-12)  # zero where every group has one image
+    covariance += RIDGE * spread * torch.eye(len(covariance), dtype=torch.float64)
     whiten = torch.linalg.inv(torch.linalg.cholesky(covariance)).float()
 
     def distance(images: torch.Tensor) -> torch.Tensor:
