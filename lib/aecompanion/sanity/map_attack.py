@@ -20,12 +20,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
 from aecompanion.attack.gradient import perturb, quantise
 from aecompanion.attack.transfer import random_signs
+from aecompanion.defend.smoothing import bound
 from aecompanion.evaluate.dissimilarity import nissim
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.borrow import borrowed, device_of
@@ -115,7 +115,7 @@ def unnoticed(
     for draw in range(draws):
         signs = random_signs(images.shape[1:], seed=10_000 * (draw + 1) + seed, indices=indices)
         kept += (predict(network, perturb(images, signs, eps)).argmax(1) == target).numpy()
-    return np.nan_to_num(stats.beta.ppf(1 - level, kept, draws - kept + 1))
+    return np.array([bound(int(each), draws, 1 - level) for each in kept])
 
 
 def study(

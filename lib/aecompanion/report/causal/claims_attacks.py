@@ -17,6 +17,11 @@ from aecompanion.report.cubes import untestable
 
 LEVELS = (1, 2, 4, 8)
 NO_SUCCESS = "no level changes a decision on 80 % of the images"
+EVADED = [  # every detector under the attack that knows it, at two sizes
+    {"detector": name, "TITLE": row.title[0].upper() + row.title[1:], "level": level}
+    for level in (2, 8)
+    for name, row in DETECTORS.items()
+]
 
 
 @claim("P1.38", "F1.7", "expected", ">= 0",
@@ -118,8 +123,7 @@ def detection_given(tables, *, scores: list[str], attack: str, level: int):
 
 @claim("P1.131", "X1.20", "report", "< 0.6",
        "{TITLE}: an attack of {level}/255 that knows it stays unseen (AUROC below 0.6)",
-       over=[{"detector": name, "TITLE": row.title[0].upper() + row.title[1:], "level": level} for level in (2, 8)
-             for name, row in DETECTORS.items()])
+       over=EVADED)
 def evaded(tables, *, detector: str, level: int):
     """AUROC of a detector under the attack that knows it, mean over seeds; images that it does not fool count, too."""
     adaptive = tables["adaptive"]
@@ -130,8 +134,7 @@ def evaded(tables, *, detector: str, level: int):
 
 @claim("P1.151", "X1.20", "report", "< 0",
        "{TITLE}: its AUROC at {level}/255 falls once the attack knows it (difference to PGD)",
-       over=[{"detector": name, "TITLE": row.title[0].upper() + row.title[1:], "level": level} for level in (2, 8)
-             for name, row in DETECTORS.items()])
+       over=EVADED)
 def evasion(tables, *, detector: str, level: int):
     """AUROC under the attack that knows the detector minus that under PGD, same images and ε."""
     adaptive = tables["adaptive"]
