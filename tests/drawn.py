@@ -1,9 +1,24 @@
-"""What tests of figures read off a drawn figure."""
+"""What tests of figures read off a drawn figure, and how they draw."""
 
+import contextlib
+
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
 from aecompanion.pipeline.rng import generator
+from aecompanion.report import figures
+
+
+@contextlib.contextmanager
+def plainly():
+    """No window, the shared style, put back afterwards, and no figure left open."""
+    plt.switch_backend("Agg")
+    with plt.rc_context():
+        figures.use_style()
+        plt.rcParams["figure.dpi"] = 20
+        yield
+    plt.close("all")
 
 
 def image(*shape, part=0):

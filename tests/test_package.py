@@ -171,7 +171,7 @@ def test_the_wheel_holds_the_package_with_its_data_files(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     wanted = {path.relative_to(ROOT / "lib").as_posix() for path in content(LIBRARY) if not path.name.startswith(".")}
-    assert {"aecompanion/data/manifest.yaml", "aecompanion/report/causal/released.csv"} <= wanted
+    assert {"aecompanion/data/manifest.yaml", "aecompanion/papers/causal/released.csv"} <= wanted
     assert {name for name in names if ".dist-info/" not in name} == wanted
 
 

@@ -13,9 +13,9 @@ from aecompanion.attack.attacks import ATTACKS, Attack, crafted_names
 from aecompanion.defend.defences import DEFENCES, TRANSFORMS, Row, catalogue, transforms
 from aecompanion.evaluate.defence import by_transform, defended
 from aecompanion.evaluate.intervals import interval
+from aecompanion.papers.causal import attacked
+from aecompanion.papers.halftone import curves, tables as halftone_tables
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report.causal import attacked
-from aecompanion.report.halftone import curves, tables as halftone_tables
 
 OPTIONS = {"resamples": 100, "seed": 0}
 SIDE, CLASSES, COUNT, LEVELS = 20, 8, 6, (2, 8)

@@ -10,10 +10,10 @@ from aecompanion.defend.defences import KINDS, Defence, LowPassed, Restored, cat
 from aecompanion.defend.halftone import METHODS, halftone
 from aecompanion.defend.inverse import InverseHalftone, low_pass
 from aecompanion.defend.transforms import bit_depth, jpeg, median, total_variation
+from aecompanion.papers.halftone import tables as halftone_tables
 from aecompanion.pipeline.paths import ROOT
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import claims
-from aecompanion.report.halftone import tables as halftone_tables
 
 NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "jpeg", "tv"}
 NETWORKS |= {"grey_twice", "grey_shifts", "halftone_shifts", "adversarial"}

@@ -1,9 +1,9 @@
 import pytest
 
+from aecompanion.papers.halftone import tables as halftone_tables
+from aecompanion.papers.shift import tables as shift_tables
 from aecompanion.pipeline import conditions, parameters
 from aecompanion.report import claims
-from aecompanion.report.halftone import tables as halftone_tables
-from aecompanion.report.shift import tables as shift_tables
 
 OWN = parameters.complete(parameters.composed())
 BROKEN = [  # changed values, the parameter that is blamed, what was expected

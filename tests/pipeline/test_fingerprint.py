@@ -161,22 +161,22 @@ def test_another_pytest_makes_nothing_stale(edited):
 
 def test_the_title_of_a_display_makes_only_the_report_stale(edited):
     stale, said = edited(
-        "lib/aecompanion/report/masks/paper.yaml", lambda text: text.replace('title: "', 'title: "New, ', 1)
+        "lib/aecompanion/papers/masks/paper.yaml", lambda text: text.replace('title: "', 'title: "New, ', 1)
     )
     assert stale == {"claims_report"}
-    assert "lib/aecompanion/report/masks/paper.yaml changed" in said
+    assert "lib/aecompanion/papers/masks/paper.yaml changed" in said
 
 
 def test_a_number_of_a_paper_makes_stale_what_shows_it_and_the_report(edited):
     stale, _ = edited(
-        "lib/aecompanion/report/masks/reported.yaml", lambda text: text.replace("value: 0.2068", "value: 0.2069")
+        "lib/aecompanion/papers/masks/reported.yaml", lambda text: text.replace("value: 0.2068", "value: 0.2069")
     )
     assert {"mask_games", "claims_report"} <= stale
     assert not {"faces_train", "mask_maps", "photos_attack"} & stale
 
 
 def test_a_claim_makes_only_the_report_stale_and_notebooks_that_show_an_estimator(edited):
-    name = "lib/aecompanion/report/masks/claims.py"
+    name = "lib/aecompanion/papers/masks/claims.py"
     stale, _ = edited(name, lambda text: text.replace('"must", "< -0.05"', '"must", "< -0.06"', 1))
     assert stale == {"claims_report", "mod_vid", "shortcut_regions"}
 

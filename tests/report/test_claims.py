@@ -9,8 +9,8 @@ from scipy import stats
 from support import Watched, estimators
 
 from aecompanion.evaluate.intervals import Interval, interval
+from aecompanion.papers.shift.tables import COUNTERPART, LEVELS
 from aecompanion.report import claims, displays, papers, reported
-from aecompanion.report.shift.tables import COUNTERPART, LEVELS
 
 REGISTER = claims.register()
 VERDICTS = {"reproduced", "no difference", "undecided", "not reproduced", "not testable here"}
@@ -111,7 +111,7 @@ def test_a_registered_claim_is_complete(claim):
 
 @pytest.mark.parametrize("claim", REGISTER, ids=lambda claim: claim.id)
 def test_an_estimator_takes_its_papers_tables_and_the_arguments_of_its_claim(claim):
-    assert claim.estimator.__module__.startswith(f"aecompanion.report.{papers.paper(claim.paper).handle}.claims")
+    assert claim.estimator.__module__.startswith(f"aecompanion.papers.{papers.paper(claim.paper).handle}.claims")
     first, *others = inspect.signature(claim.estimator).parameters.values()
     assert first.name == "tables"
     assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for each in others)
@@ -137,7 +137,7 @@ def empty(monkeypatch):
     [
         (("P5.99", "T5.2", "maybe", "> 0"), r"^claim P5\.99 has strength 'maybe', expected one of"),
         (("P5.99", "T5.2", "must", "!= 0"), r"^claim P5\.99 has relation '!= 0', expected \['>', '>=', '<', '<='\] or"),
-        (("P5.99", "T5.77", "must", "> 0"), r"^display 'T5\.77' is in no lib/aecompanion/report/\*/paper\.yaml$"),
+        (("P5.99", "T5.77", "must", "> 0"), r"^display 'T5\.77' is in no lib/aecompanion/papers/\*/paper\.yaml$"),
         (("P4.99", "T5.2", "must", "> 0"), r"^claim P4\.99 is of display T5\.2, expected an id such as P5\.01$"),
     ],
 )

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from aecompanion.evaluate.intervals import interval
+from aecompanion.papers.halftone import tables as halftone_tables
 from aecompanion.report.cubes import cube, mean_row, untestable
-from aecompanion.report.halftone import tables as halftone_tables
 
 OPTIONS = {"resamples": 20, "seed": 0}
 A, B = {"region": "a", "fill": 0}, {"region": "b", "fill": 0}

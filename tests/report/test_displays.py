@@ -53,7 +53,7 @@ def test_the_companion_experiments_and_our_displays_of_paper_1_are_complete():
 
 @pytest.mark.parametrize("function", [displays.entry, displays.stem, lambda name: displays.place(name, ".png")])
 def test_an_unknown_id_is_an_error_that_names_it_and_the_register(function):
-    with pytest.raises(ValueError, match=r"^display 'F5\.40' is in no lib/aecompanion/report/\*/paper\.yaml$"):
+    with pytest.raises(ValueError, match=r"^display 'F5\.40' is in no lib/aecompanion/papers/\*/paper\.yaml$"):
         function("F5.40")
 
 

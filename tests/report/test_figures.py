@@ -13,12 +13,12 @@ from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.compact import FAMILIES
 from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import FULL_SIZE, create, short
+from aecompanion.papers.shift import figures as shift_figures, sanity as shift_sanity
+from aecompanion.papers.shift.tables import LEVELS
 from aecompanion.pipeline import paths
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import figures
 from aecompanion.report.figures import RIGHT, WRONG
-from aecompanion.report.shift import figures as shift_figures, sanity as shift_sanity
-from aecompanion.report.shift.tables import LEVELS
 from aecompanion.sanity.randomization import randomized, study
 
 CARD = {"source": "faces", "n": 240, "seeds": [1]}

@@ -68,7 +68,7 @@ def test_a_claim_is_a_row_with_links_its_interval_and_a_verdict_that_is_bold_unl
         "| id | claim | display | by | strength | paper | ours [95 % interval] | p (Holm) | verdict | reason |"
     )
     assert first.startswith(
-        r"| P5.05 | It \| is | [T5.2](#t52--mod) | [mod_at_zero](../lib/aecompanion/report/shift/cl"
+        r"| P5.05 | It \| is | [T5.2](#t52--mod) | [mod_at_zero](../lib/aecompanion/papers/shift/cl"
     )
     assert first.endswith("| must | 2.32 | 0.123 [0.1, 0.2] | 0.04 | reproduced | needed > 0 |")
     assert second.endswith("| report |  |  [, ] |  | **not testable here** | why |")

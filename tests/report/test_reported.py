@@ -72,7 +72,7 @@ def test_missing_lists_what_waits_and_where_to_look(capsys):
     said = capsys.readouterr().out
     for paper in papers():
         assert paper.link in said
-        assert f"lib/aecompanion/report/{paper.handle}/reported.yaml" in said
+        assert f"lib/aecompanion/papers/{paper.handle}/reported.yaml" in said
     lines = said.splitlines()
     assert any(line.strip().startswith("T5.2 ") for line in lines)  # no number is known
     assert not any(line.strip().startswith("T3.2 ") for line in lines)  # the slides have them

@@ -5,7 +5,7 @@ import pytest
 from aecompanion.pipeline.paths import ROOT
 from aecompanion.report import displays, source
 
-NAMES = {"draw": "aecompanion.report.masks.figures", "figures": "aecompanion.report.figures"}
+NAMES = {"draw": "aecompanion.papers.masks.figures", "figures": "aecompanion.report.figures"}
 
 
 def maker(*cells):
@@ -27,7 +27,7 @@ def maker(*cells):
     ],
 )
 def test_the_function_that_made_what_is_saved_is_found(cells):
-    assert maker(*cells) == "aecompanion.report.masks.figures.reverse"
+    assert maker(*cells) == "aecompanion.papers.masks.figures.reverse"
 
 
 def test_what_the_notebook_draws_by_itself_has_no_function():

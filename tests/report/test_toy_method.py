@@ -8,13 +8,13 @@ from torch import nn
 
 from aecompanion.explain.methods import LOSS, METHODS, STARTS, Explained, Method, Options, explain, named, rescaled
 from aecompanion.networks.zoo import create
-from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.report.masks import (
+from aecompanion.papers.masks import (
     figures as masks_figures,
     randomization as masks_randomization,
     sanity as masks_sanity,
     tables as masks_tables,
 )
+from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.sanity.map_randomization import study
 from aecompanion.sanity.randomization import OTHER, WAYS
 

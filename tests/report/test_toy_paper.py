@@ -68,7 +68,7 @@ REPORTED = """
 CELLS = [
     'count: "Positive" = 4  # images',
     "import numpy as np\nimport pandas as pd\n\nfrom aecompanion.pipeline import paths\n"
-    "from aecompanion.report import figures\nfrom aecompanion.report.toy import figures as draw",
+    "from aecompanion.report import figures\nfrom aecompanion.papers.toy import figures as draw",
     "grid = [(s, i, t) for s in (1, 2) for i in range(count) for t in (0, 1)]\n"
     'rows = pd.DataFrame(grid, columns=["seed", "image", "time"])\n'
     'rows["value"] = rows["time"] * (2 + rows["image"] / 10)\n'
@@ -99,7 +99,7 @@ def tree(tmp_path_factory):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     for name in ("dvc.yaml", "params.yaml", "requirements.txt"):
         shutil.copy2(ROOT / name, root / name)
-    room = root / "lib" / "aecompanion" / "report"
+    room = root / "lib" / "aecompanion" / "papers"
     for paper in papers():  # their displays would take an hour
         (room / paper.handle / "paper.yaml").unlink()
     (room / "toy").mkdir()
@@ -139,7 +139,7 @@ def test_its_display_is_in_the_gallery_with_links_to_notebook_and_line(tree):
     assert "## Paper 6 · Doe, TOY 2031: numbers that rise" in page or "## Paper 6 · Doe et al." in page
     assert "![F6.1: They rise](figures/F6.1_rise.png)" in page
     assert "Made in cell 4 of [toy_demo](../notebooks/5_evaluate/toy_demo.ipynb)" in page
-    assert "[report.toy.figures.lines](../lib/aecompanion/report/toy/figures.py#L6)" in page
+    assert "[papers.toy.figures.lines](../lib/aecompanion/papers/toy/figures.py#L6)" in page
     assert "*Reported:* rise: 2 (the paper, Fig. 1; digitised)." in page
     assert (tree / "results" / "figures" / "F6.1_rise.png").stat().st_size > 1000
 
@@ -159,12 +159,12 @@ def test_its_claims_are_tested_and_a_typed_number_decides(tree):
     assert (tested.loc["P6.02", "reported"], tested.loc["P6.02", "verdict"]) == (1, "reproduced")
     assert tested.loc["P6.02", "reason"] == "needed within [-0.5, 2.5]"
     page = (tree / "results" / "README.md").read_text()
-    assert "[F6.1](#f61--they-rise) | [rise](../lib/aecompanion/report/toy/claims.py#L8)" in page
+    assert "[F6.1](#f61--they-rise) | [rise](../lib/aecompanion/papers/toy/claims.py#L8)" in page
 
 
 def test_its_card_says_where_it_comes_from_and_which_run_made_it(tree):
     card = json.loads((tree / "results" / "cards" / "F6.1_rise.json").read_text())
-    assert (card["cell"], card["function"]) == (4, "report.toy.figures.lines")
+    assert (card["cell"], card["function"]) == (4, "papers.toy.figures.lines")
     assert (card["n"], card["seeds"], card["source"]) == (4, [1, 2], "made up")
     assert card["run"]["seconds"] > 0
     assert card["run"]["cpu_seconds"] > 0.5, "the kernel alone takes more to start"

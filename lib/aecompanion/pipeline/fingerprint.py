@@ -40,8 +40,8 @@ NAMED = re.compile(r"^(aecompanion(?:\.\w+)+):\w+$")  # "package.module:function
 SAVED = re.compile(r"""(?:figures|tables|displays)\.save\(\s*["']([A-Z][\w.]*)["']""")
 DRAWING = "aecompanion.report.figures"  # what every module that draws imports
 LOADED = {  # modules that import others by name: what they import
-    "aecompanion.report.claims": r"aecompanion\.report\.\w+\.claims\w*",
-    "aecompanion.report.pages": r"aecompanion\.report\.\w+\.tables",
+    "aecompanion.report.claims": r"aecompanion\.papers\.\w+\.claims\w*",
+    "aecompanion.report.pages": r"aecompanion\.papers\.\w+\.tables",
 }
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -116,12 +116,14 @@ def reached(names: set[str]) -> list[str]:
 
 
 def beside(module: str) -> Iterator[Path]:
-    """Data files that a module reads from its own folder: `Path(__file__).with_name(...)` or `.parent.glob(...)`."""
+    """Data files that a module reads from its own folder or one above: `Path(__file__).with_name(...)` or
+    `.parents[n].glob(...)`.
+    """
     file = file_of(module)
     for name in re.findall(r"""Path\(__file__\)\.with_name\(["']([^"']+)""", file.read_text()):
         yield file.with_name(name)
-    for pattern in re.findall(r"""Path\(__file__\)\.parent\.glob\(["']([^"']+)""", file.read_text()):
-        yield from sorted(file.parent.glob(pattern))
+    for level, pattern in re.findall(r"""Path\(__file__\)\.parents\[(\d)\]\.glob\(["']([^"']+)""", file.read_text()):
+        yield from sorted(file.parents[int(level)].glob(pattern))
 
 
 @functools.cache

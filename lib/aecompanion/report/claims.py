@@ -134,7 +134,7 @@ def register() -> list[Claim]:
     """All claims by paper and number, from the modules `claims*` of every paper's folder."""
     for paper in papers():
         for file in sorted((ROOM / paper.handle).glob("claims*.py")):
-            importlib.import_module(f"aecompanion.report.{paper.handle}.{file.stem}")
+            importlib.import_module(f"aecompanion.papers.{paper.handle}.{file.stem}")
     return sorted(_claims.values(), key=lambda each: each.order)
 
 

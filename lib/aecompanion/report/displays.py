@@ -24,7 +24,7 @@ def register() -> dict[str, dict[str, Any]]:
 def entry(display: str) -> dict[str, Any]:
     """One display. Raises ValueError for an id that no paper's register lists."""
     if display not in register():
-        raise ValueError(f"display {display!r} is in no lib/aecompanion/report/*/paper.yaml")
+        raise ValueError(f"display {display!r} is in no lib/aecompanion/papers/*/paper.yaml")
     return register()[display]
 
 

@@ -15,7 +15,7 @@ from aecompanion.report import claims as claims_, displays, replications, report
 from aecompanion.report.papers import Paper, number_of, papers
 
 VERDICTS = ("reproduced", "no difference", "undecided", "not reproduced", "not testable here")  # of report.claims
-REGISTERS = sorted(Path(__file__).parent.glob("*/*.yaml"))  # for the fingerprint: what is worded here
+REGISTERS = sorted(Path(__file__).parents[1].glob("papers/*/*.yaml"))  # for the fingerprint: what is worded here
 LONG = 12  # rows from which a table is folded
 
 

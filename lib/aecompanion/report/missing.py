@@ -14,7 +14,7 @@ def main() -> None:
         open_ = [each.id for each in own if not reported.of_claim(each.id)]
         print(f"Paper {paper.number}, {paper.name}")
         print(f"  look in:  {', '.join(f'{name} {address}' for name, address in paper.links.items())}")
-        print(f"  type into: lib/aecompanion/report/{paper.handle}/reported.yaml")
+        print(f"  type into: lib/aecompanion/papers/{paper.handle}/reported.yaml")
         print(f"  displays without a number ({len(shown)} of {sum(each[0] in 'FT' for each in paper.displays)}):")
         print(*(f"    {each}  {displays.entry(each)['title']}" for each in shown), sep="\n")
         print(f"  claims without one ({len(open_)}): {', '.join(open_)}", end="\n\n")

@@ -59,7 +59,7 @@ def in_short(results: Path) -> dict[str, str]:
     """The short tables of the findings by the name of their marks, from published tables (`IN_SHORT` of each paper)."""
     found = {}
     for paper in papers():
-        module = importlib.import_module(f"aecompanion.report.{paper.handle}.tables")
+        module = importlib.import_module(f"aecompanion.papers.{paper.handle}.tables")
         for mark, (function, ids) in getattr(module, "IN_SHORT", {}).items():
             published = [pd.read_csv(results / "tables" / f"{displays.stem(id)}.csv") for id in ids]
             found[mark] = tables.markdown(function(*published))

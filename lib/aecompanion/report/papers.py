@@ -1,4 +1,4 @@
-"""The papers: one folder of this room per paper, found by its `paper.yaml`; nothing else lists them.
+"""The papers: a folder each in the room `papers`, found by its `paper.yaml`; nothing else lists them.
 
     HANDLE/paper.yaml     number, title, authors, venue, links, question, first notebook, tables, notes, displays
     HANDLE/reported.yaml  the numbers that the paper reports (`report.reported`)
@@ -18,7 +18,7 @@ import yaml
 
 from aecompanion.pipeline import paths
 
-ROOM = Path(__file__).parent
+ROOM = Path(__file__).parents[1] / "papers"
 KEYS = (
     "number",
     "title",

@@ -86,7 +86,7 @@ def maker(save: ast.Call, place: int, parsed: list, names: dict[str, str]) -> st
         node = wanted.pop(0)
         for call in calls(node):
             name = dotted(call.func, names)
-            if name.startswith(f"{PACKAGE}.report.") and not COMMON.match(name):
+            if name.startswith((f"{PACKAGE}.papers.", f"{PACKAGE}.report.")) and not COMMON.match(name):
                 return name
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and each.id not in names and each.id not in seen:

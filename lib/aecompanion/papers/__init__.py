@@ -1,0 +1,1 @@
+"""The papers: a folder each, found by its `paper.yaml` (`report.papers`)."""

@@ -1,0 +1,83 @@
+"""Claims about attacks that know the defence (ours, none is the paper's), and the estimators that test them."""
+
+from aecompanion.papers.halftone.tables import HYBRID, LEVEL, WORST, first_drop
+from aecompanion.report.claims import claim
+from aecompanion.report.cubes import cube, untestable
+
+CONTROL = "hybrid without halftoning"
+UNION = "per image the best iterate of a portfolio, judged by the real defended network"
+
+
+@claim("P4.25", "T4.5", "must", "> 0.3",
+       "BPDA breaks hybrid + halftone: its top-1 is more than 30 points below that under transferred PGD (drop)",
+       adversary="bpda identity")
+@claim("P4.26", "T4.5", "must", "> 0.2",
+       "So does an attack on the hybrid network's own grey-input gradient, without knowing the halftone: more than "
+       "20 points (drop)", adversary="own gradient")
+def adaptive_loss(tables, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under transferred PGD minus that under an adaptive attack, same images and level;
+    the strongest setting (most steps) of that adversary.
+    """
+    adaptive = tables["adaptive"]
+    rows = adaptive[(adaptive["defence"] == HYBRID) & (adaptive["level"] == LEVEL)]
+    steps = int(rows.loc[rows["adversary"] == adversary, "steps"].max())
+    return cube(rows, metric, [{"adversary": "transfer"}, {"adversary": adversary, "steps": steps}]), first_drop
+
+
+@claim("P4.27", "T4.5", "report", "<= 0.2", "Top-1 of hybrid + halftone under BPDA is at most 20 %",
+       adversary="bpda identity", note="the last iterate of one attack; P4.40 has the worst case")
+def adaptive_accuracy(tables, *, adversary: str, metric: str = "top1"):
+    """Accuracy of hybrid + halftone under an adaptive attack (most steps)."""
+    values, _ = adaptive_loss(tables, adversary=adversary, metric=metric)
+    return values[..., 1], lambda v: float(v.mean())
+
+
+@claim("P4.28", "T4.5", "report", "> 0",
+       "Against a randomised halftone EOT does more than BPDA without it (top-1 difference)")
+def eot_gain(tables, *, metric: str = "top1"):
+    """Accuracy of the randomised halftone under BPDA without EOT minus that with it; positive: EOT is stronger."""
+    adaptive = tables["adaptive"]
+    rows = adaptive[(adaptive["defence"] == "hybrid + randomised halftone") & (adaptive["level"] == LEVEL)]
+    conditions = [{"adversary": name} for name in ("bpda identity", "bpda + eot")]
+    return cube(rows, metric, conditions), first_drop
+
+
+@claim("P4.40", "T4.5", "report", "<= 0.1", "Worst case of hybrid + halftone at 8/255: top-1 is at most 10 %",
+       note=UNION)
+@claim("P4.41", "T4.5", "report", "<= 0.5", "Worst case of hybrid + halftone at 8/255: top-5 is at most 50 %",
+       metric="top5", note=UNION)
+def worst_accuracy(tables, *, metric: str = "top1", defence: str = HYBRID, level: int = LEVEL):
+    """Accuracy of a defence in the worst case of the portfolio."""
+    rows = tables["adaptive"]
+    return cube(rows, metric, [worst(defence, level)]), lambda v: float(v.mean())
+
+
+@claim("P4.42", "T4.5", "report", "> 0.5",
+       "In the paper's measure, too: the worst case is more than 50 points of top-5 below transferred PGD (drop)",
+       metric="top5")
+def below_transfer(tables, *, metric: str):
+    """Accuracy of hybrid + halftone under transferred PGD minus that in the worst case, same images, at 8/255."""
+    rows = tables["adaptive"]
+    conditions = [{"defence": HYBRID, "level": LEVEL, "adversary": "transfer"}, worst(HYBRID, LEVEL)]
+    return cube(rows, metric, conditions), first_drop
+
+
+@claim("P4.43", "X4.3", "report", "<= 0", "Halftoning adds nothing to the hybrid network in the worst case (mean over "
+       "2, 4 and 8/255 of top-1 with halftone minus without)", margin=0.05)
+@claim("P4.44", "X4.3", "report", "<= 0", "Nor in the paper's measure (mean over 2, 4 and 8/255 of top-5 with halftone "
+       "minus without)", margin=0.05, metric="top5")
+@claim("P4.45", "X4.3", "report", "<= 0", "Four grey levels with a blur after them add nothing to it either (mean over "
+       "2, 4 and 8/255 of top-1 with them minus without)", margin=0.05, defence="hybrid + 4 levels, blur")
+def halftone_gain(tables, *, metric: str = "top1", defence: str = HYBRID, levels: tuple[int, ...] = (2, 4, 8)):
+    """Worst-case accuracy of a defence minus that of the same network without transformation, the mean over radii."""
+    rows = tables["adaptive"]
+    if not {defence, CONTROL} <= set(rows["defence"]) or not set(levels) <= set(rows["level"]):
+        return untestable()
+    pairs = [worst(name, level) for level in levels for name in (defence, CONTROL)]
+    values = cube(rows, metric, pairs)
+    return values, lambda v: float((v[..., 0::2] - v[..., 1::2]).mean())
+
+
+def worst(defence: str, level: int) -> dict[str, str | int]:
+    """The condition of a defence in the worst case at one radius."""
+    return {"defence": defence, "level": level, "adversary": WORST}
