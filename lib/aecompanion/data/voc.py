@@ -29,6 +29,7 @@ from torchvision.datasets import VOCDetection
 
 from aecompanion.data.boxes import Annotated, Box, Object, prepare
 from aecompanion.data.dataset import Dataset
+from aecompanion.data.files import text_of
 from aecompanion.data.regions import Regions
 
 CLASSES = [
@@ -82,6 +83,7 @@ def voc2007(
         place = folder / "ImageSets" / "Main" / f"{part}.txt"
         if not place.is_file():
             raise FileNotFoundError(f"{place}: no such file, expected the ids of the {part} images")
+        text_of(place)  # refused here where torchvision could not read it
         voc = VOCDetection(root, year="2007", image_set=part)
         if not len(voc):
             raise ValueError(f"{place}: lists no image, expected ids like 000012, one a line")
