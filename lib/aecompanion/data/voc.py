@@ -25,7 +25,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from torchvision.datasets import VOCDetection
 
 from aecompanion.data.boxes import Annotated, Box, Object, prepare
 from aecompanion.data.dataset import Dataset
@@ -75,6 +74,8 @@ def voc2007(
     annotation or image, ValueError for contents that do not fit.
     """
     root = Path(root)
+    from torchvision.datasets import VOCDetection  # here: few sets are VOC, and importing it is dear
+
     folder = root / "VOCdevkit" / "VOC2007"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder, expected the unpacked VOC 2007 (VOCdevkit/VOC2007)")
@@ -108,6 +109,8 @@ def voc2007(
 
 def annotated(file: Path, xml: Path) -> Annotated:
     """The image `file` with the checked objects of its annotation `xml`."""
+    from torchvision.datasets import VOCDetection
+
     if not xml.is_file():
         raise FileNotFoundError(f"{xml}: no such file, expected the annotation of {file.name}")
     try:
