@@ -72,9 +72,7 @@ def test_weights_of_another_variant_do_not_fit():
 
 
 def test_an_unknown_variant_is_named():
-    with pytest.raises(
-        ValueError, match="^network .efficientnet_lite9. is unknown, expected one of effic"
-    ):
+    with pytest.raises(ValueError, match="^network .efficientnet_lite9. is unknown, expected one of effic"):
         efficientnet_lite("efficientnet_lite9")
 
 

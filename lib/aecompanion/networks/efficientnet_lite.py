@@ -140,15 +140,23 @@ class EfficientNetLite0(EfficientNetLite):
         super().__init__(VARIANTS["efficientnet_lite0"])
 
 
+def random_body(name: str, classes: int = 1000) -> EfficientNetLite:
+    """A variant without its weights. Raises ValueError for an unknown name."""
+    if name not in VARIANTS:
+        raise ValueError(f"network {name!r} is unknown, expected one of {', '.join(VARIANTS)}")
+    body = EfficientNetLite(VARIANTS[name])
+    if classes != 1000:
+        body._fc = nn.Linear(1280, classes)
+    return body
+
+
 def efficientnet_lite(name: str, weights: Path | None = None) -> Network:
     """A network of `VARIANTS` in evaluation mode: N×3×side×side in [0,1] to N×1000 logits; other sides work, too.
 
     weights: the file, None for that of the package as `make data` copied it. Raises ValueError for an unknown name,
     FileNotFoundError for a missing file.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"network {name!r} is unknown, expected one of {', '.join(VARIANTS)}")
-    body = EfficientNetLite(VARIANTS[name])
+    body = random_body(name)
     file = raw(f"weights/{name}.pth") if weights is None else weights
     body.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     card = {"name": name, "family": "other", "classes": 1000, "channels": 3, "size": VARIANTS[name].size}
