@@ -127,3 +127,14 @@ def of_package(name: str, source: str) -> Pretrained:
 def checkpoints() -> Path:
     """Where torch.hub keeps files."""
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def ready(source: str, *, size: int, device: str = "cpu") -> nn.Module:
+    """The network of a name with its published weights, head and normalisation, in evaluation mode on a device.
+
+    size: side of the images it will see, which need not be that of its training. Raises as `load` does.
+    """
+    from aecompanion.networks.zoo import create  # which names this module
+
+    network = create(source, classes=len(described(source).classes), size=size, weights=PRETRAINED)
+    return network.to(torch.device(device), memory_format=torch.channels_last).eval()
