@@ -15,7 +15,7 @@ from aecompanion.site import reference
 
 WIDE, HIGH, EDGE = 120, 18, 6  # pixels of an interval's picture
 MARK = {name: name.replace(" ", "-") for name in VERDICTS}  # classes of static/site.css
-COLUMNS = ("id", "claim", "display", "strength", "reported", "measured", "interval", "verdict", "stable")
+COLUMNS = ("id", "claim", "verdict", "interval", "measured", "reported", "strength", "display", "stable")
 
 
 def table(claims: pd.DataFrame, others: replications.Replications, link: Callable[[str], str]) -> str:
@@ -26,19 +26,21 @@ def table(claims: pd.DataFrame, others: replications.Replications, link: Callabl
     """
     known = {claim.id: claim for claim in claims_.register()}
     same = replications.stable(claims, others) if others else pd.Series("", claims.index)
-    choices = {"strength": claims["strength"], "verdict": claims["verdict"], "stable": same, "display": claims["display"]}
+    choices = {
+        "strength": claims["strength"],
+        "verdict": claims["verdict"],
+        "stable": same,
+        "display": claims["display"],
+    }
     filters = "".join(choice(name, values) for name, values in choices.items())
-    heads = "".join(
-        f'<th scope="col" aria-sort="none"><button type="button">{name}</button></th>' for name in COLUMNS
-    )
+    heads = "".join(f'<th scope="col" aria-sort="none"><button type="button">{name}</button></th>' for name in COLUMNS)
     rows = [row(each, known.get(each.id), stable, link) for each, stable in zip(claims.itertuples(), same, strict=True)]
     return (
         '<div class="claims"><form class="filters" role="search" aria-label="Filter of the claims">'
         f'<label>words <input type="search" name="words"></label>{filters}'
         f'<output aria-live="polite">{len(claims)} of {len(claims)}</output></form>\n'
-        f'<div class="wide" tabindex="0" role="region" aria-label="Claims"><table><thead><tr>{heads}</tr></thead>\n<tbody>'
-        + "\n".join(rows)
-        + "</tbody></table></div></div>"
+        f'<div class="wide" tabindex="0" role="region" aria-label="Claims"><table>'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "\n".join(rows) + "</tbody></table></div></div>"
     )
 
 
@@ -63,13 +65,13 @@ def row(claim, known: claims_.Claim | None, stable: str, link: Callable[[str], s
     cells = [
         f'<th scope="row" data-sort="{float(claim.id[1:].partition(".")[2]):g}">{claim.id}</th>',
         f"<td>{escape(claim.statement)}{by}</td>",
-        f'<td><a href="#{claim.display}">{claim.display}</a></td>',
-        f"<td>{claim.strength}</td>",
-        f'<td data-sort="{"" if pd.isna(claim.reported) else claim.reported}">{number(claim.reported)}</td>',
-        f'<td data-sort="{missing}">{interval_text(claim) if missing != "" else ""}</td>',
-        f"<td>{bar(claim.ours, claim.ci_low, claim.ci_high, relation, claim.reported)}</td>",
         f'<td><span class="verdict {MARK.get(claim.verdict, "")}">{claim.verdict}</span>'
         f"<small>{escape('' if pd.isna(claim.reason) else claim.reason)}</small></td>",
+        f"<td>{bar(claim.ours, claim.ci_low, claim.ci_high, relation, claim.reported)}</td>",
+        f'<td data-sort="{missing}">{interval_text(claim) if missing != "" else ""}</td>',
+        f'<td data-sort="{"" if pd.isna(claim.reported) else claim.reported}">{number(claim.reported)}</td>',
+        f"<td>{claim.strength}</td>",
+        f'<td><a href="#{claim.display}">{claim.display}</a></td>',
         f"<td>{stable}</td>",
     ]
     return f'<tr id="{claim.id}">{"".join(cells)}</tr>'

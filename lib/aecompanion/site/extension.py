@@ -22,6 +22,7 @@ PLAINER = [  # what Docutils cannot read, in what it can
     (re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])|\\textstyle(?![a-zA-Z])"), ""),
     (re.compile(r"\\dots(?![a-zA-Z])"), r"\\ldots"),
 ]
+BARS = re.compile("<mo>([|‖])</mo>")  # with an exponent they would grow, since they stand alone
 NAMED = re.compile(r"[FTX]\d+\.\d+")
 
 
@@ -31,9 +32,10 @@ def mathml(formula: str, *, block: bool) -> str:
     for pattern, instead in PLAINER:
         plain = pattern.sub(instead, plain)
     try:
-        return tex2mathml(plain, as_block=block)
+        found = tex2mathml(plain, as_block=block)
     except (MathError, SyntaxError) as error:
         raise ValueError(f"{formula}: {error}") from None
+    return BARS.sub(r'<mo stretchy="false">\1</mo>', found)
 
 
 def written(node: nodes.Element, *, block: bool) -> str:

@@ -92,17 +92,15 @@ def page(paper: Paper, results: Path, chain: Chain, before: dict[str, list[str]]
 
     everything = pd.read_csv(results / "claims.csv")
     own = everything[everything["paper"] == paper.number]
-    others = {
-        name: (run, rows) for name, (run, rows) in replications.replications(results).items() if len(rows)
-    }
+    others = {name: (run, rows) for name, (run, rows) in replications.replications(results).items() if len(rows)}
     cards = [card for card in gallery.cards_of(results) if number_of(card["id"]) == paper.number]
     lines = [f"# Paper {paper.number} · {paper.name}", "", gallery.about(paper, "../"), ""]
     lines += [f"**Question.** {paper.question}", "", f"**Answer.** {paper.answer}", ""]
     lines += raw(counts(own, "")) + [paper.notes, "", "## Claims", ""]
     lines += [
-        "Select a heading to sort. In the small pictures the dot is the estimate, the line its 95 % interval, the dashed "
-        "line what the claim needs, a diamond the number that the paper reports. *Stable* says whether the verdict is "
-        "the same on every published machine.",
+        "Select a heading to sort. In the small pictures the dot is the estimate, the line its 95 % interval, the "
+        "dashed line what the claim needs, a diamond the number that the paper reports. *Stable* says whether "
+        "the verdict is the same on every published machine.",
         "",
     ]
     lines += raw(claims_.table(own, others, link)) + ["## Displays", ""]
@@ -163,8 +161,7 @@ def table(frame: pd.DataFrame, card: dict[str, Any]) -> str:
     """A table in HTML, folded where it is long."""
     heads = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in frame.columns)
     rows = "\n".join(
-        "<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>"
-        for row in frame.itertuples(index=False)
+        "<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in frame.itertuples(index=False)
     )
     text = (
         f'<div class="wide" tabindex="0" role="region" aria-label="{card["id"]}"><table class="display">'

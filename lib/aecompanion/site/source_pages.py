@@ -25,7 +25,7 @@ pre > span[id] { counter-increment: line; scroll-margin-top: 3rem }
 pre > span[id]::before {
   content: counter(line); color: #5f5f5f; display: inline-block; width: 2.5rem; padding-right: 1rem; text-align: right
 }
-pre > span:target { background: #fff3c4; display: inline-block; min-width: 100% }
+pre > span:target { background: #fff3c4 }
 """
 PAGE = """<!doctype html>
 <html lang="en">
@@ -75,7 +75,9 @@ def page(path: str, reference: str = "") -> str:
     own = f"source/{path}"
     code = coloured((ROOT / path).read_text(), Path(path).name).replace('id="L-', 'id="L')
     link = f' · <a href="{relative_to(reference, own)}">Reference of this module</a>' if reference else ""
-    return PAGE.format(name=escape(path), sheet=relative(SHEET, own), start=relative("index.html", own), reference=link, code=code)
+    return PAGE.format(
+        name=escape(path), sheet=relative(SHEET, own), start=relative("index.html", own), reference=link, code=code
+    )
 
 
 def relative_to(address: str, page: str) -> str:
