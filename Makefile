@@ -6,6 +6,8 @@ PYTHON ?= python3
 PROFILE ?=
 DEVICE ?= cpu
 DEVICES ?= 1
+TORCH ?=
+ARGS ?=
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
@@ -28,14 +30,23 @@ export JUPYTER_PREFER_ENV_PATH = 1
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP)  ## install the pinned packages (PYTHON=python3.11 picks the interpreter of a new .venv)
+setup: $(STAMP)  ## install the pinned packages (PYTHON=python3.11 for a new .venv; TORCH=cpu without CUDA, 4 GB less)
 
 $(STAMP): requirements.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$(PYTHON) is older than 3.11: make setup PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(ENV)
 	$(BIN)/python -m pip install --quiet "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
+	@echo "installing the packages of requirements.txt$(if $(TORCH), and PyTorch for $(TORCH)): minutes the first time"
+ifeq ($(TORCH),)
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.txt
+else
+	grep -oE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==' requirements.txt | tr -d = > $(ENV)/.not-here
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode --excludes $(ENV)/.not-here \
+		-r requirements.txt
+	$(BIN)/uv pip install --python $(BIN)/python --torch-backend $(TORCH) --no-deps \
+		$$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.txt)
+endif
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -70,8 +81,9 @@ nbval: data  ## every notebook executed once more by nbval, after `make test` (C
 paper-scale: data  ## every stage of profiles/paper.yaml on a handful of images, full-size networks (an hour and more)
 	PAPER_SCALE=1 python -m pytest tests/test_paper_scale.py -s
 
-lab: data  ## open JupyterLab on the notebooks
-	jupyter lab notebooks
+lab: data  ## open JupyterLab on the first notebook, as root too (ARGS="--no-browser --port 9999" are its own)
+	jupyter lab --notebook-dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) \
+		notebooks/00_start_here.ipynb
 
 bench: data  ## speed beside peers and limits, to results/benchmarks.csv
 	mkdir -p build
@@ -81,9 +93,8 @@ bench: data  ## speed beside peers and limits, to results/benchmarks.csv
 notebooks: data  ## refresh the notebooks' stored outputs at tutorial size
 	python -m aecompanion profile tutorial --refresh-notebooks
 
-site: data  ## render the executed notebooks to build/site/*.html
-	python -m aecompanion pages
-	jupyter nbconvert --to html --output-dir build/site build/pages/*.ipynb
+site: setup  ## everything as one site without network, build/site/index.html (ARGS=--executed: outputs of the last run)
+	python -m aecompanion site $(ARGS)
 
 lint: setup  ## ruff, with the rules of pyproject.toml
 	ruff check .

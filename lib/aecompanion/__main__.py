@@ -31,6 +31,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "replication": ("report.replications:main", "keep the last run's claims beside the published: another machine"),
     "missing": ("report.missing:main", "list the displays and claims that wait for a number of their paper"),
     "headers": ("report.headers:main", "write the lines below every notebook's title: papers, chain, results"),
+    "site": ("site.build:main", "everything as one site to read in a browser, build/site/index.html"),
     "pages": ("pipeline.notebooks:main", "today's notebooks with the last outputs, to build/pages/"),
 }
 
@@ -71,7 +72,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "aecompanion").partition(".")[0] == "aecompanion":
             raise  # a module of ours: no package that could be installed
-        sys.exit(f'aecompanion {name}: {error.name} is missing, install "{DISTRIBUTION}[pipeline]"')
+        extra = "site" if name == "site" else "pipeline"
+        sys.exit(f'aecompanion {name}: {error.name} is missing, install "{DISTRIBUTION}[{extra}]"')
     command()
 
 

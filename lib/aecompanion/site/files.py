@@ -1,0 +1,111 @@
+"""What Sphinx leaves to be done: source pages, copies of linked files, smaller pictures, and a look at every link."""
+
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from PIL import Image
+
+from aecompanion.pipeline.paths import ROOT
+from aecompanion.site import reference, source_pages
+from aecompanion.site.tree import put
+
+UNUSED = ["*.map", "*.po", "*.mo", "*macros.html"]  # what themes leave for those who develop them
+HEAVY = 80_000  # bytes from which a PNG is written as WebP
+LOSSY = 0.6  # of the size without loss: what a WebP with loss must save (photographs do)
+
+
+class Targets(HTMLParser):
+    """href, src and id of one page."""
+
+    def __init__(self):
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.links += [value for name in ("href", "src") if (value := found.get(name))]
+        self.ids |= {value for name in ("id", "name") if (value := found.get(name))}
+
+
+def targets(file: Path) -> Targets:
+    """What a page links and what can be linked on it."""
+    found = Targets()
+    found.feed(file.read_text())
+    return found
+
+
+def local(link: str, file: Path) -> tuple[Path, str] | None:
+    """File and anchor that a page's link leads to; None for another site."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    path = os.path.normpath(file.parent / unquote(parts.path)) if parts.path else file
+    return Path(path), unquote(parts.fragment)
+
+
+def add_files(out: Path) -> None:
+    """Write the source pages and copy the files that pages link, and the sources of the library."""
+    for pattern in UNUSED:
+        for file in (out / "_static").rglob(pattern):
+            file.unlink()
+    put(out / source_pages.SHEET, source_pages.sheet())
+    linked = {
+        path.relative_to(out).as_posix()
+        for file in out.rglob("*.html")
+        for link in targets(file).links
+        if (found := local(link, file)) and (path := found[0]).is_relative_to(out)
+    }
+    library = {f"source/{file.relative_to(ROOT).as_posix()}.html" for file in reference.PACKAGE.rglob("*.py")}
+    for name in sorted(linked | library):
+        kind, _, path = name.partition("/")
+        if kind == "files" and not (out / name).exists():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, out / name)
+        elif kind == "source":
+            path = path.removesuffix(".html")
+            ours = path.startswith("lib/") and path.endswith(".py")
+            put(out / name, source_pages.page(path, reference.place(reference.dotted(ROOT / path)) if ours else ""))
+
+
+def shrink(out: Path) -> None:
+    """Write heavy pictures as WebP, without loss unless that saves much, and name them so in the pages."""
+    renamed = {}
+    for file in (out / "_images").glob("*.png"):
+        if file.stat().st_size < HEAVY:
+            continue
+        picture, exact, lossy = Image.open(file).convert("RGB"), file.with_suffix(".webp"), file.with_suffix(".part")
+        picture.save(exact, "webp", lossless=True, method=1, quality=20)
+        picture.save(lossy, "webp", quality=90, method=2)
+        if lossy.stat().st_size < LOSSY * exact.stat().st_size:
+            lossy.replace(exact)
+        lossy.unlink(missing_ok=True)
+        if exact.stat().st_size < file.stat().st_size:
+            renamed[file.name] = exact.name
+            file.unlink()
+        else:
+            exact.unlink()
+    known = re.compile("|".join(map(re.escape, renamed)))
+    for page in out.rglob("*.html") if renamed else ():
+        text = page.read_text()
+        if "_images/" in text:
+            page.write_text(known.sub(lambda found: renamed[found[0]], text))
+
+
+def dead(out: Path) -> list[str]:
+    """Local links of the site that lead to no file or to no place in it."""
+    pages = {file: targets(file) for file in sorted(out.rglob("*.html"))}
+    wrong = []
+    for file, found in pages.items():
+        for link in dict.fromkeys(found.links):
+            if (aim := local(link, file)) is None:
+                continue
+            path, place = aim
+            missing = place and path in pages and place not in pages[path].ids
+            if not path.is_relative_to(out) or not path.exists() or missing:
+                wrong.append(f"{file.relative_to(out)}: {link}")
+    return wrong
