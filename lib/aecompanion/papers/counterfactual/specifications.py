@@ -27,9 +27,9 @@ SPARSER = "A ball of smaller p changes less of the picture than the l2-ball"
 BELIEVED = "Judges believe a ball of smaller p more than the l2-ball"
 AHEAD = "Auto-Frank-Wolfe reaches a higher objective than the rule 2/(k+2)"
 LABELS = {
-    SPARSER: "l2 minus smaller p (share), or wins minus ½",
-    BELIEVED: "smaller p minus l2 (confidence), or wins minus ½",
-    AHEAD: "AFW minus FW (nats), or wins minus ½",
+    SPARSER: "difference of shares, or wins − ½",
+    BELIEVED: "confidence, or wins − ½",
+    AHEAD: "nats, or wins − ½",
 }
 CHOICES = ("measure", "radius", "ball", "network", "step", "schedule", "statistic", "targets", "seeds")
 MEASURES = {  # and the sign with which less is less
@@ -75,17 +75,25 @@ class Differences:
     def __init__(self, targets: Mapping[int, int], **options) -> None:
         self.targets, self.options = targets, options
         self.classes = max(targets.values()) + 1
+        self.known: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+    def pairs(self, rows: pd.DataFrame, column: str, first: dict, second: dict) -> tuple[np.ndarray, np.ndarray]:
+        """First minus second condition, seeds × images, and which images have a target in the later half."""
+        key = id(rows), column, *first.values(), *second.values()
+        if key not in self.known:
+            values = cube(rows, column, [first, second])
+            names = sorted(rows["image"].unique())
+            later = np.array([self.targets[name] >= self.classes / 2 for name in names])
+            self.known[key] = values[..., 0] - values[..., 1], later
+        return self.known[key]
 
     def estimate(self, rows: pd.DataFrame, column: str, first: dict, second: dict, sign: int, chosen: Mapping):
         """The interval of one specification; None where its rows are missing or too few."""
         if not len(rows) or column not in rows or not has(rows, column):
             return None
-        values = cube(rows, column, [first, second])
-        names = sorted(rows["image"].unique())
-        later = np.array([self.targets[name] >= self.classes / 2 for name in names])
+        values, later = self.pairs(rows, column, first, second)
         keep = {TARGETS[0]: later | ~later, TARGETS[1]: ~later, TARGETS[2]: later}[chosen["targets"]]
-        seeds = slice(None) if chosen["seeds"] == "all" else slice(1)
-        found = sign * (values[seeds, keep, 0] - values[seeds, keep, 1])
+        found = sign * values[slice(None) if chosen["seeds"] == "all" else slice(1), keep]
         if found.shape[1] < LEAST or np.isnan(found).any():
             return None
         return interval(STATISTICS[chosen["statistic"]], found, **self.options)
