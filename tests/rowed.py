@@ -19,7 +19,6 @@ DEFENCES = {  # kind, network; counts without attack, under FGSM, I-FGSM and PGD
     "bits": ("baseline", "grey", (7, 9), (4, 5), (3, 5), (2, 4)),
     "tv": ("baseline", "grey", (6, 8), (4, 6), (4, 6), (4, 6)),
     "median": ("baseline", "grey", (7, 8), (3, 5), (3, 4), (2, 3)),
-    "jpeg, retrained": ("retrained", "jpeg", (7, 8), (6, 7), (6, 7), (5, 8)),
     "tv, retrained": ("retrained", "tv", (7, 8), (5, 6), (5, 7), (6, 8)),
     "halftone network": ("halftone", "halftone", (6, 8), (6, 7), (5, 7), (6, 7)),
     "halftone network, shifts": ("halftone", "halftone_shifts", (7, 9), (5, 8), (5, 7), (5, 7)),
@@ -47,7 +46,6 @@ VIEWS = {  # network: counts on grey images, halftones and inverse halftones
     "hybrid": {"grey": (7, 9), "halftone": (7, 8), "inverse": (6, 8)},
     "hybrid_updates": {"grey": (6, 8), "halftone": (5, 7), "inverse": (5, 7)},
     "grey_twice": {"grey": (9, 9), "halftone": (1, 4), "inverse": (6, 8)},
-    "halftone_twice": {"grey": (2, 5), "halftone": (5, 8), "inverse": (4, 6)},
     "grey_shifts": {"grey": (9, 9), "halftone": (2, 4), "inverse": (7, 8)},
     "halftone_shifts": {"grey": (3, 5), "halftone": (8, 9), "inverse": (4, 6)},
 }

@@ -105,7 +105,7 @@ class Rows:
             if chosen["images"] != SUBSETS[0]:
                 difference = np.where(before.all(-1), difference, np.nan)
             found.append(difference)
-        return measured(np.mean(found, axis=0))
+        return measured(np.mean(found, axis=0), least=2 if chosen["images"] == SUBSETS[0] else LEAST)
 
     def keeps(self, **chosen: str) -> Interval | None:
         """The second."""
@@ -116,9 +116,9 @@ class Rows:
         return None if values is None else measured(values[..., 0] - values[..., 1])
 
 
-def measured(values: np.ndarray, *, resamples: int = 60, seed: int = 0) -> Interval | None:
-    """The mean of seeds × images without missing values and its interval; None for fewer than ten values in a seed."""
-    if (np.isfinite(values).sum(1) < LEAST).any():
+def measured(values: np.ndarray, *, least: int = 2, resamples: int = 60, seed: int = 0) -> Interval | None:
+    """The mean of seeds × images without missing values and its interval; None for fewer than `least` in a seed."""
+    if (np.isfinite(values).sum(1) < least).any():
         return None
     seeds, images = values.shape
     means = weighted_mean(values[..., None], weights(seeds, images, resamples=resamples, seed=seed))
@@ -128,10 +128,11 @@ def measured(values: np.ndarray, *, resamples: int = 60, seed: int = 0) -> Inter
 def table(adaptive: pd.DataFrame, transfer: pd.DataFrame, representations: pd.DataFrame) -> pd.DataFrame:
     """One row per statement and combination of choices, see `report.multiverse`."""
     rows = Rows(adaptive, transfer, representations)
+    levels = [each for each in LEVELS if (adaptive["level"] == each).any()]
     seeds = ["all", *(rows.seeds if len(rows.seeds) > 1 else [])]
     protects = {
         "attack": ATTACKS,
-        "ε": (MEAN, *map(str, LEVELS)),
+        "ε": (*([MEAN] if {2, 4, 8} <= set(levels) else []), *map(str, levels)),
         "measure": METRICS,
         "network": tuple(TRAINED),
         "dots": tuple(rows.dots),
@@ -154,16 +155,17 @@ def table(adaptive: pd.DataFrame, transfer: pd.DataFrame, representations: pd.Da
 
 
 def pairs(adaptive: pd.DataFrame) -> list[tuple[Condition, Condition]]:
-    """With and without halftoning in the worst case, every defence with all seeds at every radius of `LEVELS`."""
+    """With and without halftoning in the worst case, at every radius of `LEVELS` at which both have all seeds."""
     worst = adaptive[(adaptive["adversary"] == WORST) & adaptive["level"].isin(LEVELS)]
-    counts = worst.groupby("defence")["seed"].nunique()
+    counts = worst.groupby(["defence", "level"])["seed"].nunique()
     complete = set(counts[counts == worst["seed"].nunique()].index)
-    defences = [(name, WITHOUT["hybrid"]) for name in complete if name.startswith("hybrid + ")]
-    defences += [(TRAINED[name], WITHOUT[name]) for name in ("adversarial", "specialists")]
-    chosen = sorted(pair for pair in defences if set(pair) <= complete)
-    levels = sorted(worst["level"].unique())
-    facts = [{"adversary": WORST, "level": level} for level in levels]
-    return [tuple(fact | {"defence": name} for name in pair) for pair, fact in itertools.product(chosen, facts)]
+    sides = [(name, WITHOUT["hybrid"]) for name in worst["defence"].unique() if name.startswith("hybrid + ")]
+    sides += [(TRAINED[name], WITHOUT[name]) for name in ("adversarial", "specialists")]
+    return [
+        tuple({"adversary": WORST, "level": level, "defence": name} for name in both)
+        for both, level in itertools.product(sides, LEVELS)
+        if all((name, level) in complete for name in both)
+    ]
 
 
 def clean_pairs(representations: pd.DataFrame) -> list[tuple[Condition, Condition]]:
