@@ -38,7 +38,7 @@ def table(rows: pd.DataFrame, **options) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-@claim("P3.120", "X3.20", "report", "< 1",
+@claim("P3.75", "X3.20", "report", "< 1",
        "ImageNet: RP deletes better than {OTHER} (ratio of deletion AUCs, largest over networks)", column="deletion",
        note=FEW,
        over=[{"OTHER": "MP with the same start", "methods": ["RP", "MP"]},
@@ -50,16 +50,16 @@ def photograph_ratio(tables: Mapping[str, pd.DataFrame], *, column: str, methods
     return v, largest(lambda each: each[..., 0].mean((0, 1)) / each[..., 1].mean((0, 1)))
 
 
-@claim("P3.123", "X3.20", "report", "> 0.2",
+@claim("P3.78", "X3.20", "report", "> 0.2",
        "ImageNet: the reverse image gives the class back with RP, not with MP (p of the class, least difference over "
        "networks)", column="p_reverse", methods=["RP", "MP"], note=FEW)
-@claim("P3.124", "X3.20", "report", "> 0",
+@claim("P3.79", "X3.20", "report", "> 0",
        "ImageNet: RP has a higher class distortion score than MP (least difference over networks)", column="cds",
        methods=["RP", "MP"], note=FEW)
-@claim("P3.125", "X3.20", "report", ">= 0",
+@claim("P3.80", "X3.20", "report", ">= 0",
        "ImageNet: RP inserts at least as well as MP (least difference of insertion AUCs over networks)",
        column="insertion", methods=["RP", "MP"], note=FEW)
-@claim("P3.126", "X3.20", "report", "> 0",
+@claim("P3.81", "X3.20", "report", "> 0",
        "ImageNet: more of MP's masks never leave their start from 1 than from 0, tuned weight (least difference of "
        "shares over networks)", column="stuck", methods=["MP (start 1)", "MP"], note=FEW)
 def photograph_difference(tables: Mapping[str, pd.DataFrame], *, column: str, methods: list[str]):
