@@ -599,7 +599,7 @@ def test_a_claim_that_holds_clearly_is_reproduced_and_its_opposite_is_not(paper3
 def test_tables_in_which_the_methods_change_places_turn_the_verdict(paper3_tables):
     scores = paper3_tables["scores"]
     swapped = scores.assign(method=scores["method"].replace({"RP": "MP", "MP": "RP"}))
-    about = [c for c in CLAIMS if c.arguments.get("methods") == ["RP", "MP"]]
+    about = [c for c in ON_SCENES if c.arguments.get("methods") == ["RP", "MP"]]
     assert len(about) == 17
     for claim in about:
         row = claims.evaluate(claim, paper3_tables | {"scores": swapped}, **OPTIONS)
