@@ -2,7 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
+from sphinx.search.en import SearchEnglish
 
 from aecompanion.pipeline.paths import ROOT
 from aecompanion.report.papers import papers
@@ -16,7 +19,10 @@ pytestmark = pytest.mark.skipif(SIDE_TREE, reason="the site shows the published 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site") / "site"
-    build.build(out, CHOSEN)  # which raises for warnings and dead links
+    with pytest.MonkeyPatch.context() as patch:  # half of the time, for what is tested below or elsewhere
+        patch.setattr(SearchEnglish, "stem", lambda self, word: word.lower())
+        patch.setattr(build, "shrink", lambda out: None)
+        build.build(out, CHOSEN)  # which raises for warnings and dead links
     return out
 
 
@@ -84,6 +90,18 @@ def test_a_dead_link_and_a_dead_place_are_found(tmp_path):
     (tmp_path / "a.html").write_text('<a href="b.html#here">1</a><a href="b.html#there">2</a><img src="c.png">')
     (tmp_path / "b.html").write_text('<p id="here"></p><a href="https://x.org">3</a><a href="#here">4</a>')
     assert files.dead(tmp_path) == ["a.html: b.html#there", "a.html: c.png"]
+
+
+def test_heavy_pictures_become_webp_and_light_ones_stay(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 64, (300, 300, 3), dtype=np.uint8)
+    (tmp_path / "_images").mkdir()
+    Image.fromarray(noise).save(tmp_path / "_images" / "heavy.png")
+    Image.fromarray(noise[:9, :9]).save(tmp_path / "_images" / "light.png")
+    page = tmp_path / "a.html"
+    page.write_text('<img src="_images/heavy.png"><img src="_images/light.png"><a href="files/heavy.png">same name</a>')
+    files.shrink(tmp_path)
+    assert sorted(file.name for file in (tmp_path / "_images").iterdir()) == ["heavy.webp", "light.png"]
+    assert re.findall(r'"(.*?)"', page.read_text()) == ["_images/heavy.webp", "_images/light.png", "files/heavy.png"]
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):
