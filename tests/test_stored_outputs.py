@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from aecompanion.pipeline.notebooks import EXECUTED, page, sources
-from aecompanion.pipeline.paths import ROOT
+from aecompanion.pipeline.paths import BUILD, ROOT
 
 MARK = "NBVAL_CHECK_OUTPUT"
 NOTEBOOKS = [source for source in sources() if any(MARK in cell.source for cell in nbformat.read(source, 4).cells)]
@@ -41,3 +41,20 @@ def test_checked_cells_print_what_is_stored(source):
     printed = [cell for cell in page(source, EXECUTED).cells if MARK in cell.source]
     for before, now in zip(stored, printed, strict=True):
         assert texts(now) == texts(before), before.source
+
+
+@pytest.mark.skipif(not SIDE_TREE, reason="runs in the tutorial's side tree, see `make test`")
+def test_no_notebook_shows_a_red_box():
+    """What cells wrote to stderr beside progress bars, kept by `aecompanion run` before it cleans."""
+    assert {file.stem: file.read_text() for file in (BUILD / "stderr").glob("*.txt")} == {}
+
+
+def test_no_stored_output_is_a_warning_or_an_error():
+    red = [
+        f"{source.stem}, cell {number}"
+        for source in sources()
+        for number, cell in enumerate(nbformat.read(source, 4).cells)
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr" or output.output_type == "error"
+    ]
+    assert red == []

@@ -18,7 +18,7 @@ SHOW = """
 import os
 import sys
 print(word, count, os.environ.get("COMPANION_STAGE"), os.environ["OMP_NUM_THREADS"], os.getcwd())
-print("a progress bar", file=sys.stderr)
+print("100%|###| 3/3", file=sys.stderr)
 """
 WRITTEN = ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny", "locks/tiny.pid", "passes/tiny.json")
 FAIL = '\n\nassert count != 13, "thirteen"\nprint("not reached")'
@@ -444,3 +444,22 @@ def test_the_command_exits_with_1_and_one_line_on_stderr():
     assert done.stdout == ""
     assert done.stderr.startswith("aecompanion run: no notebook 'no_such_notebook' below notebooks/, expected one of: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_only_progress_bars_are_no_complaints():
+    text = "\r 50%|##  | 1/2 [00:01<00:01,  1.0it/s]\r100%|####| 2/2\n3it [00:01, 2.9it/s]\nUserWarning: a\n  b\n"
+    cell = v4.new_code_cell(
+        "", outputs=[v4.new_output("stream", name="stderr", text=text), v4.new_output("stream", text="c")]
+    )
+    assert run.complaints(v4.new_notebook(cells=[v4.new_markdown_cell("# A"), cell])) == [
+        "cell 1: UserWarning: a",
+        "cell 1: b",
+    ]
+
+
+def test_complaints_are_kept_until_a_run_has_none(tmp_path):
+    loud = v4.new_code_cell("", outputs=[v4.new_output("stream", name="stderr", text="a warning\n")])
+    run.note_complaints(v4.new_notebook(cells=[loud]), tmp_path / "stderr" / "a.txt")
+    assert (tmp_path / "stderr" / "a.txt").read_text() == "cell 0: a warning\n"
+    run.note_complaints(v4.new_notebook(), tmp_path / "stderr" / "a.txt")
+    assert not (tmp_path / "stderr" / "a.txt").exists()

@@ -13,6 +13,7 @@ build/failed/.
 import argparse
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from aecompanion.pipeline import conditions, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
 from aecompanion.pipeline.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
+BAR = re.compile(r"\d+%\||\d+it \[|it/s|s/it")  # a progress bar of tqdm
 KEEP = {  # glibc keeps the memory of large arrays that are freed, instead of asking for new pages in every pass
     "MALLOC_MMAP_THRESHOLD_": "1000000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000000",
@@ -101,13 +103,34 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
                 f"{source.relative_to(ROOT)}, cell {error.cell_index - before} ({first!r}): "
                 f"{error.ename}: {error.evalue} [kept as far as it came: {failed.relative_to(ROOT)}]"
             ) from None
-    notebook = clean(nbformat.read(part, as_version=4))
-    nbformat.write(notebook, part)
+    notebook = nbformat.read(part, as_version=4)
+    note_complaints(notebook, place / "stderr" / f"{name}.txt")
+    nbformat.write(clean(notebook), part)
     part.replace(executed)
     remove(failed)
     if not overrides:
         record.write(name, started, spent)
     return executed
+
+
+def complaints(notebook: nbformat.NotebookNode) -> list[str]:
+    """The lines on stderr that are no progress bar, which Jupyter shows in a red box, each with its cell."""
+    return [
+        f"cell {number}: {line.strip()}"
+        for number, cell in enumerate(notebook.cells)
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr"
+        for line in re.split(r"[\r\n]", output.text)
+        if line.strip() and not BAR.search(line)
+    ]
+
+
+def note_complaints(notebook: nbformat.NotebookNode, file: Path) -> None:
+    """Keep the complaints of a run until the next one, since cleaning drops them from the executed copy."""
+    remove(file)
+    if said := complaints(notebook):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(said) + "\n")
 
 
 def raw_files(stage: str) -> list[str]:

@@ -89,11 +89,11 @@ def shrink(out: Path) -> None:
             file.unlink()
         else:
             exact.unlink()
-    known = re.compile("|".join(map(re.escape, renamed)))
+    known = re.compile(f"_images/({'|'.join(map(re.escape, renamed))})")
     for page in out.rglob("*.html") if renamed else ():
         text = page.read_text()
         if "_images/" in text:
-            page.write_text(known.sub(lambda found: renamed[found[0]], text))
+            page.write_text(known.sub(lambda found: f"_images/{renamed[found[1]]}", text))
 
 
 def dead(out: Path) -> list[str]:
