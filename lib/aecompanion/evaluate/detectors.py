@@ -86,9 +86,10 @@ def fit(setting: Setting, names: list[str] | None = None) -> dict[str, Fitted]:
         raise ValueError(f"detector {min(unknown)!r} is unknown, expected one of {', '.join(DETECTORS)}")
     makers = dict.fromkeys(DETECTORS[name].value for name in names)
     made = {maker: maker(setting) for maker in makers}
-    usual = {maker: read(setting.model, made[maker], setting.clean).median() for maker in makers}
+    values = values_of(setting.model, list(made.values()), setting.clean)
+    usual = {score: each.median() for score, each in values.items()}
     rows = {name: DETECTORS[name] for name in names}
-    return {name: Fitted(made[row.value], row.side, usual[row.value]) for name, row in rows.items()}
+    return {name: Fitted(made[row.value], row.side, usual[made[row.value]]) for name, row in rows.items()}
 
 
 def read(model: nn.Module, score: Score, images: torch.Tensor, *, batch: int = 64) -> torch.Tensor:
@@ -97,15 +98,23 @@ def read(model: nn.Module, score: Score, images: torch.Tensor, *, batch: int = 6
         return torch.cat([score(part.to(device_of(model))).detach().cpu() for part in images.split(batch)])
 
 
-@torch.no_grad()
 def image_scores(
     model: nn.Module, fitted: dict[str, Fitted], images: torch.Tensor, *, batch: int = 64
 ) -> dict[str, torch.Tensor]:
     """The scores of N images under every detector, on the CPU; what two of them share is read once."""
-    values: dict[Score, list[torch.Tensor]] = {each.value: [] for each in fitted.values()}
+    values = values_of(model, list(dict.fromkeys(each.value for each in fitted.values())), images, batch=batch)
+    return {name: each.oriented(values[each.value]) for name, each in fitted.items()}
+
+
+@torch.no_grad()
+def values_of(
+    model: nn.Module, scores: list[Score], images: torch.Tensor, *, batch: int = 64
+) -> dict[Score, torch.Tensor]:
+    """The values v of N images, N per score, on the CPU."""
+    values: dict[Score, list[torch.Tensor]] = {score: [] for score in scores}
     with borrowed(model):
         for part in images.split(batch):
             given = part.to(device_of(model))  # one tensor for all: what they share is recognised by it
-            for value, found in values.items():
-                found.append(value(given).detach().cpu())
-    return {name: each.oriented(torch.cat(values[each.value])) for name, each in fitted.items()}
+            for score, found in values.items():
+                found.append(score(given).detach().cpu())
+    return {score: torch.cat(found) for score, found in values.items()}

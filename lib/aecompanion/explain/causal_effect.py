@@ -163,13 +163,18 @@ def region_effects(
     multi_label: bool | None = None,
     batch: int = 128,
 ) -> torch.Tensor:
-    """CE_k of do(R = fill) for one region per image, N×K. Cost: a forward pass, and one more unless `p` is given.
+    """CE_k of do(R = fill) for one region per image, N×K. Cost: a forward pass, none where the fill changes no pixel
+    (the effect is zero), and one more unless `p` is given.
 
     Arguments and errors as in `replace`; p: probabilities of the images, if known.
     """
     options = {"multi_label": multi_label, "batch": batch}
     p = probabilities(model, images, **options) if p is None else p
-    return probabilities(model, replace(images, masks, fill), **options) - p
+    found, filled = torch.zeros_like(p), replace(images, masks, fill)
+    changed = (filled != images).flatten(1).any(1).to(p.device)
+    if changed.any():
+        found[changed] = probabilities(model, filled[changed], **options) - p[changed]
+    return found
 
 
 def blocks(size: int, per_side: int = 10) -> torch.Tensor:
@@ -196,8 +201,9 @@ def block_effects(
 ) -> torch.Tensor:
     """The causal-effect map: -CE_target of every block of a grid, N×1×per_side×per_side, larger = more evidence lost.
 
-    target: one class index or N. Cost: per_side² + 1 forward passes per image, `batch` at a time over images and
-    blocks. Raises ValueError for targets as in `explain.target`, and what `replace` and `blocks` raise.
+    target: one class index or N. Cost: a forward pass per image and one per block, `batch` at a time over images and
+    blocks, but for blocks in which images to fill from are the image itself: their effect is zero. Raises ValueError
+    for targets as in `explain.target`, and what `replace` and `blocks` raise.
     """
     target = targets_of(target, len(images))
     masks = blocks(images.shape[-1], per_side)
@@ -205,8 +211,11 @@ def block_effects(
     options = {"multi_label": multi_label, "batch": batch}
     p = probabilities(model, images, **options)
     targets_of(target, len(images), classes=p.shape[1])
-    lost = torch.empty(len(pairs), dtype=p.dtype)
-    for rows in torch.arange(len(pairs)).split(batch):
+    lost, asked = torch.zeros(len(pairs), dtype=p.dtype), torch.arange(len(pairs))
+    if isinstance(fill, torch.Tensor):
+        moved = (fill != images).any(1).flatten(1).float().cpu() @ masks.flatten(1).float().T  # images × blocks
+        asked = asked[moved.flatten() > 0]
+    for rows in asked.split(batch):
         image, block = pairs[rows].T
         filling = fill[image] if isinstance(fill, torch.Tensor) else fill
         p_do = probabilities(model, replace(images[image], masks[block], filling), **options)

@@ -7,6 +7,9 @@ any finding and without the marker. The first asks what the *finding* does and i
 second asks what is there at all that the generator can take away.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,7 +20,7 @@ from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.detection import most_influential
 from aecompanion.explain.cam import cam, hottest
 from aecompanion.explain.causal_effect import block_effects, latent_effects, region_effects, released_effects
-from aecompanion.explain.fills import FILLS
+from aecompanion.explain.fills import FILLS, replace
 from aecompanion.explain.gradcam import gradcam
 from aecompanion.networks.read import probabilities
 from aecompanion.pipeline.rng import generator
@@ -76,12 +79,27 @@ def regions_of(
     model: nn.Module, images: torch.Tensor, target: torch.Tensor, regions: Regions, *, seed: int
 ) -> dict[str, torch.Tensor]:
     """The five regions of every case, n×1×H×W boolean; a random box that had no free place is left empty."""
-    boxes = regions.box_masks()
-    areas = boxes.flatten(1).sum(1)
+    fixed = fixed_regions(regions, seed=seed)
+    areas = fixed["box"].flatten(1).sum(1)
+    found = {name: hottest(each, areas) for name, each in heatmaps(model, images, target).items()}
+    return {"mask": fixed["mask"], "box": fixed["box"]} | found | {"random": fixed["random"]}
+
+
+def fixed_regions(regions: Regions, *, seed: int) -> dict[str, torch.Tensor]:
+    """Those of `regions_of` that no network decides: mask, box and random."""
     random, free = elsewhere(regions.boxes, regions.masks, seed=seed)
     random &= torch.from_numpy(free)[:, None, None, None]
-    found = {name: hottest(each, areas) for name, each in heatmaps(model, images, target).items()}
-    return {"mask": torch.from_numpy(regions.masks)[:, None], "box": boxes} | found | {"random": random}
+    return {"mask": torch.from_numpy(regions.masks)[:, None], "box": regions.box_masks(), "random": random}
+
+
+def inpainted_once(images: torch.Tensor, regions: Regions, *, seed: int) -> dict[str, torch.Tensor]:
+    """The images in-painted in each of the `fixed_regions`, n×C×H×W: the same for all networks, and slow."""
+    found = {}
+    for name, masks in fixed_regions(regions, seed=seed).items():
+        there = masks.flatten(1).any(1)
+        found[name] = images.clone()
+        found[name][there] = replace(images[there], masks[there], "inpaint")
+    return found
 
 
 def study(
@@ -96,6 +114,7 @@ def study(
     seed: int,
     bare: torch.Tensor | None = None,
     draws: int = 16,
+    inpainted: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two tables for n cases (images n×C×H×W, target n class indices; bare: the images with all off, where known).
 
@@ -103,7 +122,8 @@ def study(
     estimates: case, method, value: every "REGION · FILL" effect; "released formula" (`released_effects` on the box,
     mean fill, the channel that matters most on `validation` images); "latent, one channel" (CE of the class with that
     channel at zero); "CAM share" and "Grad-CAM share", minus the share of the positive map inside the box; and the
-    `region_controls`, of which the Shapley value takes `draws` coalitions.
+    `region_controls`, of which the Shapley value takes `draws` coalitions. inpainted: of `inpainted_once`, where
+    several networks are asked.
     """
     p = probabilities(model, images)
     own = p.gather(1, target[:, None])[:, 0]
@@ -114,6 +134,7 @@ def study(
         there = masks.flatten(1).any(1)
         for fill, filling in fills.items():
             change = torch.full_like(own, torch.nan)
+            filling = inpainted.get(name, filling) if fill == "inpaint" else filling
             part = filling[there] if isinstance(filling, torch.Tensor) else filling
             found = region_effects(model, images[there], masks[there], fill=part, p=p[there])
             change[there] = found.gather(1, target[there, None])[:, 0]

@@ -8,7 +8,16 @@ from matplotlib.figure import Figure
 from aecompanion.attack.attacks import ATTACKS, crafted_names
 from aecompanion.evaluate.detection import auroc, auroc_given, correlation_given
 from aecompanion.evaluate.detectors import DETECTORS
-from aecompanion.evaluate.intervals import bounded, interval
+from aecompanion.evaluate.intervals import Interval, bounded, interval
+from aecompanion.evaluate.replicates import (
+    draws,
+    interval as interval_of_rows,
+    mean_over_seeds,
+    of_auroc,
+    once_per_seed,
+)
+from aecompanion.papers.causal.rankings import correlated, partial_of
+from aecompanion.papers.causal.tables import named
 from aecompanion.report.cubes import cube, error_bars, mean_row
 from aecompanion.report.figures import COLOURS, colours, markers
 
@@ -18,7 +27,12 @@ CONTROLS = {  # what attacks are compared with: title, colour and line
     "noise": ("noise", COLOURS[1], ":"),
     "l2 noise": ("l2 noise", COLOURS[6], ":"),
 }
-HIDDEN = {"ifgsm"}  # of F1.7: its values are those of PGD
+ALIKE = {"ifgsm"}  # left out: PGD without its random start, whose values are those of PGD
+
+
+def crafted_attacks() -> list[str]:
+    """The attacks on which effects and detectors are measured, but for Carlini-Wagner."""
+    return [name for name in crafted_names() if name not in ALIKE]
 
 
 def attacked_cube(adversarial: pd.DataFrame, column: str, conditions: list[tuple[str, int]]) -> np.ndarray:
@@ -43,10 +57,12 @@ def common_images(adversarial: pd.DataFrame, attack: str) -> pd.DataFrame:
     return adversarial[adversarial["image"].isin(adversarial.loc[adversarial["attack"] == attack, "image"].unique())]
 
 
-@bounded(0, 1)
-def mean_auroc(values: np.ndarray) -> float:
-    """Mean over seeds of the AUROC of condition 1 against condition 0."""
-    return float(np.mean([auroc(layer[:, 0], layer[:, 1]) for layer in values]))
+# means over seeds of what one seed's images × conditions say
+mean_auroc = bounded(0, 1)(once_per_seed(lambda seed: auroc(seed[:, 0], seed[:, 1])))  # condition 1 against 0
+# of conditions s clean, s attacked, z clean, z attacked: AUROC(s | z) and the partial rank correlation ρ(s, a | z)
+mean_auroc_given = bounded(0, 1)(once_per_seed(lambda seed: auroc_given(*seed.T)))
+mean_correlation_given = bounded(-1, 1)(once_per_seed(lambda seed: correlation_given(*seed.T)))
+mean_correlation = bounded(-1, 1)(once_per_seed(lambda seed: np.corrcoef(seed.T)[0, 1]))  # of two conditions
 
 
 def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
@@ -60,33 +76,9 @@ def detection_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
         row["changed"] = attacked_cube(part, "flipped", [(attack, level)]).mean()
         for score in DETECTORS:
             values = attacked_cube(part, score, [("clean", 0), (attack, level)])
-            row |= mean_row(values, score, mean_auroc, **options)
+            row |= named(score, of_auroc(values, **options))
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-@bounded(0, 1)
-def first_auroc(values: np.ndarray) -> float:
-    """`mean_auroc` of the first two conditions."""
-    return mean_auroc(values[..., :2])
-
-
-@bounded(0, 1)
-def mean_auroc_given(values: np.ndarray) -> float:
-    """Mean over seeds of AUROC(s | z); conditions: s clean, s attacked, z clean, z attacked."""
-    return float(np.nanmean([auroc_given(*layer.T) for layer in values]))
-
-
-@bounded(-1, 1)
-def mean_correlation_given(values: np.ndarray) -> float:
-    """Mean over seeds of the partial rank correlation ρ(s, a | z); conditions as above."""
-    return float(np.nanmean([correlation_given(*layer.T) for layer in values]))
-
-
-@bounded(-1, 1)
-def mean_correlation(values: np.ndarray) -> float:
-    """Mean over seeds of the correlation of two conditions over images."""
-    return float(np.mean([np.corrcoef(layer.T)[0, 1] for layer in values]))
 
 
 def given_cube(adversarial: pd.DataFrame, score: str, given: str, attack: str, level: int) -> np.ndarray:
@@ -106,14 +98,27 @@ def given_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
         both = given_cube(adversarial, "small_effect", "sum", attack, level)
         signed = both[..., [1, 3]] * np.array([-1, 1])
         row = {"attack": attack, "level": level} | mean_row(signed, "correlation", mean_correlation, **options)
-        row |= mean_row(both, "effect", first_auroc, **options)
+        row |= named("effect", of_auroc(both[..., :2], **options))
         row |= mean_row(both, "effect given sum", mean_auroc_given, **options)
-        row |= mean_row(both, "partial", mean_correlation_given, **options)
+        row |= named("partial", correlation_beyond(both, **options))
         turned = both[..., [2, 3, 0, 1]]
-        row |= mean_row(turned, "sum", first_auroc, **options)
+        row |= named("sum", of_auroc(turned[..., :2], **options))
         row |= mean_row(turned, "sum given effect", mean_auroc_given, **options)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def correlation_beyond(values: np.ndarray, *, resamples: int = 400, seed: int = 0) -> Interval:
+    """The interval of `mean_correlation_given`, on all resamples at once."""
+    seeds, images = values.shape[:2]
+    drawn = np.tile(draws(images, resamples=resamples, seed=seed), 2)
+    truth, found = np.repeat([0.0, 1.0], images), []
+    for score_clean, score, given_clean, given in np.moveaxis(values, -1, 1):
+        columns = np.stack([np.append(score_clean, score), truth, np.append(given_clean, given)], axis=1)
+        each = correlated(columns, np.array([1, 2]), drawn, np.ones((2 * images, 1)), True)
+        found.append(partial_of(each[:, 0, 0], each[:, 0, 1], each[:, 1, 1]))
+    parts = mean_over_seeds(np.stack(found, axis=1)[..., None])
+    return interval_of_rows(parts, seeds if seeds > 1 else 0, images, bounds=(-1, 1))
 
 
 def shift_table(adversarial: pd.DataFrame, **options) -> pd.DataFrame:
@@ -132,7 +137,7 @@ def effect_distributions(adversarial: pd.DataFrame, levels: list[int]) -> Figure
     """F1.7: e over images of all networks: clean, noise and attacks, a panel per level and one for C&W. Boxes:
     quartiles and median; whiskers: from the 1 % to the 99 % quantile.
     """
-    shown = [name for name in crafted_names() if name not in HIDDEN]
+    shown = crafted_attacks()
     panels = [(f"ε = {level}/255", level, ["noise", *shown]) for level in levels]
     panels.append(("Carlini-Wagner", 0, ["l2 noise", "cw"]))
     drawn = looks()
@@ -169,9 +174,9 @@ SIDES = {"one-sided": ("large", "small"), "two-sided": ("two",)}
 
 def detector_curves(table: pd.DataFrame) -> Figure:
     """F1.8: AUROC of every detector against the level, a column per attack, one-sided detectors above two-sided ones;
-    Carlini-Wagner has no level. I-FGSM is left out: its values are those of PGD.
+    Carlini-Wagner has no level.
     """
-    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"]) - HIDDEN]
+    attacks = [name for name in (*ATTACKS, "noise") if name in set(table["attack"]) - ALIKE]
     names, size = list(DETECTORS), (2.7 * len(attacks) + 2.6, 6.2)
     figure, axes = plt.subplots(2, len(attacks), figsize=size, sharey=True, squeeze=False)
     for line, (side, kinds) in zip(axes, SIDES.items(), strict=True):

@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from aecompanion.evaluate.detectors import DETECTORS
-from aecompanion.papers.causal.attacked import mean_auroc
-from aecompanion.report.cubes import cube, error_bars, mean_row
+from aecompanion.evaluate.replicates import of_auroc
+from aecompanion.papers.causal.tables import named
+from aecompanion.report.cubes import cube, error_bars
 from aecompanion.report.figures import COLOURS
 
 ARMS = {"plain": "PGD that does not know it", "adaptive": "attack that knows it"}
@@ -27,7 +28,7 @@ def evaded_table(adaptive: pd.DataFrame, **options) -> pd.DataFrame:
     for level, detector in adaptive[["level", "detector"]].drop_duplicates().itertuples(index=False):
         row = {"level": level, "detector": detector}
         for arm in ARMS:
-            row |= mean_row(evaded_cube(adaptive, detector, level, ("clean", arm)), arm, mean_auroc, **options)
+            row |= named(arm, of_auroc(evaded_cube(adaptive, detector, level, ("clean", arm)), **options))
         for arm in ARMS:
             changed = evaded_cube(adaptive, detector, level, (f"changed_{arm}",))
             row |= {f"{arm}: fooled": (changed > 0).mean(), f"{arm}: decisions": changed.mean()}

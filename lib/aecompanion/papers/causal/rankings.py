@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from aecompanion.evaluate.intervals import bounded
-from aecompanion.report.cubes import cube, mean_row
+from aecompanion.evaluate.intervals import Interval, bounded
+from aecompanion.evaluate.replicates import draws, interval, mean_over_seeds
+from aecompanion.report.cubes import cube
 
 COUNTERFACTUAL, ALL_OFF = "counterfactual", "all off"
 TRUTH, PROBABILITY = f"mask · {COUNTERFACTUAL}", "probability"
@@ -53,6 +54,38 @@ def rank_correlations(values: np.ndarray, groups: np.ndarray | None = None) -> n
     return np.where((sizes >= 3)[:, None, None], found, np.nan)
 
 
+def correlated(
+    values: np.ndarray, truths: np.ndarray, counted: np.ndarray, member: np.ndarray, ranks: bool
+) -> np.ndarray:
+    """Correlations of k columns with some of them on weighted cases, rows × k × truths: the mean over groups in which
+    it is defined.
+
+    values: cases × k; counted: rows × cases, how often each case counts; member: cases × groups, ones and zeros; ranks:
+    Spearman's coefficient, otherwise Pearson's. A group of fewer than three cases has none. With w how often a resample
+    holds a case, its rank among the others is, centred, ½ Σ_j w_j sign(v_i - v_j): one product for all resamples.
+    """
+    sizes = counted @ member  # rows × groups
+    if ranks:
+        together = member @ member.T
+        signs = np.sign(values.T[:, :, None] - values.T[:, None, :]) * together
+        centred = counted @ signs.transpose(0, 2, 1)  # k × rows × cases
+    else:
+        with np.errstate(invalid="ignore"):
+            means = (counted @ (values.T[:, :, None] * member)) / sizes
+        centred = values.T[:, None] - np.nan_to_num(means) @ member.T
+    weighed = centred * counted
+    norms = (weighed * centred) @ member
+    found = []
+    for truth in truths:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            each = (weighed * centred[truth]) @ member / np.sqrt(norms * norms[truth])
+        found.append(np.where((sizes >= 3) & (norms > 1e-20) & (norms[truth] > 1e-20), each, np.nan))
+    stacked = np.stack(found)  # truths × k × rows × groups
+    defined = np.isfinite(stacked)
+    with np.errstate(invalid="ignore"):
+        return (np.where(defined, stacked, 0).sum(-1) / defined.sum(-1)).transpose(2, 1, 0)
+
+
 def mean_of_defined(values: np.ndarray) -> float:
     """The mean over what is not NaN; NaN where nothing is."""
     kept = values[np.isfinite(values)]
@@ -81,7 +114,11 @@ def reading(within: bool, given: bool) -> Callable[[np.ndarray], float]:
 
 def partial(found: np.ndarray) -> np.ndarray:
     """The correlation of columns 0 and 1 given column 2, from ... × 3 × 3; NaN where column 2 determines one."""
-    e, t, et = found[..., 0, 2], found[..., 1, 2], found[..., 0, 1]
+    return partial_of(found[..., 0, 1], found[..., 0, 2], found[..., 1, 2])
+
+
+def partial_of(et: np.ndarray, e: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """(r_et - r_ep r_tp) / √(...) of the formula from the three correlations."""
     rest = (1 - e**2) * (1 - t**2)
     with np.errstate(all="ignore"):
         return np.where(rest > 1e-9, (et - e * t) / np.sqrt(rest), np.nan)
@@ -116,15 +153,44 @@ def correlation_table(estimates: pd.DataFrame, **options) -> pd.DataFrame:
     columns = ["method", *sum(ends, []), "mean |error|"]
     if TRUTH not in set(estimates["method"]):  # radiographs
         return pd.DataFrame(columns=columns)
-    rows = []
-    for method in (name for name in estimates["method"].unique() if ranks(name)):
-        values = estimate_cube(estimates, [method])
-        row = {"method": method}
-        for name in SHOWN:
-            row |= mean_row(values, name, READINGS[name], **options)
-        error = np.abs(values[..., 0] - values[..., 1])
-        rows.append(row | {"mean |error|": None if method in SCORES else float(np.nanmean(error))})
+    names = [name for name in estimates["method"].unique() if ranks(name)]
+    values, rows = estimate_cube(estimates, names), []
+    together = [k for k in range(len(names)) if np.isfinite(values[..., k]).all()]
+    for several in (together, *([k] for k in range(len(names)) if k not in together)):
+        part = values[..., [*several, -3, -2, -1]]
+        found = readings_of(part, **options)
+        errors = np.nanmean(np.abs(part[..., :-3] - part[..., -3:-2]), axis=(0, 1))
+        for k, name in enumerate(names[each] for each in several):
+            row = {"method": name, "mean |error|": None if name in SCORES else float(errors[k])}
+            for reading_, each in found.items():
+                row |= {reading_: each[k].value, f"{reading_}_low": each[k].low, f"{reading_}_high": each[k].high}
+            rows.append(row)
     return pd.DataFrame(rows)[columns].sort_values("within findings", ascending=False, ignore_index=True)
+
+
+def readings_of(values: np.ndarray, *, resamples: int = 400, seed: int = 0) -> dict[str, list[Interval]]:
+    """The readings of `SHOWN` for each of k estimates: seeds × cases × (k estimates, truth, p, number of the finding);
+    a case with a value that is not finite is left out, seed by seed.
+    """
+    seeds, cases, columns = values.shape
+    drawn = draws(cases, resamples=resamples, seed=seed)
+    codes = values[0, :, -1]
+    within = (codes[:, None] == np.unique(codes)).astype(float)
+    found = {name: [] for name in SHOWN}
+    for own in values:
+        counted = drawn * np.isfinite(own).all(1)
+        given = np.nan_to_num(own[:, :-1]), np.array([columns - 3, columns - 2]), counted
+        found["within findings"].append(correlated(*given, within, True)[:, :-2, 0])
+        pooled = correlated(*given, np.ones((cases, 1)), True)
+        found["pooled"].append(pooled[:, :-2, 0])
+        e, t = pooled[:, :-2, 1], pooled[:, -2:-1, 1]
+        found["given p"].append(partial_of(pooled[:, :-2, 0], e, np.broadcast_to(t, e.shape)))
+    left_out = seeds if seeds > 1 else 0
+    parts = {name: mean_over_seeds(np.stack(each, axis=1)) for name, each in found.items()}
+    return {
+        name: [interval(each[:, [k]], left_out, cases, bounds=(-1, 1)) for k in range(each.shape[1])]
+        for name, each in parts.items()
+    }
 
 
 def best_fill(estimates: pd.DataFrame, reading: str) -> str:

@@ -12,6 +12,8 @@ released, shortcut, viewed (columns in the notebooks that write them).
 import numpy as np
 import pandas as pd
 
+from aecompanion.evaluate.intervals import Interval
+from aecompanion.evaluate.replicates import of_means
 from aecompanion.papers.causal.rankings import ranking_in_short
 from aecompanion.report.cubes import cube, mean_row
 
@@ -68,41 +70,57 @@ def class_by_channel(latent: pd.DataFrame, domain: str, split: str = "test") -> 
 
 def region_table(effects: pd.DataFrame, **options) -> pd.DataFrame:
     """F1.3 and F1.4: mean |CE_y| and mean CE_y of every region under every fill."""
-    rows = []
-    for (fill, region), part in effects.groupby(["fill", "region"], sort=False):
-        values = cube(part, "effect", [{"region": region}], item="case")
-        row = {"fill": fill, "region": region} | mean_row(np.abs(values), "size", np.nanmean, **options)
-        rows.append(row | mean_row(values, "effect", np.nanmean, **options))
-    return pd.DataFrame(rows)
+    pairs = list(effects[["fill", "region"]].drop_duplicates().itertuples(index=False, name=None))
+    if not pairs:
+        return pd.DataFrame()
+    values = cube(effects, "effect", [{"fill": fill, "region": region} for fill, region in pairs], item="case")
+    found = of_means(np.concatenate([np.abs(values), values], axis=-1), **options)
+    sizes_, effects_ = found[: len(pairs)], found[len(pairs) :]
+    return pd.DataFrame(
+        {"fill": fill, "region": region} | named("size", size) | named("effect", effect)
+        for (fill, region), size, effect in zip(pairs, sizes_, effects_, strict=True)
+    )
 
 
 def gap_table(effects: pd.DataFrame, **options) -> pd.DataFrame:
     """F1.3 and F1.4: mean |CE_y| of the box minus that of every other region, of the same cases, under every fill."""
-    rows = []
-    for fill, part in effects.assign(size=effects["effect"].abs()).groupby("fill", sort=False):
-        for region in REGIONS[2:]:
-            values = cube(part, "size", [{"region": "box"}, {"region": region}], item="case")
-            gap = mean_row(values[..., 0] - values[..., 1], "gap", np.nanmean, **options)
-            rows.append({"fill": fill, "region": region} | gap)
-    return pd.DataFrame(rows)
+    pairs = [(fill, region) for fill in effects["fill"].unique() for region in REGIONS[2:]]
+    if not pairs:
+        return pd.DataFrame()
+    rows = effects.assign(size=effects["effect"].abs())
+    both = [{"fill": fill, "region": each} for fill, region in pairs for each in ("box", region)]
+    values = cube(rows, "size", both, item="case")
+    found = of_means(values[..., 0::2] - values[..., 1::2], **options)
+    return pd.DataFrame(
+        {"fill": fill, "region": region} | named("gap", gap) for (fill, region), gap in zip(pairs, found, strict=True)
+    )
 
 
 def finding_table(effects: pd.DataFrame, fills: list[str], **options) -> pd.DataFrame:
     """X1.11: |CE_y| of box, CAM region of equal area and box elsewhere per finding, under each of some fills, and
     the paired difference of the first two.
     """
-    rows = []
-    for finding, own in effects.groupby("finding", sort=False):
-        for fill in (fill for fill in fills if fill in set(own["fill"])):
+    rows, regions = [], ("box", "cam", "random")
+    for finding, own in effects.assign(size=effects["effect"].abs()).groupby("finding", sort=False):
+        known = [fill for fill in fills if fill in set(own["fill"])]
+        if not known:
+            continue
+        chosen = [{"fill": fill, "region": region} for fill in known for region in regions]
+        values = cube(own, "size", chosen, item="case")
+        gaps = values[..., 0 :: len(regions)] - values[..., 1 :: len(regions)]
+        found = of_means(np.concatenate([values, gaps], axis=-1), **options)
+        for k, fill in enumerate(known):
             row = {"finding": finding, "fill": fill, "cases": own["case"].nunique()}
-            for region in ("box", "cam", "random"):
-                chosen = own[(own["fill"] == fill) & (own["region"] == region)]
-                values = np.abs(cube(chosen, "effect", [{"fill": fill}], item="case"))
-                row |= mean_row(values, region, np.nanmean, **options)
-            values = sizes(own, fill, ["box", "cam"])
-            rows.append(row | mean_row(values[..., 0] - values[..., 1], "box - cam", np.nanmean, **options))
+            for region, each in zip(regions, found[k * len(regions) :], strict=False):
+                row |= named(region, each)
+            rows.append(row | named("box - cam", found[len(chosen) + k]))
     columns = ["finding", "fill", "cases", "box", "cam", "random", "box - cam"]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def named(name: str, found: Interval) -> dict[str, float]:
+    """{name, name_low, name_high}."""
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def sizes(effects: pd.DataFrame, fill: str, regions: list[str], detected: bool = False) -> np.ndarray | None:

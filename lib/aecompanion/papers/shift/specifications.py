@@ -7,9 +7,8 @@ The choices: arm and explained class; ε, or VID, the standard deviation over th
 minus that of noise, over the ceiling); the dissimilarity of two maps (columns of the rows); mean or median over images;
 all images that are right without attack, those still right, those fooled; one training seed or all.
 
-The intervals are those of `evaluate.intervals`. There a statistic is computed anew on every resample; here every
-resample is a row of weights, so that a cell's means (or medians) on all resamples are one product and serve all
-specifications that ask for the cell.
+The intervals are those of `evaluate.intervals` by way of `evaluate.replicates`: a cell's means (or medians) on all
+resamples are one product and serve all specifications that ask for the cell.
 """
 
 import functools
@@ -18,7 +17,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from aecompanion.evaluate.intervals import Estimate, Interval, spread
+from aecompanion.evaluate.intervals import Interval
+from aecompanion.evaluate.replicates import interval, weighted_mean, weighted_median, weights
 from aecompanion.papers.shift.tables import ARMS, LEVELS, cube, family_mask
 from aecompanion.report import multiverse
 
@@ -126,58 +126,6 @@ class Replicates:
 def level_of(eps: str) -> int:
     """The place of a level, given as text, in `LEVELS`; the first one for VID."""
     return 0 if eps == VID else LEVELS.index(float(eps))
-
-
-@functools.cache
-def weights(seeds: int, images: int, *, resamples: int, seed: int) -> np.ndarray:
-    """How often each seed × image counts: once; without one seed; resampled images; both. Rows as in `Replicates`."""
-    rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(0, images, images), minlength=images) for _ in range(resamples)]
-    by_image = np.stack([np.ones(images, int), *drawn])
-    by_seed = np.stack([np.ones(seeds, int), *(1 - np.eye(seeds, dtype=int) if seeds > 1 else [])])
-    return (by_image[:, None, None] * by_seed[None, :, :, None]).reshape(-1, seeds * images).astype(np.int32)
-
-
-def weighted_mean(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """rows × networks: means of seeds × images × networks without NaN, each entry counted as its row says."""
-    flat = values.reshape(-1, values.shape[-1])
-    counted = drawn.astype(float)
-    return (counted @ np.nan_to_num(flat)) / (counted @ ~np.isnan(flat))
-
-
-def weighted_median(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The same for the median (the mean of both middle entries where their number is even)."""
-    columns = []
-    for column in values.reshape(-1, values.shape[-1]).T:
-        order = np.argsort(column)[: (~np.isnan(column)).sum()]
-        counted = np.cumsum(drawn[:, order], axis=1)
-        total = counted[:, -1:]
-        lower = np.argmax(2 * counted >= total, axis=1)
-        upper = np.argmax(2 * counted > total, axis=1)
-        columns.append((column[order][lower] + column[order][upper]) / 2)
-    return np.stack(columns, axis=1)
-
-
-def interval(parts: np.ndarray, seeds: int, images: int, *, level: float = 0.95) -> Interval:
-    """The least of K quantities with its interval, as `evaluate.intervals.interval` has it.
-
-    Args:
-        parts: rows × K, the rows of `Replicates`; seeds: how many were left out in turn, 0 for one seed.
-    """
-    grid = parts.reshape(-1, 1 + seeds, parts.shape[1])
-    scale, by_seed = images / (images - 1), np.zeros(parts.shape[1])
-    by_image = scale * spread(grid[1:, 0])
-    if seeds:
-        pseudo = seeds * grid[1:, :1] - (seeds - 1) * grid[1:, 1:]
-        crossed = scale * spread(pseudo - pseudo.mean(1, keepdims=True)).sum(0) / (seeds * (seeds - 1))
-        by_seed = np.maximum((seeds - 1) ** 2 / seeds * spread(grid[0, 1:]) - crossed, 0)
-    freedom = max(seeds - 1, 0), images - 1
-    points = zip(grid[0, 0], by_seed, by_image, strict=True)
-    estimates = tuple(Estimate(float(each), (float(s), float(i)), freedom) for each, s, i in points)
-    tail = (1 - level) / 2
-    low = min(each.end(tail, -1) for each in estimates)
-    high = min(each.end(tail / len(estimates), 1) for each in estimates)
-    return Interval(float(grid[0, 0].min()), low, high, estimates)
 
 
 def table(shift: pd.DataFrame, *, resamples: int = 60, seed: int = 0) -> pd.DataFrame:
