@@ -102,6 +102,22 @@ def test_ten_steps_in_l1_overstate_what_a_hundred_find():
     assert few >= 6
 
 
+@pytest.mark.parametrize("norm", DUAL)
+def test_a_short_ascent_before_changes_no_answer_and_saves_passes(norm):
+    weight = torch.randn(3, 32, generator=generator(20, 3))
+    eps = RADIUS[norm]
+    images, labels = at_distance(weight, [eps * each for each in (0.2, 0.5, 0.8, 0.98, 1.05, 1.5)], norm)
+    network = linear_network(weight)
+    seen = counting(network)
+    found, passes = [], []
+    for first in ((), (10,)):
+        seen.clear()
+        found.append(robust(network, images, labels, norm=norm, eps=eps, steps=60, first=first).tolist())
+        passes.append(sum(seen))
+    assert found == [[False, False, False, False, True, True]] * 2
+    assert passes[1] < passes[0]
+
+
 @every_norm
 @every_count
 def test_a_wrong_decision_is_never_robust(weight, norm, classes):

@@ -27,7 +27,7 @@ SPARSER = "A ball of smaller p changes less of the picture than the l2-ball"
 BELIEVED = "Judges believe a ball of smaller p more than the l2-ball"
 AHEAD = "Auto-Frank-Wolfe reaches a higher objective than the rule 2/(k+2)"
 LABELS = {
-    SPARSER: "difference of shares, or wins − ½",
+    SPARSER: "shares, or wins − ½",
     BELIEVED: "confidence, or wins − ½",
     AHEAD: "nats, or wins − ½",
 }
