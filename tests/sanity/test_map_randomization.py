@@ -10,6 +10,7 @@ from torch import nn
 from aecompanion.evaluate.dissimilarity import spearman
 from aecompanion.explain.mask import Settings
 from aecompanion.explain.methods import METHODS, explain
+from aecompanion.networks.stem import attributed
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.sanity import map_randomization as module, randomization as networks_module
@@ -98,7 +99,7 @@ def rows(network, given, calibration):
 
 def maps_of(model, given, method):
     images, target, references = given
-    return explain(method, model, images, target, references=references, **OPTIONS).maps
+    return explain(method, attributed(model), images, target, references=references, **OPTIONS).maps
 
 
 # ---- the study
@@ -136,7 +137,10 @@ def test_another_image_is_that_of_the_next_pair_under_the_intact_network(network
     intact = maps_of(network, given, "BP")
     expected = similarity(intact, intact.roll(-1, 0), range(3))
     found = rows[(rows["way"] == OTHER) & (rows["method"] == "BP")]
-    assert found[MEASURES].to_numpy() == pytest.approx(expected[MEASURES].to_numpy(), abs=1e-6)
+    assert found[MEASURES].to_numpy() == pytest.approx(
+        expected[MEASURES].to_numpy(),
+        abs=1e-4,  # folding rounds, and near ties of ranks turn round
+    )
 
 
 def test_maps_that_do_not_depend_on_the_weights_stay_as_they_are(given):

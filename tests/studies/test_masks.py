@@ -227,7 +227,7 @@ COLUMNS = ["deletion", "insertion", "ties", "energy", "area", "p_clean", "p_mask
 
 def test_the_games_take_small_steps_first_and_end_with_the_whole_image():
     removed, inserted = steps(64 * 64)
-    assert removed == [*range(0, 257, 16), *range(512, 4097, 256)]
+    assert removed == [*range(0, 64, 16), *range(64, 256, 32), *range(256, 4097, 256)]
     assert inserted == [*range(0, 513, 64), *range(1024, 4097, 512)]
 
 
@@ -237,7 +237,7 @@ def test_every_pair_has_a_row_and_a_curve(reader, pairs, maps):
     assert list(rows.columns) == [*COLUMNS, "worst", "stuck", *scores]
     assert rows.index.tolist() == [0, 1, 2]
     assert {str(kind) for kind in rows.dtypes} == {"float64"}
-    assert curves.shape == (3, 17 + 15)  # pixel by pixel up to 16, then every 16 up to 256
+    assert curves.shape == (3, 11 + 15)  # pixel by pixel up to 4, every 2 up to 16, then every 16 up to 256
     assert curves[:, 0].tolist() == pytest.approx(expit(CLEAN[[0, 0, 1]]), abs=1e-6)
     assert np.isfinite(rows.to_numpy()).all()
 
@@ -248,10 +248,10 @@ def test_the_deletion_curve_of_a_network_that_reads_one_pixel_is_known(reader, p
     mean = (254 * 0.25 + 1 + 0.75) / PIXELS
     high, low = expit(CLEAN[0]), expit(8 * mean - 4)
     assert rows["deletion"][:2].tolist() == pytest.approx([(high + low) / 2 / 256 + low * 255 / 256] * 2, abs=1e-6)
-    assert curves[0].tolist() == pytest.approx([high] + [low] * 31, abs=1e-6)
+    assert curves[0].tolist() == pytest.approx([high] + [low] * 25, abs=1e-6)
     high, low = expit(CLEAN[1]), expit(4 * mean - 2)
     assert rows["deletion"][2] == pytest.approx(high * 240 / 256 + (high + low) / 2 * 16 / 256, abs=1e-6)
-    assert curves[2].tolist() == pytest.approx([high] * 31 + [low], abs=1e-6)
+    assert curves[2].tolist() == pytest.approx([high] * 25 + [low], abs=1e-6)
 
 
 def test_the_insertion_curve_of_a_network_that_reads_one_pixel_is_known(reader, pairs, maps):

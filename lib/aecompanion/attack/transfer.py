@@ -18,16 +18,19 @@ import torch
 from torch import nn
 
 from aecompanion.attack.gradient import gradient_signs, perturb
+from aecompanion.networks.folding import folded
 from aecompanion.networks.read import predict
+from aecompanion.networks.stem import attributed
 from aecompanion.pipeline.rng import generator
 
 Key = tuple[str, int]  # network name, training seed
+BATCH = 32  # images per pass: at 64×64 what one pass writes then stays in the cache
 Signs = dict[Key, torch.Tensor]  # N×C×H×W int8
 
 
 def all_signs(networks: Iterable[tuple[Key, nn.Module]], images: torch.Tensor, labels: torch.Tensor) -> Signs:
-    """The signs of every network on every image: one forward and one backward pass each."""
-    return {key: gradient_signs(network, images, labels) for key, network in networks}
+    """The signs of every network on every image: one forward and one backward pass each (of the folded network)."""
+    return {key: gradient_signs(attributed(network), images, labels, batch=BATCH) for key, network in networks}
 
 
 def random_signs(shape: Sequence[int], *, seed: int, indices: Sequence[int]) -> torch.Tensor:
@@ -79,7 +82,8 @@ def attack_all(
     size: dict[tuple[Key, float], tuple[torch.Tensor, torch.Tensor]] = {}
     signs = signs | {("noise", seed): drawn for seed, drawn in (noise or {}).items()}
     tables = []
-    for key, network in networks:
+    for key, given in networks:
+        network = folded(given)
         senders = {"white": key, "black": source_of(key, source, signs)}
         for arm, sender in (senders | ({"noise": ("noise", key[1])} if noise else {})).items():
             for level in dict.fromkeys([0.0, *eps]):
@@ -87,7 +91,7 @@ def attack_all(
                 if (sender, level) not in size:
                     exact = perturb(images, signs[sender], level, bits=None)
                     size[sender, level] = psnr(images, attacked), psnr(images, exact)
-                confidence, prediction = predict(network, attacked).softmax(1).max(1)
+                confidence, prediction = predict(network, attacked, batch=BATCH).softmax(1).max(1)
                 columns = {
                     "network": key[0],
                     "seed": key[1],

@@ -30,6 +30,7 @@ from aecompanion.evaluate.dissimilarity import nissim
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.networks.read import predict
+from aecompanion.networks.stem import attributed
 
 PENALTY = 10.0  # of a change of confidence beyond half the tolerance
 GREY = 1 / 255
@@ -133,6 +134,7 @@ def study(
     """Both controls at every level, on a `Network`: one row per level and image with the columns image (its index),
     eps, mapped (NISSIM of the map under `map_attack` to the clean one, for the class `target`), bound (`unnoticed`).
     """
+    network = attributed(network)
     layer, size, same = network.cam_layer(), images.shape[-1], {"seed": seed, "indices": indices}
     before = heatmap(gradcam(network, images, target, layer=layer), size)
     parts = []

@@ -16,9 +16,10 @@ to gain from the network, its area term empties it, and the map is constant: a c
 the size of the logits as about their content. EP, whose area is given, shows what its sort makes of equal values, the
 same for every image; RISE, BP and Grad-CAM do not feel the size. Hence the recalibrated way.
 
-Cost. Methods in `thin` are explained after the first, the middle and the last layer only; a network that is the same in
-two ways (the first layer alone) is explained once. Smoothed maps are for gradients: masks see noise at every step of
-their optimisation already, and a RISE map of n noisy images costs n times its masks.
+Cost. Networks are explained with their normalisations folded (`networks.stem.attributed`). Methods in `thin` are
+explained after the first, the middle and the last layer only; a network that is the same in two ways (the first layer
+alone) is explained once. Smoothed maps are for gradients: masks see noise at every step of their optimisation already,
+and a RISE map of n noisy images costs n times its masks.
 
 Sources: Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018; Kim et al., IEEE TIP 2022, show the cascade of
 their maps without numbers.
@@ -34,6 +35,7 @@ from torch import nn
 from aecompanion.evaluate.dissimilarity import spearman
 from aecompanion.explain.mask import Settings
 from aecompanion.explain.methods import METHODS, explain
+from aecompanion.networks.stem import attributed
 from aecompanion.pipeline import parallel
 from aecompanion.sanity.likeness import neighbours, similarity, smoothed
 from aecompanion.sanity.randomization import (
@@ -140,6 +142,7 @@ def maps_of(
         again = place == 1 and not (way == RECALIBRATED and drawn)
         if again and first:
             return first
+        changed = attributed(changed)
         chosen = [name for name in methods if name not in thin or not place or place in places(len(names))]
         found = {name: explain(name, changed, images, target, **options).maps for name in chosen}
         for name in (each for each in chosen if copies and METHODS[each].family == "gradient"):

@@ -85,9 +85,10 @@ def chunks(count: int, size: int, cuts: Iterable[int] = ()) -> list[np.ndarray]:
 
 def steps(pixels: int) -> tuple[list[int], list[int]]:
     """The steps of the deletion and of the insertion game: fine (1/256 and 1/64 of the pixels) where the curves move,
-    on the first 1/16 and 1/8 of the pixels, coarse afterwards.
+    on the first 1/64 and 1/8 of the pixels, coarse (1/16 and 1/8) at the end; the deletion takes 1/128 up to 1/16.
     """
-    removed = schedule(pixels, first=pixels // 256, fine=pixels // 16, then=pixels // 16)
+    early = schedule(pixels // 16, first=pixels // 256, fine=pixels // 64, then=pixels // 128)
+    removed = sorted({*early, *schedule(pixels, first=pixels // 16, fine=pixels)})
     return removed, schedule(pixels, first=pixels // 64, fine=pixels // 8, then=pixels // 8)
 
 
