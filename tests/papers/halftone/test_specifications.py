@@ -61,6 +61,16 @@ def test_what_was_not_measured_is_left_out(curves):
     assert set(curves.loc[curves["attack"] == specifications.file_of("fgsm", "hybrid"), "network"]) == {"hybrid"}
 
 
+def test_all_seeds_are_those_that_both_sides_have(tables):
+    rows = tables["adaptive"]
+    fewer = rows[(rows["defence"] != "hybrid + 4 levels, blur") | (rows["seed"] == 1)]
+    found = table(fewer, tables["transfer"], tables["representations"])
+    facts = {"attack": WORST, "ε": "8", "measure": "top1", "network": "hybrid", "images": "all"}
+    parts = [chosen(found, PROTECTS, dots="4 levels, blur", seeds=seeds, **facts) for seeds in ("all", "1")]
+    assert parts[0]["estimate"] == parts[1]["estimate"] == pytest.approx(-0.1)
+    assert not (found["dots"].eq("4 levels, blur") & found["seeds"].eq("2")).any()
+
+
 def test_the_interval_is_that_of_the_report():
     values = np.random.default_rng(0).normal(size=(3, 20))
     ours, theirs = measured(values, resamples=40, seed=1), interval(np.mean, values, resamples=40, seed=1)

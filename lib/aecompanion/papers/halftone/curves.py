@@ -14,7 +14,7 @@ from aecompanion.report.figures import COLOURS, MARKERS
 
 LINES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 TITLES = {"transfer": "PGD crafted on the grey network", "adaptive": "worst case of attacks that know it"}
-SPENT = 5000  # passes at the right end of the axis
+SPENT = 5000  # passes at the right end of the axis, if none broke later
 
 
 def correlations(table: pd.DataFrame) -> Figure:
@@ -122,17 +122,19 @@ def budget_curves(rows: pd.DataFrame, defences: list[str], *, levels: list[int],
     images and seeds. The passes at smaller ε count, because what they broke stays broken.
     """
     figure, axes = plt.subplots(1, len(levels), figsize=(4.1 * len(levels), 4.2), sharey=True, squeeze=False)
+    shown = rows.loc[rows["defence"].isin(defences) & rows["level"].isin(levels), f"passes{metric}"]
+    end = max(SPENT, 1.2 * shown[np.isfinite(shown)].max())
     for panel, level in zip(axes[0], levels, strict=True):
         for i, name in enumerate(defences):
             passes = np.sort(rows.loc[(rows["defence"] == name) & (rows["level"] == level), f"passes{metric}"])
             broken = passes[np.isfinite(passes)]
             left = 1 - np.arange(1, len(broken) + 1) / len(passes)
-            x, y = np.concatenate([[1], broken, [SPENT]]), np.concatenate([[1], left, left[-1:] if len(left) else [1]])
+            x, y = np.concatenate([[1], broken, [end]]), np.concatenate([[1], left, left[-1:] if len(left) else [1]])
             main = name == HYBRID
             colour = KINDS["halftone"].colour if main else [c for c in COLOURS if c != KINDS["halftone"].colour][i]
             panel.step(x, y, where="post", color=colour, lw=2.6 if main else 1.5, ls="-" if main else LINES[i % 4])
             panel.plot(x[-1], y[-1], MARKERS[i], color=colour, label=f"{name}", clip_on=False)
-        panel.set(xscale="log", xlim=(1, SPENT), ylim=(0, 1.02), title=f"ε = {level}/255")
+        panel.set(xscale="log", xlim=(1, end), ylim=(0, 1.02), title=f"ε = {level}/255")
         panel.set_xlabel("forward passes per image")
     axes[0, 0].set_ylabel(f"top-{metric} accuracy")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)

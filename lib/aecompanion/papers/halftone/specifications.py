@@ -77,10 +77,12 @@ class Rows:
         return None if part is None else part.pivot(index="seed", columns="image", values=metric).astype(float)
 
     def pair(self, keys: list[tuple], metric: str, seeds: str) -> np.ndarray | None:
-        """seeds × images × 2 of two conditions; None where one, or a seed that is asked for, is missing."""
+        """seeds × images × 2 of two conditions, on the seeds that both have or one of them; None where none is."""
         sides = [self.matrix(key, metric) for key in keys]
-        wanted = [int(each) for each in (self.seeds if seeds == "all" else [seeds])]
-        if any(side is None or not set(wanted) <= set(side.index) for side in sides):
+        if any(side is None for side in sides):
+            return None
+        wanted = [each for each in sides[0].index if each in sides[1].index and seeds in ("all", str(each))]
+        if not wanted:
             return None
         sides = [side.loc[wanted] for side in sides]
         if not sides[0].columns.equals(sides[1].columns):
