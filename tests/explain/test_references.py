@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 from skimage.morphology import disk
 
-from aecompanion.explain.references import KINDS, median, reference
+from aecompanion.explain.references import KINDS, blur, median, reference
 from aecompanion.pipeline.rng import generator
 
 
@@ -84,6 +84,16 @@ def test_the_blur_reflects_at_the_border_without_repeating_it(photos, strength):
     sigma, reach = strength * 32, min(round(3 * strength * 32), 31)
     expected = ndimage.gaussian_filter(photos.numpy().astype(float), sigma, radius=reach, mode="mirror", axes=(2, 3))
     assert np.allclose(reference(photos, "blur", strength=strength).numpy(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [9, 32])
+def test_the_blur_is_bit_for_bit_torchvision_s(side):
+    from torchvision.transforms.functional import gaussian_blur
+
+    images = torch.rand(2, 3, side, side, generator=generator(2, side))
+    for sigma, reach in ((0.7, 2), (2.5, 8)):
+        rows = gaussian_blur(images, [2 * reach + 1, 1], sigma)
+        assert torch.equal(blur(images, sigma, reach), gaussian_blur(rows, [1, 2 * reach + 1], sigma))
 
 
 def test_a_point_is_blurred_to_the_standard_deviation_asked_for():

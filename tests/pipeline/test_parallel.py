@@ -1,11 +1,13 @@
 import gc
+import math
+import os
 import threading
 import time
 
 import pytest
 import torch
 
-from aecompanion.pipeline.parallel import over
+from aecompanion.pipeline.parallel import VARIABLE, apart, over
 
 PATIENCE = 10  # seconds until a job that waits for another one gives up; nothing waits that long unless it fails
 
@@ -175,3 +177,40 @@ def test_it_stays_what_it_was_and_the_rest_is_cancelled_where_the_caller_leaves_
     assert len(started) < 100
     assert torch.get_num_threads() == threads
     assert in_a_new_thread(torch.get_num_threads) == threads
+
+
+# processes
+
+
+def scaled(shared, job):
+    return os.getpid(), math.sqrt(job) * shared["by"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_number_of_processes_changes_neither_order_nor_bits(workers):
+    found = list(apart(scaled, range(30), {"by": 1 / 3}, workers=workers, preload=[__name__]))
+    assert [value for _, value in found] == [math.sqrt(job) * (1 / 3) for job in range(30)]
+    assert (os.getpid() in {process for process, _ in found}) == (workers == 1)
+
+
+def failing(shared, job):
+    if job == 1:
+        raise KeyError("job 1")
+    return job
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_in_a_process_reaches_the_caller(workers):
+    with pytest.raises(KeyError, match="job 1"):
+        list(apart(failing, range(50), None, workers=workers))
+
+
+def test_no_process_is_an_error():
+    with pytest.raises(ValueError, match="^workers is 0, expected at least 1$"):
+        list(apart(failing, [0], None, workers=0))
+
+
+def test_a_process_with_a_share_of_the_cores_has_no_more_workers(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "1")
+    assert {process for process, _ in apart(scaled, range(4), {"by": 1}, workers=3)} == {os.getpid()}
+    assert len(set(over(lambda _: threading.get_ident(), range(8), workers=3))) == 1

@@ -81,6 +81,38 @@ def test_repro_fills_data_reproduces_and_writes_the_pages(started, data, monkeyp
     assert [command[2:] for command in started.commands] == [["dvc", "repro", *stages], ["aecompanion", "report"]]
 
 
+def test_several_jobs_take_the_fingerprints_run_what_is_stale_and_end_in_a_plain_repro(started, data, monkeypatch):
+    asked = []
+    monkeypatch.setattr(repro.stages, "pipeline", lambda root, targets: ({"a": set()}, {"a"}))
+    monkeypatch.setattr(
+        repro.stages, "run", lambda root, needs, stale, *, jobs, environment: asked.append((stale, jobs))
+    )
+    monkeypatch.setattr(sys, "argv", ["aecompanion repro", "--jobs", "3", "a"])
+    repro.main()
+    commands = [command[2:] for command in started.commands]
+    assert commands == [["dvc", "repro", "--quiet", "code"], ["dvc", "repro", "a"], ["aecompanion", "report"]]
+    assert asked == [({"a"}, 3)]
+
+
+def test_a_stage_that_fails_among_several_ends_repro_in_its_sentence(started, data, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("a failed: no")
+
+    monkeypatch.setattr(repro.stages, "pipeline", lambda root, targets: ({"a": set()}, {"a"}))
+    monkeypatch.setattr(repro.stages, "run", fail)
+    monkeypatch.setattr(sys, "argv", ["aecompanion repro", "--jobs", "2"])
+    with pytest.raises(SystemExit, match=r"^aecompanion repro: a failed: no$"):
+        repro.main()
+    assert [command[2:] for command in started.commands] == [["dvc", "repro", "--quiet", "code"]]
+
+
+def test_several_jobs_take_no_options_of_dvc(started, data, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["aecompanion repro", "--jobs", "2", "--force"])
+    with pytest.raises(SystemExit, match="no options of DVC"):
+        repro.main()
+    assert started.commands == []
+
+
 def test_repro_writes_no_pages_after_a_pipeline_that_failed(started, data, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["aecompanion repro"])
     started.codes[1] = 1

@@ -430,6 +430,13 @@ def test_the_other_claims_of_paper_1_do_not_change_without_it(tables, what):
             assert whole == claims.evaluate(claim, lacking(tables[1], what), resamples=10, seed=0)
 
 
+def test_the_number_of_processes_changes_no_bit_of_the_claims(tables, monkeypatch):
+    some = [REGISTER[0], *REGISTER[-2:], *(each for each in REGISTER if each.id == "P1.111")]
+    monkeypatch.setattr(claims, "register", lambda: some)
+    one, two = (claims.evaluate_all(tables, resamples=10, seed=0, workers=workers) for workers in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
 @pytest.mark.filterwarnings("ignore:An input array is constant")  # the rise of MOD, which is the same for all networks
 def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tables):
     seen = []

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+VARIABLE = "COMPANION_WORKERS"  # the most workers that a process may have; set where several stages run at once
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
@@ -33,7 +34,7 @@ def over(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
     """
     import torch  # here: what `apart` serves needs no torch
 
-    enough(workers)
+    workers = capped(workers)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -51,7 +52,7 @@ def apart(
     `shared` is sent to each process once; `function` is a module's; `preload` names the modules that the server of
     processes imports. Workers end with the caller. Raises ValueError for no worker.
     """
-    enough(workers)
+    workers = capped(workers)
     if workers == 1:
         yield from (function(shared, job) for job in jobs)
         return
@@ -97,7 +98,8 @@ def call(job: tuple[Callable[..., Result], Any]) -> Result:
     return job[0](_shared, job[1])
 
 
-def enough(workers: int) -> None:
-    """Raises ValueError for no worker."""
+def capped(workers: int) -> int:
+    """So many workers, or fewer where this process has but a share of the cores. Raises ValueError for no worker."""
     if workers < 1:
         raise ValueError(f"workers is {workers}, expected at least 1")
+    return min(workers, max(1, int(os.environ.get(VARIABLE) or workers)))

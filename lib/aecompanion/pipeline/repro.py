@@ -3,6 +3,7 @@
 DVC does the work; this spares a machine without make the Makefile: the raw files, `dvc repro`, the generated pages.
 """
 
+import argparse
 import importlib.util
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 from aecompanion.data import sources
+from aecompanion.pipeline import stages
 from aecompanion.pipeline.paths import ROOT, is_checkout
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "JUPYTER_PREFER_ENV_PATH": "1"}
@@ -43,8 +45,28 @@ def main() -> None:
         sources.check()
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"aecompanion repro: {error}")
-    call("dvc", "repro", *sys.argv[1:])
+    parser = argparse.ArgumentParser(prog="aecompanion repro", description="Regenerate all, or the stages named.")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many stages run at once (1)")
+    parser.epilog = "Everything else goes to `dvc repro`."
+    arguments, others = parser.parse_known_args()
+    if arguments.jobs != 1:
+        at_once(others, arguments.jobs)
+    call("dvc", "repro", *others)
     call("aecompanion", "report")
+
+
+def at_once(targets: list[str], jobs: int) -> None:
+    """Run the stages that are stale, several at once; any problem ends the process with one sentence."""
+    if any(each.startswith("-") for each in targets):
+        sys.exit("aecompanion repro: with --jobs only stages can be named, no options of DVC")
+    call("dvc", "repro", "--quiet", "code")  # first: what it finds unchanged is not stale
+    try:
+        needs, stale = stages.pipeline(ROOT, targets)
+        stages.run(ROOT, needs, stale, jobs=jobs, environment=environment())
+    except (ValueError, RuntimeError) as error:
+        sys.exit(f"aecompanion repro: {error}")
+    except KeyboardInterrupt:
+        sys.exit("aecompanion repro: interrupted")
 
 
 def status() -> None:

@@ -25,7 +25,7 @@ import torch
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks import checkpoint, compact, zoo
-from aecompanion.pipeline import paths
+from aecompanion.pipeline import parallel, paths
 from aecompanion.train import fit, reading, score
 
 PRECISION_VARIABLE = (
@@ -99,6 +99,7 @@ def train(
     ]
     for job, run in zip(jobs, runs, strict=True):
         job["resume"] = str(resume_file(fingerprints[run.data], job))
+    workers = parallel.capped(workers)
     context = multiprocessing.get_context("spawn")
     updates = context.Queue()
     tables = []
