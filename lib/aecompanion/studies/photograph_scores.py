@@ -1,6 +1,6 @@
 """Explanations of real networks on photographs, scored: one row per network, method and photograph.
 
-Games, class distortion and reverse images are those of `studies.masks.score`, with coarser steps of the games (1/64 of
+Games, class distortion and reverse images are those of `studies.masks.score`, with coarser steps of the games (1/32 of
 the pixels on the first eighth, then eighths), since a network of this kind takes a hundred times the arithmetic of the
 compact ones. The outputs are a softmax, so masks watch the `rivals` most likely other classes (`explain.mask`).
 """
@@ -79,7 +79,7 @@ def score(
         probabilities(network, each, batch=BATCH) for each in views(images, references, mask).values()
     )
     pixels, own = images.shape[2] * images.shape[3], target[:, None]
-    steps = schedule(pixels, first=pixels // 64, fine=pixels // 8, then=pixels // 8)
+    steps = schedule(pixels, first=pixels // 32, fine=pixels // 8, then=pixels // 8)
     grey = images.mean((2, 3), keepdim=True).expand_as(images)
     options = {"steps": steps, "seed": seed, "keys": keys, "batch": BATCH}
     row = {

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from aecompanion.attack import transfer
+from aecompanion.attack.gradient import perturb
 from aecompanion.evaluate.shift import compare, join_predictions
 from aecompanion.explain import attacked_maps
+from aecompanion.networks.borrow import borrowed, device_of
 
 
 def save(folder: Path, network: str, seed: int, maps: Mapping[str, np.ndarray]) -> None:
@@ -96,7 +98,8 @@ def compared(
         for place, name in enumerate(names):
             source = names[(place + 1) % len(names)]
             arms = {"white": signs[name, 0], "black": signs[source, 0], "noise": noise}
-            rows, maps = attacked(networks[name], name, shown, labels[chunk], signs, arms, eps=list(eps), source=source)
+            sent = {"white": f"{name}_0", "black": f"{source}_0", "noise": "noise_0"}
+            rows, maps = attacked(networks[name], name, shown, labels[chunk], arms, sources=sent, eps=eps)
             rows["image"] = np.asarray(keys)[rows["image"]]
             clean[name].append(maps["clean/own_pred"])
             said[name].append(rows)
@@ -108,13 +111,46 @@ def compared(
     return pd.concat(tables, ignore_index=True)
 
 
-def attacked(network, name: str, images, labels, signs, arms, *, eps: list[float], source: str):
-    """Predictions of one network in every arm, see `transfer.attack_all`, and its maps of the own class."""
-    options = {"eps": eps, "source": source, "noise": {0: arms["noise"]}}
-    rows = transfer.attack_all([((name, 0), network)], signs, images, labels, **options)
-    rows = rows.assign(correct=rows["prediction"] == rows["label"], family="other")
-    modes = dict.fromkeys(arms, ["own_pred"])
-    return rows, attacked_maps.attacked_maps(network, images, arms, rows, eps=eps, modes=modes)
+def attacked(network, name: str, images, labels, arms, *, sources: Mapping[str, str], eps: Sequence[float]):
+    """Predictions of one network in every arm and level, and its maps of the own class as `explain.attacked_maps` names
+    them: one forward pass for both. Level 0 stands once per arm.
+    """
+    rows, maps = [], {}
+    clean = answer_and_map(network, perturb(images, arms["white"], 0.0))
+    for arm, signs in arms.items():
+        for level in [0.0, *eps]:
+            shown = perturb(images, signs, level)
+            said, coarse = answer_and_map(network, shown) if level else clean
+            maps[attacked_maps.key(arm, "own_pred", level)] = coarse.numpy()
+            columns = {"network": name, "seed": 0, "family": "other", "arm": arm, "source": sources[arm], "eps": level}
+            columns |= {"image": range(len(images)), "label": labels.numpy(), "prediction": said.numpy()}
+            columns |= {"correct": (said == labels).numpy(), "psnr": transfer.psnr(images, shown).numpy()}
+            rows.append(pd.DataFrame(columns))
+    return pd.concat(rows, ignore_index=True), maps
+
+
+def answer_and_map(network, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first class of each of N images and its Grad-CAM, N×h×w (L of `explain.gradcam`), on the CPU.
+
+    The graph begins at the layer, so the cost is a forward pass and what follows the layer backwards.
+    """
+    kept = []
+
+    def begin(module, given, output):
+        kept.append(output.detach().requires_grad_())
+        torch.set_grad_enabled(True)
+        return kept[0]
+
+    with borrowed(network), torch.no_grad():
+        handle = network.cam_layer().register_forward_hook(begin)
+        try:
+            logits = network(images.to(device_of(network)))
+            said = logits.detach().argmax(1)
+            (slope,) = torch.autograd.grad(logits.gather(1, said[:, None]).sum(), kept[0])
+        finally:
+            handle.remove()
+    features = kept[0].detach()
+    return said.cpu(), (slope.mean((2, 3), keepdim=True) * features).sum(1).relu().cpu()
 
 
 def tensors(maps: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

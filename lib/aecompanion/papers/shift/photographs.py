@@ -49,7 +49,9 @@ def panels(found: pd.DataFrame) -> Figure:
         column[0].axhline(rows["ceiling"].iloc[0], color="black", ls="--", lw=1, label="another photograph")
         column[0].set_title(network, fontsize=10)
     top = found[["mod_high", "ceiling"]].max().max()
-    axes[0, 0].set(ylabel="MOD, own class", xlim=(0, 1.08 * found["eps"].max()), ylim=(0, 1.08 * top))
+    axes[0, 0].set(
+        ylabel="MOD, own class", xlim=(0, 1.08 * found["eps"].max()), ylim=(0, 1.08 * top), xticks=(0, 0.05, 0.1)
+    )
     axes[1, 0].set(ylabel="accuracy", ylim=(-0.02, 1.02))
     figure.supxlabel("ε (pixel units)", fontsize=11)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
