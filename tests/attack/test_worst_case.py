@@ -12,7 +12,7 @@ from aecompanion.attack.flags import flags
 from aecompanion.attack.gradient import pgd, quantise
 from aecompanion.attack.margin import average, dlr, entropy, margin, margins
 from aecompanion.attack.square import Square, share
-from aecompanion.attack.worst_case import judge_of, judge_of_draws, worst_case
+from aecompanion.attack.worst_case import State, Task, judge_of, judge_of_draws, worst_case
 from aecompanion.pipeline.rng import generator, seeded
 
 GRID = [1 / 255, 4 / 255, 16 / 255]
@@ -355,3 +355,40 @@ def test_agreement_with_autoattack_within_a_point(digits, eps):
     ]
     found = worst_case(judge_of(model), images, labels, eps=[radius], attacks=attacks)
     assert found.accuracy(radius, 1) == pytest.approx(reference, abs=0.0101)
+
+
+# ---- a random defence is judged where its own fresh draws are all wrong
+
+
+def test_the_judge_of_draws_is_asked_about_images_that_all_views_get_wrong(linear):
+    asked = []
+
+    def judge(images, labels, tops):
+        asked.append(len(images))
+        return torch.full((len(images), len(tops)), -2.0)
+
+    images, labels = grey(3), torch.tensor([0, 1, 2])
+    state = State(judge, images, labels, (1,), range(3))
+    task = Task(state, torch.arange(3), 1 / 255, 1, "attack", 0)
+    wrong = torch.zeros(3, 6)
+    wrong[:, 5] = 1.0
+    right = F.one_hot(labels, 6).float()
+    once = wrong.clone()
+    once[1] = right[1]  # the second draw gets image 1 right
+    keep = task.show(images, cost=2, views=torch.stack([wrong, once]))
+    assert asked == [2]
+    assert keep.tolist() == [True, True, True]
+    assert state.best[0].tolist() == [-2, -1, -2]  # judged, its least margin, judged
+    assert state.spent.tolist() == [2, 2, 2]
+    task.show(images, cost=2, views=torch.stack([right, right]))
+    assert asked == [2]
+
+
+def test_a_screened_climb_breaks_what_a_judged_one_does(linear):
+    images, labels = grey(12), torch.arange(12) % 6
+    judge = judge_of_draws([linear])
+    found = [
+        worst_case(judge, images, labels, eps=GRID, attacks=[Climb("a", linear, "margin", 6, screen=screen)])
+        for screen in (False, True)
+    ]
+    assert torch.equal(found[0].margin > 0, found[1].margin > 0)

@@ -359,8 +359,8 @@ def test_a_box_of_a_skipped_file_is_no_error(folder):
     [
         ("b.png,0,0,9,9", "boxes.csv, line 2: 'b.png' is no image in the folder, expected a path below the folder"),
         ("a.jpg,0,0,9,9", "boxes.csv, line 2: 'a.jpg' is no image in the folder, expected a path below the folder"),
-        ("a.png,0,0,65,9", "line 2 of the boxes: (0, 0, 65, 9) reaches outside a.png, expected pixels of its 64×48"),
-        ("a.png,-1,0,9,9", "line 2 of the boxes: (-1, 0, 9, 9) reaches outside a.png, expected pixels of its 64×48"),
+        ("a.png,0,0,65,9", "boxes.csv, line 2: (0, 0, 65, 9) reaches outside a.png, expected pixels of its 64×48"),
+        ("a.png,-1,0,9,9", "boxes.csv, line 2: (-1, 0, 9, 9) reaches outside a.png, expected pixels of its 64×48"),
         ("a.png,9,0,9,9", "boxes.csv, line 2: the box is (9, 0, 9, 9), expected left < right and top < bottom"),
         ("a.png,0,9,9,nan", "boxes.csv, line 2: the box is (0, 9, 9, nan), expected left < right and top < bottom"),
         ("a.png,x,0,9,9", "boxes.csv, line 2: left is 'x', expected a number of pixels"),

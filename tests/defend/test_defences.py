@@ -15,7 +15,7 @@ from aecompanion.pipeline.paths import ROOT
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import claims
 
-NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "jpeg", "tv"}
+NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "tv"}
 NETWORKS |= {"grey_twice", "grey_shifts", "halftone_shifts", "adversarial"}
 CNN = "CNN inverse, grey network"
 
@@ -64,7 +64,7 @@ def test_a_kind_stands_before_its_networks(kind, networks):
 
 def test_what_is_retrained_was_trained_on_its_own_transformation():
     retrained = [defence for defence in ALL if defence.kind == "retrained"]
-    assert [defence.network for defence in retrained] == ["jpeg", "tv"]
+    assert [defence.network for defence in retrained] == ["tv"]
     for defence in retrained:
         assert defence.name == f"{defence.network}, retrained"
         assert defence.transform is BY_NAME[defence.network].transform
@@ -105,7 +105,7 @@ def test_every_network_behind_a_defence_is_trained():
 def test_rivals_of_the_hybrid_network_make_as_many_updates():
     updates = {label: len(views) * epochs for label, (views, epochs) in regimes(10).items()}
     equal = {label for label, count in updates.items() if count == updates["hybrid"]}
-    assert equal == {"hybrid", "jpeg", "tv", "grey_twice", "halftone_twice", "grey_shifts", "halftone_shifts"}
+    assert equal == {"hybrid", "tv", "grey_twice", "grey_shifts", "halftone_shifts"}
     assert updates["hybrid_updates"] == updates["grey"] == updates["halftone"] == updates["hybrid"] / 2
 
 

@@ -154,6 +154,23 @@ def test_the_scores_do_not_depend_on_the_batch_size(network, images, substrate, 
     assert torch.allclose(game.auc, expected.auc, atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 3, 128])
+def test_ends_that_are_known_are_not_played_again(network, images, substrate, maps, batch):
+    target = torch.arange(len(maps)) % 2
+    options = {"steps": [0, 1, 3, maps[0].numel()], "multi_label": True, "batch": batch}
+    whole = play(network, images, substrate, maps, target, **options)
+    ends = whole.scores[:, 0], whole.scores[:, -1]
+    seen = []
+    hook = network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    again = play(network, images, substrate, maps, target, ends=ends, **options)
+    hook.remove()
+    assert sum(seen) == 2 * len(maps)
+    assert torch.allclose(again.scores, whole.scores, atol=1e-6)
+    assert torch.equal(again.scores[:, [0, -1]], whole.scores[:, [0, -1]])
+    short = play(network, images, substrate, maps, target, steps=[0, maps[0].numel()], multi_label=True, ends=ends)
+    assert torch.equal(short.scores, whole.scores[:, [0, -1]])
+
+
 def test_a_map_alone_with_its_key_plays_the_game_that_it_plays_among_others(network, images, substrate):
     flat = torch.zeros(5, 1, 8, 8)
     every = play(network, images, substrate, flat, EXPLAINED, seed=3, keys=[4, 8, 15, 16, 23])

@@ -100,7 +100,10 @@ def test_another_number_of_outputs_is_one_sentence():
 
 def test_a_state_dict_with_another_number_of_outputs_is_named(tmp_path):
     torch.save(Tiny(classes=7).state_dict(), tmp_path / "seven.pt")
-    expected = f"{tmp_path}/seven.pt: does not fit Tiny (second.weight is (7, 6, 3, 3), expected (4, 6, 3, 3))"
+    expected = (
+        f"{tmp_path}/seven.pt: has 7 classes, expected 4 (second.weight of Tiny is (7, 6, 3, 3)): set classes to what "
+        "the weights have"
+    )
     assert sentence(Tiny(), weights=tmp_path / "seven.pt") == expected
 
 

@@ -78,7 +78,8 @@ def test_the_loaded_body_gives_the_logits_on_paper(body, stored):
 
 @pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize(
-    "container", ["state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema"]
+    "container",
+    ["state_dict", "model", "model_state_dict", "net", "net_state_dict", "ema", "state_dict_ema", "model_ema"],
 )
 def test_the_weights_may_lie_one_level_down_beside_other_things(body, stored, container, prefix):
     assert load_foreign(body, stored({"epoch": 3, container: prefixed(prefix), "arch": "resnet50"})) == []
@@ -176,12 +177,50 @@ def test_entries_under_another_name_are_missing_and_unexpected(body, stored):
 
 def test_the_first_entry_of_another_shape_is_named_with_both(body, stored):
     state = STATE | {"fc.weight": torch.zeros(3, 2), "fc.bias": torch.zeros(3)}
-    refused(body, stored(state), "does not fit Sequential (fc.weight is (3, 2), expected (2, 2))")
+    refused(
+        body,
+        stored(state),
+        "has 3 classes, expected 2 (fc.weight of Sequential is (3, 2)): set classes to what the weights have",
+    )
+    refused(
+        body,
+        stored(STATE | {"norm.weight": torch.zeros(3)}),
+        "does not fit Sequential (norm.weight is (3,), expected (2,))",
+    )
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_another_precision_is_read_into_the_networks_own(body, stored, kind):
+    load_foreign(body, stored({name: value.to(kind) for name, value in STATE.items()}))
+    assert holds(body)
+    assert {value.dtype for name, value in body.state_dict().items() if "num" not in name} == {torch.float32}
+
+
+def test_quantised_weights_and_nan_are_refused(body, stored):
+    refused(
+        body,
+        stored(STATE | {"fc.weight": torch.ones(2, 2, dtype=torch.int8)}),
+        "fc.weight holds torch.int8 numbers, expected floating point (not quantised)",
+    )
+    refused(
+        body,
+        stored(STATE | {"fc.bias": torch.tensor([0.0, torch.nan])}),
+        "fc.bias holds NaN or infinite numbers, expected finite ones",
+    )
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_a_file_that_ends_early_is_refused(body, stored, tmp_path, suffix):
+    file = tmp_path / f"cut.{suffix}"
+    save_file(STATE, file) if suffix == "safetensors" else file.write_bytes(stored(STATE).read_bytes())
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(file))}: cannot be read as weights \(.{{1,120}}\)$"):
+        load_foreign(body, file)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {"state_dict": {"epoch": 3}}, {"other": dict(STATE)}, 5])
 def test_what_is_no_state_dict_is_an_error(body, stored, content):
-    expected = "state_dict, model, model_state_dict, net, ema, state_dict_ema, model_ema"
+    expected = "state_dict, model, model_state_dict, net, net_state_dict, ema, state_dict_ema, model_ema"
     refused(body, stored(content), f"holds no state dict, expected names and tensors (or these under {expected})")
 
 

@@ -200,7 +200,10 @@ def test_an_unknown_layer_is_refused():
         ("compact/alexnet", "'alexnet' is unknown, expected one of vgg, resnet, resnet_deep, inception, xception"),
         ("torchvision/resnet51", "'torchvision/resnet51' is unknown to torchvision"),
         ("timm/nothing", "'timm/nothing' is unknown to timm"),
-        ("resnet50", "'resnet50' is unknown, expected compact/NAME, torchvision/NAME, timm/NAME or package.module"),
+        (
+            "resnet50",
+            "'resnet50' is unknown, expected compact/NAME, torchvision/NAME, timm/NAME, pip/NAME or",
+        ),
         ("keras/vgg", "'keras/vgg' is unknown, expected compact/NAME"),
         ("no.such.module:factory", "'no.such.module:factory' cannot be imported"),
         ("aecompanion.networks.zoo:nothing", "'aecompanion.networks.zoo:nothing' cannot be imported"),

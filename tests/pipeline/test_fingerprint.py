@@ -175,10 +175,13 @@ def test_a_number_of_a_paper_makes_stale_what_shows_it_and_the_report(edited):
     assert not {"faces_train", "mask_maps", "photos_attack"} & stale
 
 
-def test_a_claim_makes_only_the_report_stale_and_notebooks_that_show_an_estimator(edited):
-    name = "lib/aecompanion/papers/masks/claims.py"
-    stale, _ = edited(name, lambda text: text.replace('"must", "< -0.05"', '"must", "< -0.06"', 1))
-    assert stale == {"claims_report", "mod_vid", "shortcut_regions"}
+@pytest.mark.parametrize(
+    ("file", "shown"),
+    [("masks/claims", set()), ("shift/claims", {"mod_vid"}), ("causal/claims_effects", {"shortcut_regions"})],
+)
+def test_a_claim_makes_only_the_report_stale_and_notebooks_that_show_an_estimator_of_its_paper(edited, file, shown):
+    stale, _ = edited(f"lib/aecompanion/papers/{file}.py", lambda text: text + "\nANOTHER = 1\n")
+    assert stale == {"claims_report"} | shown
 
 
 def test_dvc_sees_a_changed_method_and_no_changed_prose(tree):

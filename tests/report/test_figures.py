@@ -91,6 +91,17 @@ def test_the_frame_and_the_mark_of_a_picture_say_right_or_wrong(right):
     assert (len(panel.get_xticks()), len(panel.get_yticks()), panel.get_title()) == (0, 0, "a face")
 
 
+@pytest.mark.parametrize("name", ["a$b^$c.jpg", "price $5 and $6.jpg"])
+def test_the_dollars_of_a_title_are_dollars_unless_it_is_a_formula(name):
+    figure, panel = plt.subplots()
+    figures.picture(panel, np.zeros((2, 2)), title=name)
+    figure.canvas.draw()
+    assert panel.get_title() == name
+    assert not panel.title.get_parse_math()
+    figures.picture(panel, np.zeros((2, 2)), title="$x_r$", formula=True)
+    assert panel.title.get_parse_math()
+
+
 def test_a_picture_spans_0_to_1_unless_told_otherwise():
     _, (first, second) = plt.subplots(1, 2)
     figures.picture(first, np.full((2, 2), 0.25))

@@ -78,10 +78,10 @@ def test_a_long_name_is_cut():
 
 
 def test_dollars_in_names_are_no_mathematics(examined):
-    """Without the escape the first name ends the page with a ParseException, the second loses its dollars."""
+    """Read as mathematics the first name ends the page with a ParseException, the second loses its dollars."""
     numbers = examined.numbers.assign(image="a$b^$c.jpg", **{"class": "cost $5 and $6"})
     figure = one_page.page(dataclasses.replace(examined, numbers=numbers), rows=[0])
     figure.canvas.draw()
-    assert figure.axes[0].get_ylabel() == r"a\$b^\$c.jpg"
-    assert figure.axes[0].get_title().startswith(r"cost \$5 and \$6")
+    assert figure.axes[0].get_ylabel() == "a$b^$c.jpg"
+    assert figure.axes[0].get_title().startswith("cost $5 and $6")
     plt.close(figure)

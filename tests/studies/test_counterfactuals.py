@@ -13,9 +13,18 @@ from aecompanion.data.regions import Regions, boxes_to_masks
 from aecompanion.evaluate.sparsity import sparsity
 from aecompanion.explain.counterfactual import counterfactual, min_norm
 from aecompanion.explain.frank_wolfe import auto_frank_wolfe
+from aecompanion.explain.frank_wolfe_l1q import frank_wolfe_l1q
 from aecompanion.networks import checkpoint, zoo
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.studies.counterfactual_ascents import FAMILIES, last, own_best_rows, trajectory_rows
+from aecompanion.studies.counterfactual_ascents import (
+    FAMILIES,
+    SHARES,
+    SPARSE,
+    last,
+    own_best_rows,
+    sparse_rows,
+    trajectory_rows,
+)
 from aecompanion.studies.counterfactuals import (
     FACTORS,
     KINDS,
@@ -139,7 +148,7 @@ def test_the_masks_of_objects_are_found_by_image():
 
 
 def test_every_comparison_of_the_sets_has_its_rows():
-    assert list(ROWS) == ["optimisers", "own best", "schedules", "restarts", "sweep", "least"]
+    assert list(ROWS) == ["optimisers", "own best", "l1", "schedules", "restarts", "sweep", "least"]
 
 
 # one set of counterfactuals
@@ -325,3 +334,36 @@ def test_the_least_radius_is_that_of_the_search_from_half_of_the_largest(linear,
 def test_the_least_radius_of_a_level_out_of_reach_is_infinite(constant, images):
     rows = least_rows(constant, images, TARGET, kind="l2", levels=[0.1, 0.9], temperature=1.0, steps=2, keys=KEYS)
     assert rows.radius.tolist() == [2 / 2**7, math.inf, math.inf, math.inf]
+
+
+def test_what_the_least_radius_finds_is_described_and_searched_for_from_where_one_says(linear, images):
+    seen = []
+
+    def describe(found):
+        seen.append(found)
+        return pd.DataFrame({"size": norm(found - images.repeat(2, 1, 1, 1), 2).numpy(), "l2": -1.0})
+
+    options = {"levels": [0.4, 0.5], "searches": 3, "most": 1.5} | RUN
+    rows = least_rows(linear, images, TARGET, kind="l2", describe=describe, **options)
+    assert list(rows) == ["level", "radius", "image", "confidence", "l1", "l2", "size", "kind"]
+    assert rows["size"].tolist() == rows["l2"].tolist()  # a column of its own is not replaced
+    assert set(rows["radius"]) <= {1.5 * step / 8 for step in range(1, 9)}
+    assert len(seen) == 1
+
+
+def test_in_the_l1_ball_every_method_makes_the_same_steps_and_says_how_sparse_it_is(linear, images):
+    rows = sparse_rows(linear, images, TARGET, eps=3.0, **RUN)
+    q = [f"FW-L1-q, q = d/{divisor}" for divisor in SHARES]
+    assert list(dict.fromkeys(rows["method"])) == [*SPARSE, *q]
+    assert rows.groupby("method").size().tolist() == [len(KEYS)] * (len(SPARSE) + len(q))
+    found = direct("APGD", linear, images, p=1.0, eps=3.0)
+    own = rows[rows["method"] == "APGD"]
+    assert own["value"].tolist() == found.value.tolist()
+    changed = (found.images != images).flatten(1).double().mean(1)
+    assert own["values"].tolist() == changed.tolist()
+    spread = frank_wolfe_l1q(
+        linear, images, TARGET, eps=3.0, q=192 // SHARES[1], steps=STEPS, objective=towards(TEMPERATURE), keys=KEYS
+    )
+    assert (
+        rows[rows["method"] == q[1]]["largest"].tolist() == (spread.images - images).flatten(1).abs().amax(1).tolist()
+    )

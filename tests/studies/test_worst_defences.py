@@ -1,3 +1,5 @@
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from aecompanion.defend.defences import unchanged
 from aecompanion.defend.halftone import halftone
 from aecompanion.defend.levels import Levels
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.studies.worst_defences import TOPS, Case, attacked, portfolio, rows
+from aecompanion.studies.worst_defences import TOPS, Case, attacked, portfolio, rows, united
 
 IMAGES = quantise(0.2 + 0.6 * torch.rand(6, 1, 8, 8, generator=generator(4, 1)))
 LABELS = torch.arange(6)
@@ -61,4 +63,54 @@ def test_a_transformation_may_bring_its_surrogate():
 
 def test_gradients_come_before_transfer_and_search():
     kinds = [attack.kind for attack in portfolio(Case(network(1), network(2)), steps=4, queries=2)]
-    assert kinds == ["gradient"] * 6 + ["transfer", "search", "refinement"]
+    assert kinds == ["gradient"] * 5 + ["transfer", "search", "refinement"]
+
+
+def row(adversary, level, image, top1, top5, *, steps=0, seed=1, defence="dots", **facts):
+    facts |= {"defence": defence, "seed": seed, "image": image, "adversary": adversary}
+    return facts | {"level": level, "steps": steps, "top1": top1, "top5": top5}
+
+
+def of_portfolio(level, image, top1, top5, **facts):
+    spent = {f"spent{k}": 100.0 for k in TOPS}
+    spent |= {f"passes{k}": np.inf if right else 7.0 for k, right in zip(TOPS, (top1, top5), strict=True)}
+    spent |= {f"by{k}": "" if right else "average margin" for k, right in zip(TOPS, (top1, top5), strict=True)}
+    return row("worst", level, image, top1, top5, steps=12, **spent, **facts)
+
+
+def test_the_union_is_never_above_a_part_and_never_rises_with_the_radius():
+    table = pd.DataFrame(
+        [
+            row("none", 0, 0, True, True),
+            row("none", 0, 1, False, True),  # wrong without attack, as this draw has it
+            row("transfer", 2, 0, True, True),
+            row("bpda", 4, 0, False, True, steps=20),  # breaks what the portfolio missed
+            row("bpda", 4, 0, False, True, steps=50) | {"adversary": "long bpda"},
+            row("bpda", 4, 0, False, False, steps=20, seed=2),  # another network: does not count
+            row("bpda", 4, 0, False, False, steps=20, defence="levels"),
+            *(of_portfolio(level, 0, True, True) for level in (2, 4, 8)),
+            *(of_portfolio(level, 1, True, level < 4) for level in (2, 4)),
+            of_portfolio(8, 1, True, True),  # a larger radius, another draw's luck
+        ]
+    )
+    found = united(table, worst="worst")
+    worst = found[found["adversary"] == "worst"].set_index(["image", "level"]).sort_index()
+    assert worst["top1"].tolist() == [True, False, False, False, False, False]
+    assert worst["top5"].tolist() == [True, True, True, True, False, False]
+    assert worst["by1"].tolist() == ["", "bpda", "bpda", "none", "none", "none"]
+    assert worst["by5"].tolist() == ["", "", "", "", "average margin", "smaller radius"]
+    assert worst["passes1"].tolist() == [np.inf, 120, 120, 100, 100, 100]
+    parts = found[found["adversary"] != "worst"]
+    pd.testing.assert_frame_equal(parts, table[table["adversary"] != "worst"])
+    assert table["top1"].sum() == 2 + 6  # the caller's rows stay as they were
+
+
+def test_a_table_of_a_real_worst_case_is_united_with_its_parts(case):
+    found = attacked(case, IMAGES, LABELS, eps=[4 / 255, 32 / 255], steps=2, queries=2, seed=0)
+    mine = rows(found, case.network, case.transform, LABELS)
+    lucky = mine.assign(adversary="lucky", steps=3, top1=mine["image"] % 2 == 0, top5=mine["image"] != 4)
+    both = pd.concat([mine.assign(adversary="worst", steps=2), lucky]).assign(defence="d", seed=1)
+    table = united(both, worst="worst").pivot(index=["level", "image"], columns="adversary", values=["top1", "top5"])
+    for k in TOPS:
+        assert (table[f"top{k}", "worst"].astype(int) <= table[f"top{k}", "lucky"].astype(int)).all()
+        assert (table[f"top{k}", "worst"].loc[32].astype(int) <= table[f"top{k}", "worst"].loc[4].astype(int)).all()

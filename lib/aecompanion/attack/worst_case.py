@@ -104,15 +104,32 @@ class Task:
         """One per image that is left, from (seed, index of the image, path)."""
         return [generator(self.seed, int(self.state.indices[i]), *path) for i in self.left]
 
-    def show(self, images: torch.Tensor, *, cost: int, logits: torch.Tensor | None = None) -> torch.Tensor:
+    def show(
+        self,
+        images: torch.Tensor,
+        *,
+        cost: int,
+        logits: torch.Tensor | None = None,
+        views: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Judge one iterate of every image that is left, count `cost` passes, and return which are left still (booleans
-        over those before). logits: of the real defended network on the rounded iterate, where the attack has them.
+        over those before).
+
+        Args:
+            logits: of the real defended network on the rounded iterate, where the attack has them, N×classes. views:
+                K×N×classes of a random defence under fresh draws; an image that one of them gets right at every k is
+                not broken, and the judge is spared.
         """
-        state = self.state
-        if logits is None:
-            found = state.judge(images, self.labels, state.tops)
+        state, labels = self.state, self.labels
+        if logits is not None:
+            found = margins(logits, labels, state.tops)
+        elif views is not None:
+            found = torch.stack([margins(each, labels, state.tops) for each in views]).amin(0)
+            sure = (found > 0).any(1)
+            if sure.any():
+                found[sure] = state.judge(images[sure], labels[sure], state.tops)
         else:
-            found = margins(logits, self.labels, state.tops)
+            found = state.judge(images, labels, state.tops)
         state.record(self.left, images, found, cost, self.attack)
         keep = ~(found[:, state.tops.index(self.k)] > 0)
         self.left = self.left[keep.cpu()]

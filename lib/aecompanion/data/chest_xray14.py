@@ -25,7 +25,7 @@ import torch
 from PIL import Image, ImageOps
 
 from aecompanion.data.dataset import Dataset
-from aecompanion.data.files import image_files
+from aecompanion.data.files import image_files, one_line
 from aecompanion.data.pixels import PACK_LIMIT, check_unreadable, even_spread, readable
 from aecompanion.data.regions import Regions, boxes_to_masks
 
@@ -143,7 +143,7 @@ def table(root: Path, name: str, given: Path | None) -> Path:
     try:
         header = pd.read_csv(file, nrows=0).columns
     except (ValueError, OSError) as error:
-        raise ValueError(f"{file}: cannot be read as a table ({error})") from error
+        raise ValueError(f"{file}: cannot be read as a table ({one_line(error)})") from error
     for column in COLUMNS[name]:
         if column not in header:
             raise ValueError(f"{file}: has no column {column!r}, expected {', '.join(COLUMNS[name])}")
@@ -162,7 +162,7 @@ def read_tables(root: Path, entry: Path, boxes: Path) -> tuple[pd.DataFrame, np.
     try:
         nih = NIH_Dataset(str(root), str(entry), str(boxes), views=["*"], unique_patients=False)
     except (AttributeError, TypeError, ValueError) as error:  # text among numbers, a row with too many columns
-        raise ValueError(f"{entry}, {boxes}: cannot be read by torchxrayvision ({error})") from error
+        raise ValueError(f"{entry}, {boxes}: cannot be read by torchxrayvision ({one_line(error)})") from error
     finally:
         np.random.set_state(state)  # noqa: NPY002
     drawn = nih.pathology_maskscsv

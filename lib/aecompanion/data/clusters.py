@@ -13,6 +13,8 @@ on the order of the file.
 from collections.abc import Sequence
 from pathlib import Path
 
+from aecompanion.data.files import text_of
+
 Clusters = tuple[tuple[int, ...], ...]
 
 
@@ -27,7 +29,7 @@ def wordnet_clusters(
     if not hierarchy.is_file():
         raise FileNotFoundError(f"{hierarchy}: no such file, expected WordNet's hierarchy (lines `PARENT CHILD`)")
     children: dict[str, list[str]] = {}
-    for number, line in enumerate(hierarchy.read_text().splitlines(), 1):
+    for number, line in enumerate(text_of(hierarchy).splitlines(), 1):
         words = line.split()
         if not words:
             continue

@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import CocoDetection
 
 from aecompanion.data.boxes import Annotated, Object, prepare
 from aecompanion.data.dataset import Dataset
@@ -55,6 +54,8 @@ def coco(
     "skip" (leave out and count) as in `image_folder`. Raises FileNotFoundError for a missing folder or file, ValueError
     for contents that do not fit.
     """
+    from torchvision.datasets import CocoDetection  # here: few sets are COCO's, and importing it is dear
+
     images, instances = Path(images), Path(instances)
     if not images.is_dir():
         raise FileNotFoundError(f"{images}: no such folder, expected the images that {instances} lists")

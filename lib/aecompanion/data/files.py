@@ -21,3 +21,16 @@ def visible_files(root: Path) -> list[Path]:
 def image_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     """The visible files below `root` with one of these (lower-case) suffixes, by name."""
     return [file for file in visible_files(root) if file.suffix.lower() in suffixes]
+
+
+def text_of(file: Path) -> str:
+    """What a text file holds. Raises ValueError for one that is not UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: cannot be read as text ({error}), expected UTF-8") from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

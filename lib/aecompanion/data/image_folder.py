@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from aecompanion.data.dataset import Dataset, split_by_sample
-from aecompanion.data.files import image_files
+from aecompanion.data.files import image_files, text_of
 from aecompanion.data.pixels import PACK_LIMIT, check_unreadable, even_spread, readable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".pgm"}
@@ -116,7 +116,7 @@ def spread(listed: list[tuple[str, str, Path]], limit: int) -> list[tuple[str, s
 
 def table_rows(table: Path) -> list[Listed]:
     """(class, file) of every line "file, class, box..." of a table beside images/. ValueError for another form."""
-    rows = [line.split("\t") for line in table.read_text().splitlines() if line]
+    rows = [line.split("\t") for line in text_of(table).splitlines() if line]
     if any(len(row) < 2 for row in rows):
         raise ValueError(f"{table}: has a line without tabs, expected file, class and box separated by tabs")
     return [(row[1], table.parent / "images" / row[0]) for row in rows]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image
 
-from aecompanion.data.files import visible_files
+from aecompanion.data.files import one_line, visible_files
 from aecompanion.data.own_boxes import box_mask, read_boxes
 from aecompanion.data.pixels import check_unreadable, even_spread, read_image
 
@@ -147,8 +147,8 @@ def read_own(file: Path, *, channels: int, size: int, least: int = LEAST) -> np.
     try:
         with Image.open(file) as opened:
             problem = refusal(opened, least)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: cannot be read as an image ({error})") from error
+    except Exception as error:  # Pillow raises whatever a damaged header leads to
+        raise ValueError(f"{file}: cannot be read as an image ({one_line(error)})") from error
     if problem:
         raise ValueError(f"{file}: {problem}")
     return read_image(file, channels=channels, size=size)

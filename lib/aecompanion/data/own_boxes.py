@@ -22,8 +22,11 @@ COLUMNS = ("file", "left", "top", "right", "bottom")
 
 
 class Row(NamedTuple):
-    """One row of boxes.csv: its line, the image it names, left, top, right, bottom, and its label if it has one."""
+    """One row of boxes.csv: the table, its line, the image it names, left, top, right, bottom, and its label if it has
+    one.
+    """
 
+    table: Path
     line: int
     name: str
     box: tuple[float, float, float, float]
@@ -70,7 +73,7 @@ def parsed(row: dict[str, str], line: int, table: Path, names: list[str]) -> Row
     left, top, right, bottom = sides
     if not (left < right and top < bottom and all(map(math.isfinite, sides))):
         raise ValueError(f"{table}, line {line}: the box is {short(sides)}, expected left < right and top < bottom")
-    return Row(line, exact[0], (left, top, right, bottom), (row.get("label") or "").strip() or None)
+    return Row(table, line, exact[0], (left, top, right, bottom), (row.get("label") or "").strip() or None)
 
 
 def box_mask(rows: Sequence[Row], shape: tuple[int, int], size: int) -> np.ndarray:
@@ -86,7 +89,7 @@ def box_mask(rows: Sequence[Row], shape: tuple[int, int], size: int) -> np.ndarr
         left, top, right, bottom = row.box
         if left < 0 or top < 0 or right > width or bottom > height:
             raise ValueError(
-                f"line {row.line} of the boxes: {short(row.box)} reaches outside {row.name}, expected pixels of its "
+                f"{row.table}, line {row.line}: {short(row.box)} reaches outside {row.name}, expected pixels of its "
                 f"{width}×{height}"
             )
         mask |= prepared_mask((top, left, bottom, right), (height, width), size)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from aecompanion.data.files import one_line
+
 PACK_LIMIT = 256 * 2**20  # bytes; larger sets stay on disk and are read lazily
 WHITE = (255, 255, 255, 255)  # behind transparent pixels
 # what a value of the file times this is in Pillow's 8-bit pixels, by how Pillow unpacks it
@@ -48,8 +50,8 @@ def read_image(file: str | Path, *, channels: int, size: int) -> np.ndarray:
         with Image.open(file) as opened:
             problem = other_numbers(opened)
             image = None if problem else opaque(opened).convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: cannot be read as an image ({error})") from error
+    except Exception as error:  # Pillow raises whatever a damaged header leads to
+        raise ValueError(f"{file}: cannot be read as an image ({one_line(error)})") from error
     if problem:
         raise ValueError(f"{file}: {problem}")
     pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))

@@ -68,6 +68,7 @@ PLACES = (
     Place(
         "scenes_data", "coco_instances", "an annotation file such as instances_val2014.json", "COCO: cocodataset.org"
     ),
+    Place("imagenet_data", "root", "val/WNID/*.jpg and classes.csv", "ImageNet: image-net.org, or a sample of it"),
     Place("chest_data", "root", "images/*.png under their released names", "NIH: nihcc.app.box.com/v/ChestXray-NIHCC"),
 )
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from torchvision.datasets import VOCDetection
 
 from aecompanion.data.boxes import Annotated, Box, Object, prepare
 from aecompanion.data.dataset import Dataset
+from aecompanion.data.files import text_of
 from aecompanion.data.regions import Regions
 
 CLASSES = [
@@ -74,6 +74,8 @@ def voc2007(
     annotation or image, ValueError for contents that do not fit.
     """
     root = Path(root)
+    from torchvision.datasets import VOCDetection  # here: few sets are VOC, and importing it is dear
+
     folder = root / "VOCdevkit" / "VOC2007"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder, expected the unpacked VOC 2007 (VOCdevkit/VOC2007)")
@@ -82,6 +84,7 @@ def voc2007(
         place = folder / "ImageSets" / "Main" / f"{part}.txt"
         if not place.is_file():
             raise FileNotFoundError(f"{place}: no such file, expected the ids of the {part} images")
+        text_of(place)  # refused here where torchvision could not read it
         voc = VOCDetection(root, year="2007", image_set=part)
         if not len(voc):
             raise ValueError(f"{place}: lists no image, expected ids like 000012, one a line")
@@ -106,6 +109,8 @@ def voc2007(
 
 def annotated(file: Path, xml: Path) -> Annotated:
     """The image `file` with the checked objects of its annotation `xml`."""
+    from torchvision.datasets import VOCDetection
+
     if not xml.is_file():
         raise FileNotFoundError(f"{xml}: no such file, expected the annotation of {file.name}")
     try:

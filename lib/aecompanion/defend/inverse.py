@@ -8,13 +8,14 @@ Both forms are ours, in the manner of the time (CNN: Xia and Wong, ACCV 2018, la
 
 import torch
 from torch import nn
-from torchvision.transforms.v2.functional import gaussian_blur
 
 
 def low_pass(images: torch.Tensor, *, sigma: float = 1.2) -> torch.Tensor:
     """G_σ * x per channel, N×C×H×W; window of ±3σ, borders reflected. Differentiable. ValueError unless σ > 0."""
     if not sigma > 0:
         raise ValueError(f"sigma is {sigma}, expected a number > 0")
+    from torchvision.transforms.v2.functional import gaussian_blur  # here: it costs more than torch to import
+
     return gaussian_blur(images, [2 * round(3 * sigma) + 1] * 2, [sigma, sigma])
 
 

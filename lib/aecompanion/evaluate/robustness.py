@@ -11,6 +11,7 @@ taken at T*, otherwise an over-confident network would seem to need smaller chan
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,24 +33,31 @@ def robust(
     eps: float,
     steps: int = 50,
     targets: int = 3,
+    first: Sequence[int] = (),
     seed: int = 0,
     batch: int = 64,
 ) -> torch.Tensor:
     """Which images are classified right throughout the ball as far as the attacks can tell, N booleans.
 
-    `targets`: other classes that are tried after the untargeted attack. Cost: up to (1 + targets)·(2·steps + 1) passes.
+    Args:
+        targets: other classes that are tried after the untargeted attack. first: steps of shorter untargeted attacks
+            before: an image that one of them breaks need not be attacked for long. They can only break more.
+
+    Cost: up to (1 + targets)·(2·steps + 1) passes, and 2·n + 1 for every n of `first`.
     """
     logits = predict(model, images, batch=batch)
     right = logits.argmax(1) == labels
-    options = {"norm": norm, "eps": eps, "steps": steps, "batch": batch}
+    options = {"norm": norm, "eps": eps, "batch": batch}
 
-    def attack(objective: Objective, left: np.ndarray, seed: int) -> None:
-        found = apgd(model, images[left], labels[left], objective=objective, seed=seed, indices=left, **options)
+    def attack(objective: Objective, left: np.ndarray, seed: int, steps: int = steps) -> None:
+        own = options | {"steps": steps, "seed": seed, "indices": left}
+        found = apgd(model, images[left], labels[left], objective=objective, **own)
         right[left] &= margin(predict(model, found, batch=batch), labels[left]) < 0
 
-    left = np.flatnonzero(right.numpy())
-    if len(left):
-        attack(cross_entropy, left, seed)
+    for length in (*first, steps):
+        left = np.flatnonzero(right.numpy())
+        if len(left):
+            attack(cross_entropy, left, seed, length)
     others = logits.scatter(1, labels[:, None], -torch.inf).argsort(1, descending=True)
     for rank in range(min(targets, logits.shape[1] - 1)):
         left = np.flatnonzero(right.numpy())

@@ -1,6 +1,7 @@
 """The loop that optimises a batch of masks, and the terms of its losses (`explain.mask`)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -92,12 +93,8 @@ class Loop:
         """The objective of every row."""
         settings = self.settings
         m = upsample(self.u, self.size)
-        masked = self.references + m.to(self.images.dtype) * self.difference
-        shown = masked
-        if settings.loss == "robust":
-            shown = torch.cat([masked, self.both - masked])  # x_rpt = x + x_r - x_pt
-        if settings.noise or settings.jitter:
-            shown = self.disturbed(shown, step)
+        reverse = self.both if settings.loss == "robust" else None
+        shown = Shown.apply(m, self.references, self.difference, reverse, *self.disturbance(step))
         read = self.read(single(self.model(shown)))
         if self.extremal:
             return self.size_term(step) + settings.variation * total_variation(self.u, settings.power) - read.logit
@@ -117,13 +114,15 @@ class Loop:
         value = value + settings.area * (1 - m).flatten(1).mean(1)
         return value + settings.variation * total_variation(self.u, settings.power)
 
-    def disturbed(self, shown: torch.Tensor, step: int) -> torch.Tensor:
-        """With noise and a shift, each drawn from the pair's own generator."""
-        pairs = [row // self.copies % len(self.generators) for row in range(len(shown))]
+    def disturbance(self, step: int) -> tuple[list[tuple[int, int]] | None, list[torch.Tensor] | None]:
+        """The shift and the noise of every shown image, each drawn from the pair's own generator; None for none."""
+        rows = len(self.images) * (1 + (self.settings.loss == "robust"))
+        pairs = [row // self.copies % len(self.generators) for row in range(rows)]
+        shifts = windows = None
         if self.settings.jitter:
             reach = self.settings.jitter
-            shifts = [torch.randint(-reach, reach + 1, (2,), generator=gen).tolist() for gen in self.generators]
-            shown = torch.stack([each.roll(shifts[pair], (1, 2)) for each, pair in zip(shown, pairs, strict=True)])
+            drawn = [tuple(torch.randint(-reach, reach + 1, (2,), generator=gen).tolist()) for gen in self.generators]
+            shifts = [drawn[pair] for pair in pairs]
         if self.settings.noise:
             height, width = self.size
             windows, used = [], [0] * len(self.generators)
@@ -131,8 +130,7 @@ class Loop:
                 y, x = self.places[pair][step - 1][used[pair]]
                 used[pair] += 1
                 windows.append(self.fields[pair][:, y : y + height, x : x + width])
-            shown = shown + torch.stack(windows)
-        return shown
+        return shifts, windows
 
     def size_term(self, step: int) -> torch.Tensor:
         """The area constraint of Extremal Perturbation: the sorted mask against zeros followed by ones. In its gradient
@@ -146,6 +144,46 @@ class Loop:
         weight = self.settings.area * self.settings.growth ** (step / self.settings.steps)
         fair = (flat - shared(ones, flat.detach())).square()
         return weight * (fair + ((flat - ones).square() - fair).detach()).mean(1)
+
+
+class Shown(torch.autograd.Function):
+    """What the network is shown: x_pt and, for the cross-check, x_rpt below it, shifted and with noise. One buffer is
+    filled, and in the other direction the channels' share of m comes back at once, not through a node per operation.
+    """
+
+    @staticmethod
+    def forward(ctx, m, references, difference, both, shifts, windows):
+        """m: n×1×H×W; references, difference x - x_r, and both x + x_r (or None): n×C×H×W; shifts and windows, one per
+        row of the result, or None.
+        """
+        ctx.save_for_backward(difference)
+        ctx.shifts, ctx.twice, ctx.kind = shifts, both is not None, m.dtype
+        count = len(difference)
+        shown = difference.new_empty(count * (1 + ctx.twice), *difference.shape[1:])
+        masked = torch.mul(difference, m.to(difference.dtype), out=shown[:count]).add_(references)
+        if ctx.twice:
+            torch.sub(both, masked, out=shown[count:])
+        if shifts is not None:
+            for row, shift in zip(shown, shifts, strict=True):
+                row.copy_(row.roll(shift, (1, 2)))
+        if windows is not None:
+            for row, window in zip(shown, windows, strict=True):
+                row += window
+        return shown
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (difference,) = ctx.saved_tensors
+        if ctx.shifts is not None:
+            back = [
+                each.roll((-down, -across), (1, 2)) for each, (down, across) in zip(gradient, ctx.shifts, strict=True)
+            ]
+            gradient = torch.stack(back)
+        gradient = gradient.contiguous()
+        if ctx.twice:  # x_rpt = x + x_r - x_pt
+            masked, reverse = gradient.chunk(2)
+            gradient = masked - reverse
+        return (gradient * difference).sum(1, keepdim=True).to(ctx.kind), None, None, None, None, None
 
 
 def shared(asked: torch.Tensor, ordered: torch.Tensor) -> torch.Tensor:
@@ -163,7 +201,15 @@ def total_variation(u: torch.Tensor, power: float) -> torch.Tensor:
 
 
 def upsample(u: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear, from h×w to the image's size."""
+    """Bilinear, from h×w to the image's size: A u Bᵀ with the weights of both axes, a third of `interpolate`'s time."""
     if tuple(u.shape[2:]) == size:
         return u
-    return F.interpolate(u, size=size, mode="bilinear", align_corners=False)
+    down, across = (weights(*each, u.dtype, u.device) for each in zip(u.shape[2:], size, strict=True))
+    return down @ u @ across.T
+
+
+@functools.cache
+def weights(side: int, large: int, kind: torch.dtype, device: torch.device) -> torch.Tensor:
+    """The bilinear weights of one axis, large×side; each row sums to 1."""
+    unit = torch.eye(side, dtype=kind, device=device)[None]
+    return F.interpolate(unit, size=(large,), mode="linear", align_corners=False)[0].T.contiguous()

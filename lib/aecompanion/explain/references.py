@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from skimage.filters import rank
 from skimage.morphology import disk
-from torchvision.transforms.functional import gaussian_blur
+from torch.nn import functional
 
 from aecompanion.pipeline.rng import generator
 
@@ -46,9 +46,18 @@ def reference(
     side = min(images.shape[-2:])
     sigma = strength * side
     reach = min(round(3 * sigma), side - 1)  # reflection needs a kernel within the image
-    width = 2 * reach + 1
-    blurred = gaussian_blur(gaussian_blur(images, [width, 1], sigma), [1, width], sigma)  # separable: 2k taps, not k²
+    blurred = blur(images, sigma, reach)
     return blurred if kind == "blur" else (blurred + median(images, max(1, round(2.5 * sigma)))) / 2
+
+
+def blur(images: torch.Tensor, sigma: float, reach: int) -> torch.Tensor:
+    """Gaussian of `sigma` pixels cut off at ±`reach`, rows then columns (2k taps, not k²), borders reflected."""
+    places = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-0.5 * (places / sigma) ** 2)
+    taps = (weights / weights.sum()).expand(images.shape[1], 1, 1, -1)
+    for kernel, padding in ((taps, [reach, reach, 0, 0]), (taps.mT, [0, 0, reach, reach])):
+        images = functional.conv2d(functional.pad(images, padding, mode="reflect"), kernel, groups=images.shape[1])
+    return images
 
 
 def median(images: torch.Tensor, radius: int) -> torch.Tensor:

@@ -67,7 +67,7 @@ def rise(
             count = min(CHUNK, masks - chunk * CHUNK)
             drawn = random_masks(count, size, cells=cells, keep=keep, gen=generator(seed, chunk)).to(device)
             weights, shape, given = [], (count, *images.shape[1:]), drawn.to(images.dtype)
-            shown = torch.empty(shape, dtype=images.dtype, device=device, memory_format=torch.channels_last)
+            shown = torch.empty(shape, dtype=images.dtype, device=device)
             for image in images:
                 torch.lerp(image.new_full((), fill), image, given, out=shown)
                 weights.append(squash(model(shown)))  # a network may write into `shown`: the next image fills it anew

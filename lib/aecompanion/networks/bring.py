@@ -26,6 +26,7 @@ from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.networks.foreign import load_foreign
 from aecompanion.networks.normalisation import IMAGENET, checked
 from aecompanion.networks.places import attempted
+from aecompanion.networks.pretrained import PRETRAINED, Pretrained, described
 from aecompanion.networks.zoo import Network, assembled, with_default_layer
 from aecompanion.pipeline.rng import generator, seeded
 
@@ -37,12 +38,12 @@ SHAPING = ("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "Slice"
 def bring(
     source: str | nn.Module,
     *,
-    classes: int | Sequence[str],
+    classes: int | Sequence[str] | None = None,
     weights: str | Path | None = None,
     channels: int = 3,
-    size: int = 224,
-    mean: float | Sequence[float] = IMAGENET[0],
-    std: float | Sequence[float] = IMAGENET[1],
+    size: int | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     cam_layers: list[str] | None = None,
     multi_label: bool = False,
     seed: int = 0,
@@ -51,8 +52,10 @@ def bring(
 
     Args:
         source: what `zoo.create` takes: a module, "torchvision/NAME", "timm/NAME", "package.module:factory".
-        classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors); None keeps the module's
-            own (random for a name). mean, std: of the training, in pixel units, one number or one per channel.
+        classes: their number or their names. weights: a state dict (.pt, .pth, .safetensors), or "pretrained" for the
+            published ones of a name (`networks.pretrained`), whose classes, size, mean and std then are the defaults;
+            None keeps the module's own (random for a name). size: of the images, else 224.
+        mean, std: of the training, in pixel units, one number or one per channel; else ImageNet's.
         cam_layers: names of the Grad-CAM layers, by default the last one with places that everything passes through
             (`networks.places`).
         multi_label: whether the outputs are independent (sigmoid) or exclude each other (softmax); stands in the card.
@@ -61,24 +64,52 @@ def bring(
 
     Raises ValueError in one sentence for everything listed above, FileNotFoundError for missing weights.
     """
+    facts = described(source) if weights == PRETRAINED and isinstance(source, str) else None
+    classes, size, mean, std = defaults(source, facts, classes=classes, size=size, mean=mean, std=std)
     count = classes if isinstance(classes, int) else len(classes)
     mean, std = checked(mean, std, channels)
     options = {"classes": count, "channels": channels, "size": size}
     try:
         network = assembled(
-            source, **options, mean=mean, std=std, cam_layers=cam_layers, seed=seed, multi_label=multi_label
+            source,
+            **options,
+            mean=mean,
+            std=std,
+            cam_layers=cam_layers,
+            seed=seed,
+            multi_label=multi_label,
+            weights=facts and PRETRAINED,
         )
     except TypeError as error:
         raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
     check_kind(network)
     check_channels(network, channels)
-    if weights is not None:
+    if weights is not None and facts is None:
         load_foreign(network.body, Path(weights).expanduser())
     check_outputs(network, classes=count, size=size)
     if not network.cam_layers:
         with_default_layer(network)
     check_layer(network, size=size)
     return network.eval()
+
+
+def defaults(source, facts: Pretrained | None, *, classes, size, mean, std) -> tuple:
+    """Classes, size, mean and std: as given, else those of published weights, else 224 px and ImageNet's mean and std.
+
+    Raises ValueError without classes, and for another number of classes than published weights have.
+    """
+    if classes is None:
+        if facts is None:
+            raise ValueError(f"{source!r}: classes is not given, expected their number or names")
+        classes = facts.classes
+    count = classes if isinstance(classes, int) else len(classes)
+    if facts is not None and count != len(facts.classes):
+        raise ValueError(
+            f"{source!r}: its pretrained weights have {len(facts.classes)} classes, classes has {count}: leave classes "
+            "out, or train a new head"
+        )
+    own = (224, *IMAGENET) if facts is None else (facts.size, facts.mean, facts.std)
+    return classes, *(usual if given is None else given for given, usual in zip((size, mean, std), own, strict=True))
 
 
 def check_channels(network: Network, channels: int) -> None:

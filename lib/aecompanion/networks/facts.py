@@ -12,8 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aecompanion.networks import zoo
 
-# the network whose weights a package ships, by the names on its cards
-ALIASES = dict.fromkeys(("efficientnet_lite0", "EfficientNetLite0"), "timm/tf_efficientnet_lite0")
+# the networks whose weights packages ship, by the names on their cards
+ALIASES = {f"efficientnet_lite{k}": f"timm/tf_efficientnet_lite{k}" for k in range(3)}
+ALIASES["EfficientNetLite0"] = ALIASES["efficientnet_lite0"]
 
 
 @dataclasses.dataclass(frozen=True)

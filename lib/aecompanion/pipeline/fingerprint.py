@@ -20,7 +20,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,11 @@ PINS = ROOT / "requirements.txt"
 NAMED = re.compile(r"^(aecompanion(?:\.\w+)+):\w+$")  # "package.module:function"
 SAVED = re.compile(r"""(?:figures|tables|displays)\.save\(\s*["']([A-Z][\w.]*)["']""")
 DRAWING = "aecompanion.report.figures"  # what every module that draws imports
-LOADED = {  # modules that import others by name: what they import
+LOADED = {  # modules that import others by name: what their users reach through them
     "aecompanion.report.claims": r"aecompanion\.papers\.\w+\.claims\w*",
     "aecompanion.report.pages": r"aecompanion\.papers\.\w+\.tables",
 }
+HARMLESS = {"aecompanion.report.claims.claim"}  # who takes no more than this from such a module loads nothing
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
@@ -69,11 +70,16 @@ def graph() -> grimp.ImportGraph:
             inside = within(name, found)
             if inside and inside != module:
                 found.add_import(importer=module, imported=inside)
-    for loader, names in LOADED.items():
-        for module in found.modules:
-            if re.fullmatch(names, module):
-                found.add_import(importer=loader, imported=module)
+    for module in sorted(found.modules):
+        for name in loaded(imports_of(module), found) - {module}:
+            found.add_import(importer=module, imported=name)
     return found
+
+
+def loaded(names: Iterable[str], known: grimp.ImportGraph) -> set[str]:
+    """The modules that a user of these dotted names may have imported by name (LOADED)."""
+    used = {within(name, known) for name in set(names) - HARMLESS}
+    return {each for loader in used & set(LOADED) for each in known.modules if re.fullmatch(LOADED[loader], each)}
 
 
 def within(name: str, known: grimp.ImportGraph) -> str | None:
@@ -109,7 +115,7 @@ def upstream(module: str) -> frozenset[str]:
 
 def reached(names: set[str]) -> list[str]:
     """The modules of the library with these names, what they import, and packages whose own code runs on the way."""
-    found = {module for name in names if (module := within(name, graph()))}
+    found = {module for name in names if (module := within(name, graph()))} | loaded(names, graph())
     found |= {module for each in found for module in upstream(each)}
     parents = {each.rpartition(".")[0] for each in found} - {PACKAGE}
     return sorted(found | {each for each in parents if syntax_of(each) != syntax("")})

@@ -1,18 +1,29 @@
-"""Several small jobs at once: one Python thread per core, one torch thread each.
+"""Several small jobs at once: Python threads for what torch computes, processes for what Python itself does.
 
-Compact networks do not fill two torch threads: two jobs side by side took 0.31 ms per image and attack step, one job
-with two threads 0.47 (measured). torch releases the interpreter lock, so threads suffice, and since every job runs
-single-threaded its bits do not depend on the number of cores. Jobs must not share a network: `networks.borrow`
-changes and restores it.
+`over`: one thread per core, one torch thread each. Compact networks do not fill two torch threads: two jobs side by
+side took 0.31 ms per image and attack step, one job with two threads 0.47 (measured). torch releases the interpreter
+lock, so threads suffice, and since every job runs single-threaded its bits do not depend on the number of cores. Jobs
+must not share a network: `networks.borrow` changes and restores it.
+
+`apart`: processes, for jobs in Python and NumPy. They are forked from a server that has imported the modules once and
+nothing else: it starts from an empty interpreter, so no thread or lock of the caller's is copied (a plain fork of a
+notebook's kernel, with its threads for messages, could stop for ever), and a worker costs no imports.
 """
 
+import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-import torch
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def over(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int = 2) -> Iterator[Result]:
@@ -20,8 +31,9 @@ def over(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
 
     torch's number of threads in the calling thread stays what it was. Raises ValueError for no worker.
     """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, expected at least 1")
+    import torch  # here: what `apart` serves needs no torch
+
+    enough(workers)
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -29,3 +41,63 @@ def over(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+
+
+def apart(
+    function: Callable[..., Result], jobs: Iterable[Job], shared: Any, *, workers: int, preload: Iterable[str] = ()
+) -> Iterator[Result]:
+    """function(shared, job) for every job, in the order of the jobs, in `workers` processes; one worker: in this one.
+
+    `shared` is sent to each process once; `function` is a module's; `preload` names the modules that the server of
+    processes imports. Workers end with the caller. Raises ValueError for no worker.
+    """
+    enough(workers)
+    if workers == 1:
+        yield from (function(shared, job) for job in jobs)
+        return
+    known = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(list(preload))
+    with ProcessPoolExecutor(workers, context, initializer=start, initargs=(shared, os.getpid())) as pool:
+        try:
+            yield from pool.map(call, ((function, job) for job in jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_shared: Any = None  # in a worker of `apart`
+
+
+def start(shared: Any, parent: int) -> None:
+    """Worker: keep what all jobs share, and end when the caller's process has gone."""
+    global _shared
+    _shared = shared
+
+    def watch() -> None:
+        while alive(parent):
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def alive(process: int) -> bool:
+    """Whether a process of this user runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def call(job: tuple[Callable[..., Result], Any]) -> Result:
+    """Worker: one job."""
+    return job[0](_shared, job[1])
+
+
+def enough(workers: int) -> None:
+    """Raises ValueError for no worker."""
+    if workers < 1:
+        raise ValueError(f"workers is {workers}, expected at least 1")

@@ -7,6 +7,7 @@ params.yaml. What binds parameters of several notebooks is in `pipeline.conditio
 """
 
 import ast
+import difflib
 import functools
 import json
 import re
@@ -153,12 +154,10 @@ def sections() -> dict[str, dict[str, Parameter]]:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """params.yaml or a profile, every value checked by itself. Raises ValueError with one sentence that names file,
-    section and parameter.
-    """
+    """params.yaml or a profile, each value checked. Raises ValueError naming file, section and parameter."""
     try:
-        values = yaml.safe_load(file.read_text()) or {}
-    except yaml.YAMLError as error:
+        values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, ValueError) as error:  # no YAML, no UTF-8, no such date
         raise ValueError(f"{file.name}: not valid YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
         raise ValueError(f"{file.name}: holds a {type(values).__name__}, expected a mapping of sections")
@@ -167,8 +166,9 @@ def load(file: Path) -> dict[str, Any]:
         if name in top:
             values[name] = check_value(content, top[name], f"{file.name}: {name}")
         elif name not in known:
-            expected = ", ".join([*TOP_LEVEL, *known])
-            raise ValueError(f"{file.name}: section {name!r} is unknown, expected one of: {expected}")
+            (near,) = difflib.get_close_matches(str(name), [*top, *known], 1, cutoff=0)
+            expected = f"a notebook or one of {', '.join(top)} (nearest: {near})"
+            raise ValueError(f"{file.name}: section {name!r} is unknown, expected {expected}")
         elif content is not None:
             values[name] = check_section(name, content, known[name], file.name)
     return values

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from aecompanion.evaluate.intervals import interval
+from aecompanion.pipeline.parallel import apart
 from aecompanion.report import displays, reported
 from aecompanion.report.papers import ROOM, number_of, papers
 from aecompanion.report.verdicts import RELATIONS, REPORTED, holm, judge, p_value
@@ -165,9 +166,24 @@ def evaluate(claim: Claim, tables: Tables, *, resamples: int, seed: int) -> dict
     }
 
 
-def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, **options) -> pd.DataFrame:
-    """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds those of each paper, by number."""
-    found = pd.DataFrame(evaluate(claim, tables[claim.paper], **options) for claim in progress(register()))
+def evaluate_one(shared: tuple[Mapping[int, Tables], dict[str, Any]], id: str) -> dict[str, Any]:
+    """`evaluate` of one claim by its id, in whatever process; `shared`: the tables by paper, and the options."""
+    tables, options = shared
+    if id not in _claims:
+        register()
+    claim = _claims[id]
+    return evaluate(claim, tables[claim.paper], **options)
+
+
+def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, workers: int = 1, **options) -> pd.DataFrame:
+    """The whole of claims.csv: one row per claim, columns `COLUMNS`; `tables` holds those of each paper, by number.
+
+    workers: processes; every claim has resamples of its own seed, so their number changes no bit.
+    """
+    known = register()
+    modules = sorted({each.estimator.__module__ for each in known})
+    rows = apart(evaluate_one, [each.id for each in known], (tables, options), workers=workers, preload=modules)
+    found = pd.DataFrame(row for _, row in zip(progress(known), rows, strict=True))
     for (_, strength), part in found.groupby(["paper", "strength"]):
         if strength in TESTED:
             found.loc[part.index, "p_holm"] = holm(part["p"].to_numpy(float))

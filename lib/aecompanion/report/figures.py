@@ -65,8 +65,12 @@ def markers(names: list[str]) -> dict[str, str]:
     return dict(zip(names, MARKERS, strict=False))
 
 
-def picture(axes: Axes, image: np.ndarray, *, right: bool | None = None, title: str = "", **options) -> None:
-    """Show an image without ticks; `right` draws the coloured frame (green correct, red wrong) and a mark."""
+def picture(
+    axes: Axes, image: np.ndarray, *, right: bool | None = None, title: str = "", formula: bool = False, **options
+) -> None:
+    """Show an image without ticks; `right` draws the coloured frame (green correct, red wrong) and a mark. The title is
+    a name, of a file or class perhaps, whose dollars are dollars; with `formula` they enclose mathematics.
+    """
     axes.imshow(np.asarray(image), **({"vmin": 0, "vmax": 1} | options))
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
@@ -86,7 +90,7 @@ def picture(axes: Axes, image: np.ndarray, *, right: bool | None = None, title: 
             fontname="DejaVu Sans",
             bbox={"facecolor": RIGHT if right else WRONG, "edgecolor": "none", "pad": 1.5},
         )
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=formula)
 
 
 def channels_last(image) -> np.ndarray:

@@ -89,7 +89,7 @@ def draw(line: Sequence[Axes], examined: Examined, row: int, change: np.ndarray,
     facts = examined.numbers.iloc[row]
     show = {name: channels_last(getattr(examined, name)[row]) for name in ("images", "counterfactuals", "replaced")}
     picture(line[0], show["images"], title=f"{brief(facts['class'])}\n{facts['p']:.0%}")
-    line[0].set_ylabel(brief(facts["image"].rpartition("/")[2]), fontsize=8)  # without its folder
+    line[0].set_ylabel(brief(facts["image"].rpartition("/")[2]), fontsize=8, parse_math=False)  # without its folder
     reached = f"{brief(facts['target'])}\n{facts['p_target']:.0%} → {facts['p_counterfactual']:.0%}"
     picture(line[1], show["counterfactuals"], right=bool(facts["reached"]), title=reached)
     picture(line[2], change, vmin=-limit, vmax=limit, cmap=CHANGE, title=f"{facts['changed']:.0%} of\nvalues changed")
@@ -112,6 +112,5 @@ def outline(panel: Axes, region: torch.Tensor) -> None:
 
 
 def brief(name: str, longest: int = 18) -> str:
-    """A name that fits above a panel, its dollars escaped, between which matplotlib would read mathematics."""
-    shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
-    return shown.replace("$", r"\$")
+    """A name that fits above a panel."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 
 from aecompanion.attack.ascent import Ascent
 from aecompanion.attack.objective import towards
+from aecompanion.evaluate.sparsity import sparsity
 from aecompanion.explain.counterfactual import counterfactual
 from aecompanion.explain.frank_wolfe import CLASSIC, PUBLISHED, RELEASED, Schedule, auto_frank_wolfe
+from aecompanion.explain.frank_wolfe_l1q import frank_wolfe_l1q
 
 FACTORS = {  # variants of the step size: rule and reduction; two more are optimisers' own
     "root, .5": Schedule("root", 2.0, factor=0.5),
@@ -30,6 +33,8 @@ FAMILIES = {
         "2/(2+√k)": Schedule("root", 2.0, adaptive=False),
     },
 }
+SPARSE = ("AFW", "AFW (released)", "FW", "APGD")  # in the l1-ball
+SHARES = (64, 16)  # of d: the q of FW-L1-q
 
 
 def trajectory_rows(model, images, target, *, p: float, eps: float, methods: Sequence[str], temperature, steps, keys):
@@ -39,6 +44,25 @@ def trajectory_rows(model, images, target, *, p: float, eps: float, methods: Seq
         options = {"eps": eps, "p": p, "steps": steps, "objective": towards(temperature), "keys": keys}
         parts.append(by_step(counterfactual(method, model, images, target, **options), keys).assign(method=method))
     return pd.concat(parts, ignore_index=True)[["method", "step", "value", "image"]].assign(p=p, eps=eps)
+
+
+def sparse_rows(model, images, target, *, eps: float, temperature, steps, keys) -> pd.DataFrame:
+    """One row per method and image in the l1-ball, p = 1: the objective after the same number of steps, how many values
+    changed (share), how unequally (Gini index over pixels) and the largest change. Methods: SPARSE, and
+    `frank_wolfe_l1q` with the q of SHARES.
+    """
+    options = {"eps": eps, "steps": steps, "objective": towards(temperature), "keys": keys}
+    found = {method: counterfactual(method, model, images, target, p=1.0, **options) for method in SPARSE}
+    for divisor in SHARES:
+        q = max(images[0].numel() // divisor, 1)
+        found[f"FW-L1-q, q = d/{divisor}"] = frank_wolfe_l1q(model, images, target, q=q, **options)
+    parts = []
+    for method, ascent in found.items():
+        delta = ascent.images - images
+        measures = sparsity(delta, torch.zeros(len(images), *images.shape[2:], dtype=torch.bool))
+        own = {"value": ascent.value.numpy(), "values": (delta.flatten(1) != 0).double().mean(1).numpy()}
+        parts.append(measures[["changed", "gini", "largest"]].assign(**own, image=list(keys), method=method))
+    return pd.concat(parts, ignore_index=True).assign(p=1.0, eps=eps)
 
 
 def by_step(found: Ascent, keys: Sequence[int]) -> pd.DataFrame:

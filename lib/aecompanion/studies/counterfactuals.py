@@ -5,7 +5,7 @@ reaches a given mean confidence (`radii`); everything reported is measured on te
 ball and the optimiser of each kind: l1 by APGD, l1.5 and l2 by Auto-Frank-Wolfe, as in the paper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from aecompanion.explain.frank_wolfe import auto_frank_wolfe
 from aecompanion.networks import checkpoint
 from aecompanion.networks.read import predict
 from aecompanion.pipeline.rng import derive
-from aecompanion.studies.counterfactual_ascents import FACTORS, OWN, last, own_best_rows, trajectory_rows
+from aecompanion.studies.counterfactual_ascents import FACTORS, OWN, last, own_best_rows, sparse_rows, trajectory_rows
 
 KINDS = {"l1": ("APGD", 1.0), "l1.5": ("AFW", 1.5), "l2": ("AFW", 2.0)}
 UNTOUCHED = "untouched images"
@@ -152,21 +152,41 @@ def sweep_rows(model, images, target, *, kind: str, radii: Sequence[float], temp
     return pd.DataFrame(columns).assign(kind=kind)
 
 
-def least_rows(model, images, target, *, kind: str, levels: Sequence[float], temperature, steps, keys, searches=7):
+def least_rows(
+    model,
+    images,
+    target,
+    *,
+    kind: str,
+    levels: Sequence[float],
+    temperature,
+    steps,
+    keys,
+    searches=7,
+    most=None,
+    describe: Callable[[torch.Tensor], pd.DataFrame] = lambda found: pd.DataFrame(),
+):
     """One row per confidence and image: the least radius that reaches it, in the kind's own norm, and the change's l1
     and l2 norm.
+
+    Args:
+        most: where the halving starts, by default half of `largest`; one multiple of every kind's matched radius gives
+            all kinds the same relative precision. describe: further columns from the counterfactuals of all images
+            (those of the first confidence first).
     """
     method, p = KINDS[kind]
     many, keys = len(levels), list(keys)
     images, target = images.repeat(many, 1, 1, 1), target.repeat(many)
     options = {"method": method, "p": p, "temperature": temperature, "steps": steps, "keys": keys * many}
     wanted = torch.tensor([level for level in levels for _ in keys])
-    limits = {"confidence": wanted, "largest": largest(kind, images) / 2, "searches": searches}
+    limits = {"confidence": wanted, "largest": most or largest(kind, images) / 2, "searches": searches}
     found, radii = min_norm(model, images, target, **limits, **options)
     delta = found.images - images
     columns = {"level": np.repeat(list(levels), len(keys)), "radius": radii.numpy(), "image": keys * many}
     sizes = {"confidence": found.value.numpy(), "l1": norm(delta, 1).numpy(), "l2": norm(delta, 2).numpy()}
-    return pd.DataFrame(columns | sizes).assign(kind=kind)
+    further = describe(found.images)
+    further = further[[name for name in further if name not in (*columns, *sizes)]]
+    return pd.concat([pd.DataFrame(columns | sizes), further], axis=1).assign(kind=kind)
 
 
 def feature_rows(judge: nn.Module, images: torch.Tensor) -> np.ndarray:
@@ -190,6 +210,7 @@ def floor_features(judge: nn.Module, dataset: Dataset, patches: torch.Tensor, co
 ROWS = {  # the comparisons of `counterfactual_sets`
     "optimisers": trajectory_rows,
     "own best": own_best_rows,
+    "l1": sparse_rows,
     "schedules": schedule_rows,
     "restarts": restart_rows,
     "sweep": sweep_rows,

@@ -21,7 +21,7 @@ from torch import nn
 
 from aecompanion.data.regions import Regions
 from aecompanion.explain.methods import Explained
-from aecompanion.studies.masks import score
+from aecompanion.studies.masks import score, unmasked
 
 Key = tuple[str, str, int]
 PAIRS, SETTINGS = "pairs", "settings.json"
@@ -124,9 +124,9 @@ def scored(
     without a mask remove as many pixels as RP's mask does. Added columns: the `facts`, pair (the `keys`), method.
     """
     areas = found["RP"].maps.flatten(1).mean(1)
-    rows, curves = [], {}
+    rows, curves, known = [], {}, unmasked(model, images, references)
     for name, each in found.items():
         given = (model, images, target, references, inside, each)
-        one, curves[name] = score(*given, areas=areas, keys=keys, seed=seed)
+        one, curves[name] = score(*given, areas=areas, keys=keys, seed=seed, known=known)
         rows.append(one.assign(**facts, pair=list(keys), method=name))
     return pd.concat(rows), curves

@@ -123,23 +123,38 @@ def on_substrates(
     known: deletion AUCs that need not be played again, those of the mean colour (`score`) by method.
     """
     removed, _ = steps(images.shape[2] * images.shape[3])
-    clean, rows = probabilities(model, images), []
+    clean, rows = probabilities(model, images, batch=BATCH), []
     for substrate, end in substrates(images, references, keys=keys, seed=seed).items():
+        ends = of_class(clean, target), of_class(probabilities(model, end, batch=BATCH), target)
         for method, each in found.items():
             if substrate == "mean colour" and known is not None and method in known:
                 auc = list(known[method])
             else:
-                options = {"steps": removed, "seed": seed, "keys": keys, "batch": BATCH}
+                options = {"steps": removed, "seed": seed, "keys": keys, "batch": BATCH, "ends": ends}
                 auc = play(model, images, end, each.maps, target, **options).auc.tolist()
             change = [float("nan")] * len(images)
             if each.mask is not None:
-                after = probabilities(model, end + each.mask * (images - end))
+                after = probabilities(model, end + each.mask * (images - end), batch=BATCH)
                 change = nontarget_change(clean, after, target).tolist()
             rows += [
                 {"pair": key, "method": method, "substrate": substrate, "deletion": value, "change": moved}
                 for key, value, moved in zip(keys, auc, change, strict=True)
             ]
     return pd.DataFrame(rows)
+
+
+def of_class(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The entry of the explained class of each of n rows."""
+    return values.gather(1, target[:, None])[:, 0]
+
+
+def unmasked(model: nn.Module, images: torch.Tensor, references: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the network says, n×K probabilities each, of what every game of a pair has in common: the image, its
+    reference and its mean colour.
+    """
+    mean_colour = images.mean((2, 3), keepdim=True).expand_as(images)
+    shown = {"image": images, "reference": references, "mean colour": mean_colour}
+    return {name: probabilities(model, each, batch=BATCH) for name, each in shown.items()}
 
 
 def score(
@@ -153,12 +168,14 @@ def score(
     areas: torch.Tensor,
     keys: Sequence[int],
     seed: int = 0,
+    known: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """One row per pair, and the deletion curves n×(S+1).
 
     Args:
         inside: n×1×H×W booleans, the object's box. explained: the maps, and masks where the method makes them; for
             other maps the mask removes as many of the hottest pixels as `areas` (shares) says.
+        known: of `unmasked`, where several methods explain the same pairs.
 
     Columns: deletion, insertion (AUC; deleted pixels become the image's mean colour, inserted ones come out of the
     reference), ties, energy, area (share removed), p_clean, p_masked, p_reverse (of the class), change and level (mean
@@ -169,23 +186,26 @@ def score(
     if mask is None:
         mask = hottest_removed(explained.maps, areas, seed=seed, keys=keys)
     masked = references + mask * (images - references)
-    clean, after, reverse = (probabilities(model, each) for each in (images, masked, images + references - masked))
+    known = unmasked(model, images, references) if known is None else known
+    after, reverse = (probabilities(model, each, batch=BATCH) for each in (masked, images + references - masked))
     mean_colour = images.mean((2, 3), keepdim=True).expand_as(images)
     options = {"seed": seed, "keys": keys, "batch": BATCH}
     removed, inserted = steps(images.shape[2] * images.shape[3])
-    deletion = play(model, images, mean_colour, explained.maps, target, steps=removed, **options)
-    insertion = play(model, references, images, explained.maps, target, steps=inserted, **options)
-    own = target[:, None]
-    rise = (reverse - clean).scatter(1, own, -1.0)
+    clean, blurred, flat = (known[name] for name in ("image", "reference", "mean colour"))
+    ends = [of_class(each, target) for each in (clean, flat, blurred)]
+    given = (explained.maps, target)
+    deletion = play(model, images, mean_colour, *given, steps=removed, ends=(ends[0], ends[1]), **options)
+    insertion = play(model, references, images, *given, steps=inserted, ends=(ends[2], ends[0]), **options)
+    rise = (reverse - clean).scatter(1, target[:, None], -1.0)
     row = {
         "deletion": deletion.auc,
         "insertion": insertion.auc,
         "ties": deletion.ties,
         "energy": energy(explained.maps, inside),
         "area": (1 - mask).flatten(1).mean(1),
-        "p_clean": clean.gather(1, own)[:, 0],
-        "p_masked": after.gather(1, own)[:, 0],
-        "p_reverse": reverse.gather(1, own)[:, 0],
+        "p_clean": of_class(clean, target),
+        "p_masked": of_class(after, target),
+        "p_reverse": of_class(reverse, target),
         "change": nontarget_change(clean, after, target),
         "level": nontarget_level(reverse, target),
         "worst": rise.amax(1),

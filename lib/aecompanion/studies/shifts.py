@@ -1,15 +1,19 @@
 """Files of the heatmaps before and after an attack: one per network and training seed, NETWORK_SEED.npz in a folder.
 
 What a file holds is said in `explain.attacked_maps`: sets of maps by arm, mode and level, or by stage and level.
+`compared` goes from images to the rows of NISSIM in one go, where no maps are kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from aecompanion.attack import transfer
+from aecompanion.evaluate.shift import compare, join_predictions
 from aecompanion.explain import attacked_maps
 
 
@@ -54,3 +58,65 @@ def stages(maps: Iterable[str]) -> list[str]:
 def at(maps: Mapping[str, torch.Tensor], stage: str, eps: float) -> torch.Tensor:
     """The maps of one stage at one level (0: before the attack)."""
     return maps[f"{stage}/{attacked_maps.exact(eps)}"]
+
+
+def compared(
+    networks: Mapping[str, nn.Module],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    indices: Sequence[int],
+    eps: Sequence[float],
+    window: int = 7,
+    seed: int = 0,
+    batch: int = 16,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> pd.DataFrame:
+    """FGSM of networks that nobody trains here, and how far their Grad-CAM maps of the own class move.
+
+    Arms: "white", the network's own signs; "black", those of the next network of the mapping (the first one's for the
+    last); "noise", random signs of the same ε; "other", the clean map of an image with another label.
+
+    Args:
+        networks: `Network`s by name. images: N×C×H×W in [0,1]; indices: what tells them apart.
+        eps: levels, pixel units. window: of SSIM. seed: of signs and partners. batch: images attacked together.
+
+    Returns one row per network, arm, level and image, the columns of `evaluate.shift.join_predictions` (seed is 0).
+    Raises ValueError if all labels are the same.
+    """
+    partners = attacked_maps.partners(labels, seed=seed).numpy()
+    size, names, tables = images.shape[-1], list(networks), []
+    clean: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    said: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
+    for start in progress(range(0, len(images), batch)):
+        chunk = slice(start, start + batch)
+        shown, keys = images[chunk], indices[chunk]
+        signs = transfer.all_signs((((name, 0), networks[name]) for name in names), shown, labels[chunk])
+        noise = transfer.random_signs(shown.shape[1:], seed=seed, indices=keys)
+        for place, name in enumerate(names):
+            source = names[(place + 1) % len(names)]
+            arms = {"white": signs[name, 0], "black": signs[source, 0], "noise": noise}
+            rows, maps = attacked(networks[name], name, shown, labels[chunk], signs, arms, eps=list(eps), source=source)
+            rows["image"] = np.asarray(keys)[rows["image"]]
+            clean[name].append(maps["clean/own_pred"])
+            said[name].append(rows)
+            tables.append(join_predictions(compare(tensors(maps), size=size, window=window), rows))
+    for name in names:  # the ceiling, which needs the maps of all images
+        own = np.concatenate(clean[name])
+        maps = {"clean/own_pred": own, "other/own_pred/0": own[partners]}
+        tables.append(join_predictions(compare(tensors(maps), size=size, window=window), pd.concat(said[name])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def attacked(network, name: str, images, labels, signs, arms, *, eps: list[float], source: str):
+    """Predictions of one network in every arm, see `transfer.attack_all`, and its maps of the own class."""
+    options = {"eps": eps, "source": source, "noise": {0: arms["noise"]}}
+    rows = transfer.attack_all([((name, 0), network)], signs, images, labels, **options)
+    rows = rows.assign(correct=rows["prediction"] == rows["label"], family="other")
+    modes = dict.fromkeys(arms, ["own_pred"])
+    return rows, attacked_maps.attacked_maps(network, images, arms, rows, eps=eps, modes=modes)
+
+
+def tensors(maps: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """N×h×w arrays as N×1×h×w tensors."""
+    return {name: torch.from_numpy(np.ascontiguousarray(values))[:, None] for name, values in maps.items()}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks.read import answers
@@ -27,6 +26,8 @@ def auroc(network: torch.nn.Module, dataset: Dataset, indices: np.ndarray) -> fl
 
     Raises ValueError if no class is left.
     """
+    from sklearn.metrics import roc_auc_score  # here: workers that measure accuracy need not import it
+
     logits, labels = predict(network, dataset, indices).numpy(), dataset.labels[indices].numpy()
     both = [k for k in range(labels.shape[1]) if 0 < labels[:, k].sum() < len(labels)]
     if not both:

@@ -524,6 +524,7 @@ def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(prediction
     clean = rows["shift"][(rows["shift"]["arm"] == "other") & (rows["shift"]["mode"] == "own_pred")]
     moved = {"white": 0.2, "mapped": 0.15, "noise": 0.05, "other": 0.3, "bound": 0.95}
     rows["controls"] = pd.concat([clean.assign(**moved, eps=level) for level in (0.01, 0.05)])
+    rows["photographs"] = rows["shift"]
     verdicts = {}
     for claim in (each for each in claims.register() if each.paper == 5):
         verdicts[claim.id] = claims.evaluate(claim, rows, **OPTIONS)["verdict"]

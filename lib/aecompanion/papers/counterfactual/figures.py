@@ -60,7 +60,7 @@ def compared(
             left = line[1 + place] if below else line[1 + 2 * place]
             right = axes[2 * row + 1, 1 + place] if below else line[2 + 2 * place]
             head = f"{name}\n" if row == 0 else ""
-            picture(left, channels_last(found[row]), title=head + captions[name][row])
+            picture(left, channels_last(found[row]), title=head + captions[name][row], formula=True)
             picture(right, changes[name][row], vmin=-limit, vmax=limit, cmap=CHANGE)
             shown = right.images[0]
     for panel in figure.axes:

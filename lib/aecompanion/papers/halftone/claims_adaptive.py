@@ -1,10 +1,14 @@
 """Claims about attacks that know the defence (ours, none is the paper's), and the estimators that test them."""
 
-from aecompanion.papers.halftone.tables import HYBRID, LEVEL, WORST, first_drop
+import numpy as np
+
+from aecompanion.papers.halftone import specifications
+from aecompanion.papers.halftone.tables import HYBRID, LEVEL, METRICS, WORST, first_drop
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import cube, untestable
 
 CONTROL = "hybrid without halftoning"
+TOP_1_AND_5 = [{"METRIC": f"top-{k}", "metric": f"top{k}"} for k in (1, 5)]
 UNION = "per image the best iterate of a portfolio, judged by the real defended network"
 
 
@@ -68,14 +72,55 @@ def below_transfer(tables, *, metric: str):
        "minus without)", margin=0.05, metric="top5")
 @claim("P4.45", "X4.3", "report", "<= 0", "Four grey levels with a blur after them add nothing to it either (mean over "
        "2, 4 and 8/255 of top-1 with them minus without)", margin=0.05, defence="hybrid + 4 levels, blur")
-def halftone_gain(tables, *, metric: str = "top1", defence: str = HYBRID, levels: tuple[int, ...] = (2, 4, 8)):
-    """Worst-case accuracy of a defence minus that of the same network without transformation, the mean over radii."""
+@claim("P4.46", "X4.3", "report", "> 0", "Adversarial training, without a halftone, keeps more than hybrid + halftone "
+       "in the worst case (gain in {METRIC}, mean over 2, 4 and 8/255)", margin=0.05, defence="adversarial training",
+       control=HYBRID, over=TOP_1_AND_5, note="trained further on attacked images, from the same hybrid network")
+@claim("P4.48", "X4.3", "report", "> 0", "A halftone before the adversarially trained network adds to its worst case "
+       "(gain in {METRIC}, mean over 2, 4 and 8/255)", margin=0.05, defence="adversarial training + halftone",
+       control="adversarial training", over=TOP_1_AND_5)
+def halftone_gain(
+    tables, *, metric: str = "top1", defence: str = HYBRID, control: str = CONTROL, levels: tuple[int, ...] = (2, 4, 8)
+):
+    """Worst-case accuracy of a defence minus that of a control, by default the same network without transformation, the
+    mean over radii.
+    """
     rows = tables["adaptive"]
-    if not {defence, CONTROL} <= set(rows["defence"]) or not set(levels) <= set(rows["level"]):
+    if not {defence, control} <= set(rows["defence"]) or not set(levels) <= set(rows["level"]):
         return untestable()
-    pairs = [worst(name, level) for level in levels for name in (defence, CONTROL)]
+    pairs = [worst(name, level) for level in levels for name in (defence, control)]
     values = cube(rows, metric, pairs)
     return values, lambda v: float((v[..., 0::2] - v[..., 1::2]).mean())
+
+
+@claim("P4.80", "X4.11", "report", "> 0.5", "In most specifications halftoning leaves more accuracy in the worst case "
+       "than none (share of them; every radius, both measures, every network and dither with all seeds)",
+       note="mean accuracy on all images; X4.11 has stored attacks, subsets and single seeds besides")
+def share_protected(tables):
+    """The share of defences × radii × measures in which the worst case with halftoning lies above that without."""
+    rows = tables["adaptive"]
+    found = specifications.pairs(rows)
+    return pair_cube(rows, found), share_above(0.0)
+
+
+@claim("P4.81", "X4.11", "report", "> 0.5", "In most specifications the hybrid network is within 5 points of a network "
+       "trained on one representation, or above it (share of them; both budgets, representations and measures, every "
+       "rival, clean images)")
+def share_kept(tables):
+    """The share of budgets × representations × rivals × measures in which the hybrid network loses 5 points or less."""
+    rows = tables["representations"]
+    return pair_cube(rows, specifications.clean_pairs(rows)), share_above(-0.05)
+
+
+def pair_cube(rows, found):
+    """seeds × images × measures of pairs × 2."""
+    flat = [each for pair in found for each in pair]
+    cubes = [cube(rows, metric, flat) for metric in METRICS]
+    return np.concatenate([each.reshape(*each.shape[:2], -1, 2) for each in cubes], axis=2)
+
+
+def share_above(line: float):
+    """The share of pairs whose mean difference lies above a line."""
+    return lambda v: float(((v[..., 0] - v[..., 1]).mean((0, 1)) > line).mean())
 
 
 def worst(defence: str, level: int) -> dict[str, str | int]:

@@ -80,7 +80,7 @@ def before_after(
             shown = views(images[i], references[i], mask[i])
             for panel, view, sign in zip(line[1 + 2 * k :][:2], VIEWS[1:], ("x_{pt}", "x_{rpt}"), strict=True):
                 title = f"{method}: {view}, ${sign}$" if i == 0 else ""
-                picture(panel, channels_last(shown[view].clamp(0, 1)), title=title)
+                picture(panel, channels_last(shown[view].clamp(0, 1)), title=title, formula=True)
                 said(panel, here[here["method"] == method], view)
         share_panel(line[-1], here, list(masks))
         line[-1].set_title("share $s$ among all classes but T" if i == 0 else "", fontsize=9)

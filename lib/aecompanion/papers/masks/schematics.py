@@ -69,7 +69,7 @@ def falling_score(histories: Mapping[str, Sequence[Case]], steps: Sequence[int])
 
 def framed(axes: Axes, image: torch.Tensor, title: str = "") -> None:
     """An image or a mask, C×H×W, in a thin frame: masks are white at their edges."""
-    picture(axes, channels_last(image.clamp(0, 1)), title=title, interpolation="nearest")
+    picture(axes, channels_last(image.clamp(0, 1)), title=title, formula=True, interpolation="nearest")
     for spine in axes.spines.values():
         spine.set(visible=True, color="#888888", linewidth=0.8)
 
