@@ -4,6 +4,7 @@ $(error make cannot work in a path with a space ($(CURDIR)): rename it, or use `
 endif
 PYTHON ?= python3
 PROFILE ?=
+REF ?=
 DEVICE ?= cpu
 DEVICES ?= 1
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
@@ -23,7 +24,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro verify status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +49,9 @@ ifeq ($(PROFILE),)
 else
 	python -m aecompanion profile $(PROFILE)
 endif
+
+verify: setup  ## compare the last run with the published results (REF=a git reference or a folder)
+	@python -m aecompanion verify $(REF)
 
 status: setup  ## say which modules changed since the last run, and what is stale, without running it
 	@python -m aecompanion status

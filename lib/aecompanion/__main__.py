@@ -23,6 +23,8 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "plan": ("pipeline.plan.__main__:main", "print what the pipeline would cost, without running it"),
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),
     "public": ("data.public:main", "check the data sets that a profile names, or download them"),
+    "verify": ("report.verification:main", "compare the last run with the published results, or with those of a REF"),
+    "publish": ("report.publication:main", "copy the last run's results over the published, renew the pages"),
     "report": ("report.pages:main", "write the pages of README, docs/ and results/ anew from what is published"),
     "replication": ("report.replications:main", "keep the last run's claims beside the published: another machine"),
     "missing": ("report.missing:main", "list the displays and claims that wait for a number of their paper"),

@@ -1,6 +1,7 @@
 """Regenerate everything, or say what is stale: `aecompanion repro`, `aecompanion status`.
 
-DVC does the work; this spares a machine without make the Makefile: the raw files, `dvc repro`, the generated pages.
+DVC does the work; this spares a machine without make the Makefile: the raw files, `dvc repro`, and whether what
+came out is a reproduction of what is published.
 """
 
 import importlib.util
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from aecompanion.data import sources
 from aecompanion.pipeline.paths import ROOT, is_checkout
+from aecompanion.report import verification
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive", "JUPYTER_PREFER_ENV_PATH": "1"}
 
@@ -37,14 +39,19 @@ def call(*command: str) -> None:
 
 
 def main() -> None:
-    """Fill data/, reproduce the default size, write the generated pages."""
+    """Fill data/, reproduce the default size, say in one line how build/results/ compares with results/."""
     try:
         sources.fill()
         sources.check()
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"aecompanion repro: {error}")
     call("dvc", "repro", *sys.argv[1:])
-    call("aecompanion", "report")
+    try:
+        found, _ = verification.verify()
+    except (ValueError, FileNotFoundError) as error:  # a single stage was asked for, or nothing is published
+        print(f"verify: {error}")
+    else:
+        print(f"{verification.summary(found)}; `aecompanion verify` says more")
 
 
 def status() -> None:
