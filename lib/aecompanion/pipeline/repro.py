@@ -23,16 +23,22 @@ def environment() -> dict[str, str]:
     return ENVIRONMENT | os.environ | {"PATH": path}
 
 
+def prepare() -> None:
+    """Tell DVC where there is no git repository, as in a downloaded archive: it would stop for want of one."""
+    own = ROOT / ".dvc" / "config.local"
+    if not own.exists() and not any((each / ".git").exists() for each in (ROOT, *ROOT.parents)):
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("[core]\n    no_scm = true\n")
+
+
 def call(*command: str) -> None:
     """Run a module in the checkout with this interpreter; ends the process with its exit code if that is not 0."""
     if not is_checkout(ROOT):
         sys.exit(f"aecompanion: {ROOT} is no checkout of the project")
     if importlib.util.find_spec(command[0]) is None:
         sys.exit(f'aecompanion: {command[0]} is missing, install "adversarial-explanation-companion[pipeline]"')
-    own = ROOT / ".dvc" / "config.local"
-    if command[0] == "dvc" and not own.exists() and not any((each / ".git").exists() for each in (ROOT, *ROOT.parents)):
-        own.parent.mkdir(exist_ok=True)
-        own.write_text("[core]\n    no_scm = true\n")  # a downloaded archive: DVC would stop for want of a repository
+    if command[0] == "dvc":
+        prepare()
     code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment()).returncode
     if code:
         sys.exit(code)
