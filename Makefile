@@ -4,6 +4,9 @@ $(error make cannot work in a path with a space ($(CURDIR)): rename it, or use `
 endif
 PYTHON ?= python3
 PROFILE ?=
+REF ?=
+WHAT ?=
+FROM ?=
 DEVICE ?= cpu
 DEVICES ?= 1
 TORCH ?=
@@ -26,7 +29,7 @@ export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export JUPYTER_PREFER_ENV_PATH = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro verify pull bundle dag status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +63,18 @@ ifeq ($(PROFILE),)
 else
 	python -m aecompanion profile $(PROFILE)
 endif
+
+verify: setup  ## compare the last run with the published results (REF=a git reference or a folder)
+	@python -m aecompanion verify $(REF)
+
+pull: setup  ## take what a run made from an archive, FROM=bundle.zip, or a remote (WHAT=networks: only these)
+	@python -m aecompanion pull $(WHAT) $(if $(FROM),--from "$(FROM)")
+
+bundle: setup  ## write what the last run made to one archive, build/bundle.zip
+	@python -m aecompanion bundle
+
+dag: setup  ## print the pipeline as mermaid graphs, one per paper
+	@python -m aecompanion dag
 
 status: setup  ## say which modules changed since the last run, and what is stale, without running it
 	@python -m aecompanion status

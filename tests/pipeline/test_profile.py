@@ -72,7 +72,7 @@ def pipeline(monkeypatch):
             return real(command, **options)
         calls.append((command, options["cwd"], options["env"]["PYTHONPATH"]))
         if command[2:] == ["dvc", "repro"] and Pipeline.fail != "dvc":
-            write(options["cwd"], {"results/README.md": "small", "results/figures/a.png": "a", "dvc.lock": "new lock"})
+            write(options["cwd"], {"build/results/README.md": "small", "dvc.lock": "new lock"})
         return subprocess.CompletedProcess(command, returncode=int(command[2] == Pipeline.fail))
 
     monkeypatch.setattr(subprocess, "run", execute)
@@ -130,7 +130,7 @@ def test_a_second_preparation_follows_the_checkout(checkout):
 
 
 def test_a_second_preparation_keeps_what_the_pipeline_made(checkout):
-    made = {"build/faces/a": "side", "data/cat.png": "side", "results/README.md": "side", "dvc.lock": "side"}
+    made = {"build/faces/a": "side", "data/cat.png": "side", "build/results/README.md": "side", "dvc.lock": "side"}
     write(profile.prepare("small"), made)
     side = profile.prepare("small")
     assert {name: (side / name).read_text() for name in made} == made
@@ -162,25 +162,20 @@ def test_a_run_reproduces_in_the_side_tree_with_its_own_modules(checkout, pipeli
     assert pipeline.commands == [([sys.executable, "-m", "dvc", "repro"], side, str(side / "lib"))]
 
 
-def test_a_run_brings_results_and_lock_back_and_leaves_the_defaults_alone(checkout, pipeline):
+def test_a_run_brings_its_lock_back_and_touches_no_published_results(checkout, pipeline):
+    write(checkout, {"results/small/README.md": "published"})
     before = {name: (checkout / name).read_text() for name in files(checkout)}
     profile.run("small")
     outside = {name for name in files(checkout) if not name.startswith("build/profiles/")}
-    new = {"results/small/README.md": "small", "results/small/figures/a.png": "a", "profiles/small.lock": "new lock"}
+    new = {"profiles/small.lock": "new lock"}
     assert {name: (checkout / name).read_text() for name in outside} == before | new
-
-
-def test_earlier_results_of_the_profile_are_replaced_and_not_merged(checkout, pipeline):
-    write(checkout, {"results/small/figures/old.png": "old"})
-    profile.run("small")
-    assert files(checkout / "results" / "small") == {"README.md", "figures/a.png"}
+    assert (checkout / "build" / "profiles" / "small" / "build" / "results" / "README.md").read_text() == "small"
 
 
 def test_a_failing_command_is_named_and_nothing_is_brought_back(checkout, pipeline):
     pipeline.fail = "dvc"
     with pytest.raises(RuntimeError, match="^profile small stopped in `dvc repro`"):
         profile.run("small")
-    assert not (checkout / "results" / "small").exists()
     assert not (checkout / "profiles" / "small.lock").exists()
 
 

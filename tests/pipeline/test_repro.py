@@ -74,11 +74,13 @@ def test_without_dvc_the_sentence_names_the_extra(started):
 
 
 @pytest.mark.parametrize("stages", [[], ["faces_data", "--force"]])
-def test_repro_fills_data_reproduces_and_writes_the_pages(started, data, monkeypatch, stages):
+def test_repro_fills_data_reproduces_and_ends_with_the_line_of_verify(started, data, monkeypatch, capsys, stages):
     monkeypatch.setattr(sys, "argv", ["aecompanion repro", *stages])
+    monkeypatch.setattr(repro.verification, "verify", lambda: ({"papers": {}, "reproduced": True}, "results"))
     repro.main()
     assert data == ["fill", "check"]
-    assert [command[2:] for command in started.commands] == [["dvc", "repro", *stages], ["aecompanion", "report"]]
+    assert [command[2:] for command in started.commands] == [["dvc", "repro", *stages]]
+    assert capsys.readouterr().out.startswith("verify: reproduced: 0 of 0 verdicts equal")
 
 
 def test_several_jobs_take_the_fingerprints_run_what_is_stale_and_end_in_a_plain_repro(started, data, monkeypatch):
@@ -87,10 +89,11 @@ def test_several_jobs_take_the_fingerprints_run_what_is_stale_and_end_in_a_plain
     monkeypatch.setattr(
         repro.stages, "run", lambda root, needs, stale, *, jobs, environment: asked.append((stale, jobs))
     )
+    monkeypatch.setattr(repro.verification, "verify", lambda: ({"papers": {}, "reproduced": True}, "results"))
     monkeypatch.setattr(sys, "argv", ["aecompanion repro", "--jobs", "3", "a"])
     repro.main()
     commands = [command[2:] for command in started.commands]
-    assert commands == [["dvc", "repro", "--quiet", "code"], ["dvc", "repro", "a"], ["aecompanion", "report"]]
+    assert commands == [["dvc", "repro", "--quiet", "code"], ["dvc", "repro", "a"]]
     assert asked == [({"a"}, 3)]
 
 
@@ -113,12 +116,24 @@ def test_several_jobs_take_no_options_of_dvc(started, data, monkeypatch):
     assert started.commands == []
 
 
-def test_repro_writes_no_pages_after_a_pipeline_that_failed(started, data, monkeypatch):
+def test_repro_of_a_stage_before_any_report_says_why_nothing_is_compared(started, data, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["aecompanion repro", "faces_data"])
+
+    def missing():
+        raise FileNotFoundError("build/results/ is missing")
+
+    monkeypatch.setattr(repro.verification, "verify", missing)
+    repro.main()
+    assert capsys.readouterr().out == "verify: build/results/ is missing\n"
+
+
+def test_repro_compares_nothing_after_a_pipeline_that_failed(started, data, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["aecompanion repro"])
     started.codes[1] = 1
     with pytest.raises(SystemExit):
         repro.main()
     assert [command[2] for command in started.commands] == ["dvc"]
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("error", [ValueError, FileNotFoundError])

@@ -83,8 +83,9 @@ def test_a_table_of_twelve_rows_is_shown_and_a_longer_one_is_folded():
 
 def test_a_profile_is_known_by_the_place_of_its_results(tmp_path):
     assert gallery.profile_of(tmp_path / "results") is None
+    assert gallery.profile_of(tmp_path / "build" / "results") is None
     assert gallery.profile_of(tmp_path / "results" / "public") == "public"
-    assert gallery.profile_of(tmp_path / "build" / "profiles" / "public" / "results") == "public"
+    assert gallery.profile_of(tmp_path / "build" / "profiles" / "public" / "build" / "results") == "public"
 
 
 def test_the_page_of_a_profile_names_its_command():

@@ -62,10 +62,10 @@ def test_keep_writes_what_replications_reads(tmp_path, monkeypatch):
         replications.keep("other", "machine")
     (tmp_path / "build" / "runs").mkdir(parents=True)
     (tmp_path / "build" / "runs" / "claims_report.json").write_text(json.dumps({"machine": "m", "commit": "c"}))
-    (tmp_path / "results" / "cards").mkdir(parents=True)
-    (tmp_path / "results" / "cards" / "a.json").write_text(json.dumps({"id": "F1.1", "seeds": [2, 1]}))
-    (tmp_path / "results" / "cards" / "b.json").write_text(json.dumps({"id": "T3.2", "seeds": [7]}))
-    CLAIMS.to_csv(tmp_path / "results" / "claims.csv", index=False)
+    (tmp_path / "build" / "results" / "cards").mkdir(parents=True)
+    (tmp_path / "build" / "results" / "cards" / "a.json").write_text(json.dumps({"id": "F1.1", "seeds": [2, 1]}))
+    (tmp_path / "build" / "results" / "cards" / "b.json").write_text(json.dumps({"id": "T3.2", "seeds": [7]}))
+    CLAIMS.to_csv(tmp_path / "build" / "results" / "claims.csv", index=False)
     with pytest.raises(ValueError, match="kind is 'colour', expected machine or seeds"):
         replications.keep("other", "colour")
     with pytest.raises(ValueError, match="no paper 6, expected some of 1, 2, 3, 4, 5"):

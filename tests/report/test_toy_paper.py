@@ -83,11 +83,11 @@ STAGE = {
     "outs": ["build/executed/toy_demo.ipynb", "build/displays/toy_demo", "build/toy/numbers.parquet"],
 }
 REPORT = """
-from aecompanion.report import claims, pages, publish
+from aecompanion.report import claims, publication, publish
 from aecompanion.report.papers import Tables, papers
 rows = {paper.number: Tables(paper) for paper in papers()}
 publish.publish(claims.evaluate_all(rows, resamples=50, seed=0))
-pages.write()
+publication.publish()
 """
 
 
@@ -135,35 +135,35 @@ def call(root, *arguments, **variables):
 
 
 def test_its_display_is_in_the_gallery_with_links_to_notebook_and_line(tree):
-    page = (tree / "results" / "README.md").read_text()
+    page = (tree / "build" / "results" / "README.md").read_text()
     assert "## Paper 6 · Doe, TOY 2031: numbers that rise" in page or "## Paper 6 · Doe et al." in page
     assert "![F6.1: They rise](figures/F6.1_rise.png)" in page
-    assert "Made in cell 4 of [toy_demo](../notebooks/5_evaluate/toy_demo.ipynb)" in page
-    assert "[papers.toy.figures.lines](../lib/aecompanion/papers/toy/figures.py#L6)" in page
+    assert "Made in cell 4 of [toy_demo](../../notebooks/5_evaluate/toy_demo.ipynb)" in page
+    assert "[papers.toy.figures.lines](../../lib/aecompanion/papers/toy/figures.py#L6)" in page
     assert "*Reported:* rise: 2 (the paper, Fig. 1; digitised)." in page
-    assert (tree / "results" / "figures" / "F6.1_rise.png").stat().st_size > 1000
+    assert (tree / "build" / "results" / "figures" / "F6.1_rise.png").stat().st_size > 1000
 
 
 def test_what_could_not_be_made_is_listed_with_its_reason(tree):
-    page = (tree / "results" / "README.md").read_text()
+    page = (tree / "build" / "results" / "README.md").read_text()
     assert "### Not made here\n\n* X6.2 · Not to be had: no boxes." in page
     assert "X6.2_missing.png" not in page
-    assert not (tree / "results" / "figures" / "X6.2_missing.png").exists()
+    assert not (tree / "build" / "results" / "figures" / "X6.2_missing.png").exists()
 
 
 def test_its_claims_are_tested_and_a_typed_number_decides(tree):
-    tested = pd.read_csv(tree / "results" / "claims.csv").set_index("id")
+    tested = pd.read_csv(tree / "build" / "results" / "claims.csv").set_index("id")
     assert tested.index.tolist() == ["P6.01", "P6.02"]
     assert tested["ours"].tolist() == pytest.approx([2.15, 1.15])
     assert tested.loc["P6.01", "reason"] == "needed > 0"
     assert (tested.loc["P6.02", "reported"], tested.loc["P6.02", "verdict"]) == (1, "reproduced")
     assert tested.loc["P6.02", "reason"] == "needed within [-0.5, 2.5]"
-    page = (tree / "results" / "README.md").read_text()
-    assert "[F6.1](#f61--they-rise) | [rise](../lib/aecompanion/papers/toy/claims.py#L8)" in page
+    page = (tree / "build" / "results" / "README.md").read_text()
+    assert "[F6.1](#f61--they-rise) | [rise](../../lib/aecompanion/papers/toy/claims.py#L8)" in page
 
 
 def test_its_card_says_where_it_comes_from_and_which_run_made_it(tree):
-    card = json.loads((tree / "results" / "cards" / "F6.1_rise.json").read_text())
+    card = json.loads((tree / "build" / "results" / "cards" / "F6.1_rise.json").read_text())
     assert (card["cell"], card["function"]) == (4, "papers.toy.figures.lines")
     assert (card["n"], card["seeds"], card["source"]) == (4, [1, 2], "made up")
     assert card["run"]["seconds"] > 0

@@ -2,8 +2,9 @@
 
 `profiles/NAME.yaml` is laid over params.yaml. The side tree build/profiles/NAME/ holds a copy of the project's tracked
 and new files, the composed params.yaml, a dvc.lock of its own and a link to public/, where a reader's data sets are; it
-shares the cache. Its results come back as results/NAME/ and its lock as profiles/NAME.lock. The checkout stays clean
-and dvc.lock keeps describing the default.
+shares the cache. Its results stay there, in build/results/, from where `aecompanion publish NAME` publishes them as
+results/NAME/, and its lock comes back as profiles/NAME.lock. Otherwise the checkout stays clean, and dvc.lock keeps
+describing the default.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from aecompanion.pipeline import parameters, record, repro
 from aecompanion.pipeline.notebooks import EXECUTED, page, sources
 from aecompanion.pipeline.paths import BUILD, ROOT, remove
 
-KEPT = {"build", "data", "results", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
+KEPT = {"build", "data", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
 
 
 def side_tree(name: str) -> Path:
@@ -72,18 +73,12 @@ def lay_out(side: Path, params: dict) -> None:
 
 
 def run(name: str) -> None:
-    """Reproduce the profile and bring its results back. Raises RuntimeError if the pipeline fails."""
+    """Reproduce the profile and bring its lock back. Raises RuntimeError if the pipeline fails."""
     side = prepare(name)
     environment = repro.environment() | {"PYTHONPATH": str(side / "lib"), record.COMMIT_VARIABLE: record.commit() or ""}
     if subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=side, env=environment).returncode:
         raise RuntimeError(f"profile {name} stopped in `dvc repro` (see above)")
     shutil.copy2(side / "dvc.lock", ROOT / "profiles" / f"{name}.lock")
-    results = ROOT / "results" / name
-    part = results.with_name(f".part.{name}")
-    remove(part)
-    shutil.copytree(side / "results", part)
-    remove(results)
-    part.rename(results)
 
 
 def refresh_notebooks() -> None:
@@ -104,6 +99,7 @@ def main() -> None:
         sys.exit(f"aecompanion profile: a profile needs a git checkout ({error.stderr.strip()})")
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(f"aecompanion profile: {error}")
+    print(f"its results: {(side_tree(arguments.name) / 'build' / 'results').relative_to(ROOT)}/README.md")
     if arguments.refresh_notebooks:
         refresh_notebooks()
 

@@ -1,4 +1,5 @@
-"""The page that shows what is published, results/README.md, from displays, cards and claims.csv; nothing is computed.
+"""The page that shows results, README.md of results/ or build/results/, from displays, cards and claims.csv; nothing is
+computed.
 
 Links lead from a display to its notebook and to the line of the function that made it, from a claim to its estimator
 and its display.
@@ -11,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from aecompanion.pipeline import paths
 from aecompanion.report import claims as claims_, displays, replications, reported, source, tables
 from aecompanion.report.papers import Paper, number_of, papers
 
@@ -23,10 +25,10 @@ LONG = 12  # rows from which a table is folded
 
 
 def page(results: Path) -> str:
-    """The text of results/README.md, or of a profile's results/NAME/README.md."""
+    """The text of README.md in results/, build/results/ or a profile's results/NAME/."""
     cards, claims = cards_of(results), pd.read_csv(results / "claims.csv")
     profile = profile_of(results)
-    up = "../../" if profile else "../"
+    up = upward(results)
     others = replications.replications(results)
     seeds = sorted({seed for card in cards for seed in card["seeds"]})
     lines = [
@@ -67,10 +69,17 @@ def cards_of(results: Path) -> list[dict[str, Any]]:
 
 
 def profile_of(results: Path) -> str | None:
-    """The profile whose results these are: build/profiles/NAME/results or results/NAME; None for the default's."""
-    if results.parent.parent.parts[-2:] == ("build", "profiles"):
-        return results.parent.name
+    """Whose results these are: of the profile in build/profiles/NAME/build/results or results/NAME, else None."""
+    tree = results.parent.parent
+    if tree.parent.parts[-2:] == ("build", "profiles"):
+        return tree.name
     return None if results.name == "results" else results.name
+
+
+def upward(results: Path) -> str:
+    """The way from a folder of results to the top of the tree that it lies in, as links of its page begin."""
+    top = next(filter(paths.is_checkout, results.parents), results.parent)
+    return "../" * len(results.relative_to(top).parts)
 
 
 def heading(profile: str | None) -> list[str]:

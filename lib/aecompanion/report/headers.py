@@ -100,7 +100,7 @@ def header(name: str, chain: Chain) -> str:
         if count := sum(number_of(display) == each.number for display in chain.displays(name)):
             shown = f"{count} display{'' if count == 1 else 's'} of paper {each.number}"
             places.append(f"Makes: {link(shown, RESULTS, '#' + anchor(f'Paper {each.number} · {each.name}'))}")
-    if any(file.startswith("results/") for file in chain.writes[name]):
+    if any(file == "build/results" for file in chain.writes[name]):
         places.append(f"Makes: {link('all results', RESULTS)}")
     if name != START:
         places.append(link("start page", chain.notebooks[START]))

@@ -1,6 +1,8 @@
-"""From build/ to results/: every registered display, its card, the table of claims, then the pages that show them.
+"""What the last stage makes of a run, build/results/: every registered display, its card, the table of claims, the
+headline numbers, then the page that shows them. results/ itself holds what is published, which no run touches:
+`aecompanion verify` compares the two, `aecompanion publish` copies one over the other.
 
-A card (results/cards/ID_slug.json) says what its display is, where it comes from (notebook, cell, function, file), what
+A card (cards/ID_slug.json) says what its display is, where it comes from (notebook, cell, function, file), what
 it shows (caption, data, n, seeds), which run made it (commit, machine, versions, seconds) and from which
 inputs (hashes).
 """
@@ -14,30 +16,31 @@ import pandas as pd
 import yaml
 
 from aecompanion.pipeline import paths, record
-from aecompanion.report import displays, gallery, source
-from aecompanion.report.claims import metrics
+from aecompanion.report import displays, gallery, headlines, source
 
+RESULTS = "./results"  # below build/: plain "results/..." is for `paths` the published folder at the top of the tree
 KINDS = {".png": "figures", ".gif": "figures", ".csv": "tables"}  # folders of results/
 
 
 def publish(tested: pd.DataFrame) -> list[dict[str, Any]]:
-    """Write all of results/ and return the cards.
+    """Write all of build/results/ and return the cards.
 
     Raises FileNotFoundError naming the notebook of a display that was not made.
     """
     cards = [card_of(display) for display in displays.register()]
     for kind in sorted(set(KINDS.values())):
-        paths.save(f"results/{kind}", lambda folder, kind=kind: copy(folder, kind, cards))
-    paths.save("results/cards", lambda folder: write_cards(folder, cards))
-    paths.save(
-        "results/claims.csv",
-        lambda path: tested.to_csv(path, index=False, float_format="%.6g", lineterminator="\n"),
-    )
-    text = json.dumps(metrics(tested), indent=1) + "\n"
-    paths.save("results/metrics.json", lambda path: path.write_text(text))
-    results = paths.find("results/claims.csv").parent
-    paths.save("results/README.md", lambda path: path.write_text(gallery.page(results)))
+        paths.save(f"{RESULTS}/{kind}", lambda folder, kind=kind: copy(folder, kind, cards))
+    paths.save(f"{RESULTS}/cards", lambda folder: write_cards(folder, cards))
+    paths.save(f"{RESULTS}/metrics", lambda folder: headlines.write(folder, tested))
+    paths.save(f"{RESULTS}/distances.csv", lambda path: written(headlines.distances(tested), path))
+    claims = paths.save(f"{RESULTS}/claims.csv", lambda path: written(tested, path))
+    paths.save(f"{RESULTS}/README.md", lambda path: path.write_text(gallery.page(claims.parent)))
     return cards
+
+
+def written(table: pd.DataFrame, path: Path) -> None:
+    """A table as CSV, six digits, the same bytes on every system."""
+    table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
 
 
 def card_of(display: str) -> dict[str, Any]:
@@ -69,7 +72,7 @@ def inputs(stage: str) -> dict[str, str]:
 
 
 def copy(folder: Path, kind: str, cards: list[dict[str, Any]]) -> None:
-    """Fill a folder of results/ with the displays of one kind."""
+    """Fill a folder of build/results/ with the displays of one kind."""
     folder.mkdir()
     for card in cards:
         if card["file"].startswith(f"{kind}/"):

@@ -95,12 +95,13 @@ def keep(name: str, kind: str, only: Collection[int] = ()) -> Path:
         raise ValueError(f"kind is {kind!r}, expected {' or '.join(KINDS)}")
     if unknown := sorted(set(only) - {paper.number for paper in papers()}):
         raise ValueError(f"no paper {unknown[0]}, expected some of {', '.join(str(each.number) for each in papers())}")
-    source, ran = paths.ROOT / "results" / "claims.csv", record.read("claims_report")
+    made, ran = paths.ROOT / "build" / "results", record.read("claims_report")
+    source = made / "claims.csv"
     if not source.is_file() or not ran:
         raise FileNotFoundError(
-            "build/runs/claims_report.json or results/claims.csv is missing: run `make repro` first"
+            "build/runs/claims_report.json or build/results/claims.csv is missing: run `make repro` first"
         )
-    cards = [json.loads(file.read_text()) for file in sorted((paths.ROOT / "results" / "cards").glob("*.json"))]
+    cards = [json.loads(file.read_text()) for file in sorted((made / "cards").glob("*.json"))]
     claims = pd.read_csv(source)
     claims = claims[claims["paper"].isin(only or claims["paper"].unique())]
     seeds = sorted({seed for card in cards if card["id"] in set(claims["display"]) for seed in card["seeds"]})

@@ -1,0 +1,67 @@
+"""From a run to what is published: `aecompanion publish [PROFILE]`, a maintainer's command.
+
+A run writes build/results/ and never results/, so that the published results stay as they were committed. This copies
+the one over the other, takes the run's counted passes into results/passes.json and writes the generated pages anew.
+What only results/ has (replications, benchmarks, other profiles) stays. A profile's results, below
+build/profiles/NAME/build/results/, are published as results/NAME/.
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from aecompanion.pipeline import parameters, passes, paths
+from aecompanion.report import gallery, pages
+
+PUBLISHED = ("figures", "tables", "cards", "metrics", "claims.csv", "distances.csv")  # README.md is written anew
+
+
+def made(profile: str | None = None, root: Path | None = None) -> Path:
+    """Where a run of the default size, or of a profile, leaves its results."""
+    build = (paths.ROOT if root is None else root) / "build"
+    return (build / "profiles" / profile / "build" if profile else build) / "results"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Put the results of a run in the place of those in `target`, entry by entry.
+
+    Raises FileNotFoundError, before anything is written, if the run did not come to its end.
+    """
+    for name in (*PUBLISHED, "README.md"):  # README.md is the last that a run writes
+        if not (source / name).exists():
+            raise FileNotFoundError(f"{source / name} is missing: run `make repro` first, which ends with it")
+    target.mkdir(parents=True, exist_ok=True)
+    for name in PUBLISHED:
+        part, place = target / f".part.{name}", target / name
+        paths.remove(part)
+        (shutil.copytree if (source / name).is_dir() else shutil.copyfile)(source / name, part)
+        paths.remove(place)
+        part.replace(place)
+
+
+def publish(profile: str | None = None) -> Path:
+    """Publish the last run and return the folder. Raises FileNotFoundError where there is none, ValueError for a
+    profile or a page that is not what it should be.
+    """
+    if profile and profile not in (known := sorted(file.stem for file in (paths.ROOT / "profiles").glob("*.yaml"))):
+        raise ValueError(f"no profile {profile!r}, expected one of: {', '.join(known)}")
+    target = paths.ROOT / "results" / profile if profile else paths.ROOT / "results"
+    copy(made(profile), target)
+    if profile:
+        pages.replace(target / "README.md", gallery.page(target))
+    else:
+        values = parameters.complete(parameters.composed(None))
+        passes.collect({stage: values[stage] for stage in parameters.sections()})
+    pages.write()
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="aecompanion publish", description=publish.__doc__.partition(" Raises")[0])
+    parser.add_argument("profile", nargs="?", help="publish this profile's run, as results/PROFILE/")
+    try:
+        folder = publish(parser.parse_args().profile)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"aecompanion publish: {error}")
+    print(f"published {folder.relative_to(paths.ROOT)}/: look at `git diff --stat`, commit it with dvc.lock")
