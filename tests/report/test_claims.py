@@ -23,7 +23,17 @@ TABLES = {  # what the estimators may take
         *("shortcut", "viewed"),
     ),
     2: (
-        *("counterfactuals", "optimisers", "trajectories", "schedules", "restarts", "sweep", "least", "quality"),
+        *(
+            "counterfactuals",
+            "optimisers",
+            "trajectories",
+            "schedules",
+            "sparse",
+            "restarts",
+            "sweep",
+            "least",
+            "quality",
+        ),
         *("spurious", "fooled", "controls"),
     ),
     3: ("scores", "randomization"),
