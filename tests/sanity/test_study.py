@@ -7,7 +7,6 @@ from torch import nn
 
 from aecompanion.evaluate.dissimilarity import ssim
 from aecompanion.explain.gradcam import gradcam, heatmap
-from aecompanion.networks.folding import folded
 from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
@@ -38,7 +37,6 @@ def rows(network, images):
 
 
 def maps_of(model, images, target):
-    model = folded(model)
     return heatmap(gradcam(model, images, target, layer=model.cam_layer()), SIZE)
 
 

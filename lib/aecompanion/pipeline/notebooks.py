@@ -68,6 +68,7 @@ def lighter(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     if drawn is None:
         return output
     picture = Image.open(io.BytesIO(base64.b64decode(drawn)))
+    output["data"].pop("image/jpeg", None)  # Pillow's pictures show themselves in both forms
     if picture.mode == "P":
         return output
     encoded = {}

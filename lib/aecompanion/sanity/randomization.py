@@ -25,7 +25,6 @@ from torch import nn
 from aecompanion.evaluate.dissimilarity import spearman, ssim
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.borrow import device_of
-from aecompanion.networks.folding import folded
 from aecompanion.networks.read import predict
 from aecompanion.pipeline.rng import seeded
 from aecompanion.sanity.likeness import rise, smoothed
@@ -35,7 +34,6 @@ NORMALISATIONS = (BATCH_NORMALISATION, nn.GroupNorm, nn.LayerNorm)
 WAYS = ("cascading", "independent")
 RECALIBRATED = "cascading, recalibrated"
 OTHER, RETRAINED = "other image", "retrained"
-BATCH = 40  # images per pass of Grad-CAM: at 64×64 what one pass writes then stays in the cache
 SPREAD = 0.05  # standard deviation of the noise of smoothed maps, pixel units: that of the masks' noise
 
 Randomised = tuple[str, str, float, nn.Module]  # way, layer, depth, network of its own
@@ -140,10 +138,8 @@ def study(
     target = predict(network, images).argmax(1)
 
     def maps(model, way: str = "", depth: float = 0.0) -> tuple[torch.Tensor, torch.Tensor | None]:
-        here = folded(model)
-
         def explain(given: torch.Tensor) -> torch.Tensor:
-            return heatmap(gradcam(here, given, target, layer=here.cam_layer(), batch=BATCH), size)
+            return heatmap(gradcam(model, given, target, layer=model.cam_layer()), size)
 
         noisy = {"copies": copies, "spread": SPREAD, "seed": seed}
         shown = copies and way != WAYS[1] and depth in (0, 1 / count, 1)
