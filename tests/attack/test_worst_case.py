@@ -389,6 +389,6 @@ def test_a_screened_climb_breaks_what_a_judged_one_does(linear):
     judge = judge_of_draws([linear])
     found = [
         worst_case(judge, images, labels, eps=GRID, attacks=[Climb("a", linear, "margin", 6, screen=screen)])
-        for screen in (False, True)
+        for screen in (0, 1)
     ]
     assert torch.equal(found[0].margin > 0, found[1].margin > 0)

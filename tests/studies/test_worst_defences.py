@@ -114,3 +114,15 @@ def test_a_table_of_a_real_worst_case_is_united_with_its_parts(case):
     for k in TOPS:
         assert (table[f"top{k}", "worst"].astype(int) <= table[f"top{k}", "lucky"].astype(int)).all()
         assert (table[f"top{k}", "worst"].loc[32].astype(int) <= table[f"top{k}", "worst"].loc[4].astype(int)).all()
+
+
+def test_a_random_defence_is_screened_by_its_own_draws_and_not_by_the_plain_network():
+    case = Case(network(1), network(2), halftone, lambda images, k: halftone(images, threshold=0.4 + 0.1 * (k % 3)))
+    for attack in portfolio(case, steps=4, queries=2):
+        if attack.kind == "gradient":
+            logits = attack.view(IMAGES).reshape(-1, len(IMAGES), 8)
+            assert not attack.exact
+            assert len(logits) > attack.screen == 2
+            behind = [case.network(halftone(IMAGES, threshold=0.4 + 0.1 * k)) for k in range(3)]
+            for screened in logits[: attack.screen]:
+                assert any(torch.equal(screened, each) for each in behind)

@@ -28,10 +28,10 @@ class Climb:
     `margin.OBJECTIVES`.
 
     exact: the first N logits are those of the real defended network on the rounded iterate, so that they are judged and
-    no pass is needed for it. screen: the K·N logits are those of a random defence under fresh draws; the judge is asked
-    about the images that all K get wrong, the others are taken for unbroken, at their least margin. start: "image",
-    "random" or "best", the point with the largest margin so far. target: None, or r: the classes at ranks r to r+k-1 of
-    the others at the clean image.
+    no pass is needed for it. screen: so many of the K are a random defence under fresh draws, the first ones; the judge
+    is asked about the images that all of these get wrong, the others are taken for unbroken, at their least margin.
+    start: "image", "random" or "best", the point with the largest margin so far. target: None, or r: the classes at
+    ranks r to r+k-1 of the others at the clean image.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Climb:
     steps: int = 40
     start: str = "image"
     exact: bool = False
-    screen: bool = False
+    screen: int = 0
     step: float = 0.5
     decay: float = 1.0
     target: int | None = None
@@ -67,7 +67,7 @@ class Climb:
                     value = self.value(logits, labels.repeat(count), task.k, wanted)
                     gradient = torch.autograd.grad(value.sum(), variable)[0]
                 shown = logits.detach()[: len(x)] if self.exact else None
-                views = logits.detach().reshape(count, len(x), -1) if self.screen else None
+                views = logits.detach().reshape(count, len(x), -1)[: self.screen] if self.screen else None
                 keep = task.show(x, cost=count, logits=shown, views=views)
                 now = value.detach().reshape(count, -1).mean(0).cpu()
                 history = torch.cat([history, now[None]])[:, keep.cpu()]

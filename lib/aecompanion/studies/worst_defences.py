@@ -30,7 +30,8 @@ from aecompanion.defend.inverse import low_pass
 from aecompanion.evaluate.defence import outcomes
 
 TOPS = (1, 5)
-NOISE, BLUR, JUDGES = 2 / 255, 0.7, 3  # of the noisy view, of the low-pass surrogate; draws that all have to be wrong
+NOISE, BLUR = 2 / 255, 0.7  # of the noisy view, of the low-pass surrogate
+DRAWS, JUDGES = 2, 3  # of a random defence: per step; that all have to be wrong
 Draw = Callable[[torch.Tensor, int], torch.Tensor]  # images and the number of a draw to transformed images
 
 
@@ -52,7 +53,7 @@ class Case:
         surrogate = surrogate or getattr(self.transform, "surrogate", identity)
         if self.draw is not None:
             draw = self.draw
-            return Expected(network, lambda images, k: draw(quantise(images), k), 2)
+            return Expected(network, lambda images, k: draw(quantise(images), k), DRAWS)
         transform = self.transform
         return Defended(network, lambda images: transform(quantise(images)), surrogate)
 
@@ -64,7 +65,7 @@ class Case:
 
 def portfolio(case: Case, *, steps: int, queries: int) -> list[Attack]:
     """The attacks in their order: gradients first, then transfer, then search."""
-    sees = {"exact": True} if case.draw is None else {"screen": True}
+    sees = {"exact": True} if case.draw is None else {"screen": DRAWS}
     half, quarter = max(steps // 2, 1), max(steps // 4, 1)
     view, blurred = case.mixed(case.network), case.mixed(case.network, functools.partial(low_pass, sigma=BLUR))
     noisy = Noisy(case.real(case.network), sigma=NOISE, draws=1)
