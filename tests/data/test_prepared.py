@@ -28,6 +28,7 @@ PLAIN = {
 
 def test_every_stage_that_prepares_data_is_recorded():
     notebooks = {file.stem for file in prepared.NOTEBOOKS.glob("*.ipynb")}
+    notebooks.discard("imagenet_data")  # asks networks, whose last digits depend on the processor
     assert notebooks - set(RECORD) == {"halftone_gallery"}  # draws, prepares nothing
     assert list(RECORD) == list(prepared.STAGES)
 
