@@ -47,7 +47,7 @@ OPTIONS = {
     "nb_merge_streams": True,
     "myst_enable_extensions": ["dollarmath", "amsmath"],
     "myst_all_links_external": True,
-    "suppress_warnings": ["myst.header", "mystnb.unknown_mime_type"],
+    "suppress_warnings": ["myst.header", "mystnb.unknown_mime_type", "misc.highlighting_failure"],
     "exclude_patterns": ["**/.ipynb_checkpoints"],
 }
 

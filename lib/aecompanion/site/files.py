@@ -1,5 +1,6 @@
 """What Sphinx leaves to be done: source pages, copies of linked files, smaller pictures, and a look at every link."""
 
+import io
 import os
 import re
 import shutil
@@ -13,9 +14,9 @@ from aecompanion.pipeline.paths import ROOT
 from aecompanion.site import reference, source_pages
 from aecompanion.site.tree import put
 
-UNUSED = ["*.map", "*.po", "*.mo", "*macros.html"]  # what themes leave for those who develop them
-HEAVY = 80_000  # bytes from which a PNG is written as WebP
-LOSSY = 0.6  # of the size without loss: what a WebP with loss must save (photographs do)
+UNUSED = ["*.map", "*macros.html"]  # what themes leave for those who develop them
+HEAVY = 30_000  # bytes from which a picture is written as WebP
+LOSSY = 0.75  # of the size without loss: what a WebP with loss must save (photographs do)
 
 
 class Targets(HTMLParser):
@@ -72,23 +73,27 @@ def add_files(out: Path) -> None:
             put(out / name, source_pages.page(path, reference.place(reference.dotted(ROOT / path)) if ours else ""))
 
 
+def smaller(picture: Image.Image, *, exact: bool) -> bytes:
+    """A picture as WebP; `exact`: without loss, unless loss saves enough."""
+    lossy, lossless = io.BytesIO(), io.BytesIO()
+    picture.save(lossy, "webp", quality=85, method=2)
+    if exact:
+        picture.save(lossless, "webp", lossless=True, method=1, quality=20)
+    saved = not exact or lossy.tell() < LOSSY * lossless.tell()
+    return (lossy if saved else lossless).getvalue()
+
+
 def shrink(out: Path) -> None:
-    """Write heavy pictures as WebP, without loss unless that saves much, and name them so in the pages."""
+    """Write heavy pictures as WebP, PNGs without loss unless that saves much, and name them so in the pages."""
     renamed = {}
-    for file in (out / "_images").glob("*.png"):
+    for file in sorted([*(out / "_images").glob("*.png"), *(out / "_images").glob("*.jpg")]):
         if file.stat().st_size < HEAVY:
             continue
-        picture, exact, lossy = Image.open(file).convert("RGB"), file.with_suffix(".webp"), file.with_suffix(".part")
-        picture.save(exact, "webp", lossless=True, method=1, quality=20)
-        picture.save(lossy, "webp", quality=90, method=2)
-        if lossy.stat().st_size < LOSSY * exact.stat().st_size:
-            lossy.replace(exact)
-        lossy.unlink(missing_ok=True)
-        if exact.stat().st_size < file.stat().st_size:
-            renamed[file.name] = exact.name
+        written = smaller(Image.open(file).convert("RGB"), exact=file.suffix == ".png")
+        if len(written) < file.stat().st_size:
+            renamed[file.name] = f"{file.stem}.webp"
+            file.with_suffix(".webp").write_bytes(written)
             file.unlink()
-        else:
-            exact.unlink()
     known = re.compile(f"_images/({'|'.join(map(re.escape, renamed))})")
     for page in out.rglob("*.html") if renamed else ():
         text = page.read_text()
