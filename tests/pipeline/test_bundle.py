@@ -216,6 +216,16 @@ def test_a_part_alone_is_pulled(clone, made, what):
     assert set(files(clone / "build")) == {"toy/networks/net_1.safetensors", "toy/networks/net_2.safetensors"}
 
 
+def test_a_file_of_ones_own_is_not_overwritten(clone, made):
+    (clone / "build" / "toy").mkdir(parents=True)
+    (clone / "build" / "toy" / "maps.csv").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"^unable to remove '.*maps\.csv', whose content is in no cache: move it away"
+    ):
+        pull.pull(made, ["toy_maps"])
+    assert (clone / "build" / "toy" / "maps.csv").read_text() == "mine"
+
+
 def test_what_is_no_part_is_refused(clone, made):
     with pytest.raises(ValueError, match="^'nets' is neither a stage nor an output of dvc.yaml, nor `networks`$"):
         pull.pull(made, ["nets"])

@@ -25,7 +25,7 @@ from aecompanion.pipeline import crate, record, repro
 from aecompanion.pipeline.paths import BUILD, ROOT
 
 BESIDE = ("dvc.yaml", "dvc.lock", "hashes.md5", "ro-crate-metadata.json")
-LEVEL = 1  # of deflate: most files are compressed already
+LEVEL = 6  # of deflate
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the time of every entry, so that the same content is the same archive
 
 Reader = Callable[[str], bytes | None]  # the content of an object by its hash, None where there is none
