@@ -451,13 +451,16 @@ def test_the_collapse_shows_score_above_agreement_per_domain_and_a_line_per_loss
     for line, value in zip(panels, ("plain", "agreement"), strict=True):
         for panel, domain in zip(line, ("digits", "chest"), strict=True):
             drawn = {each.get_label(): each for each in panel.lines if not each.get_label().startswith("_")}
-            assert len(drawn) == 3
+            told = released[released["domain"] == domain]
+            if value == "agreement":  # of a trained bottleneck in a network that is not at chance
+                told = told[(told["epoch"] > 0) & (told["plain"] > {"digits": 0.2, "chest": 0.6}[domain])]
+            assert {label.removesuffix(" loss") for label in drawn} == set(told["variant"])
             thin = [each for each in panel.lines if each.get_linewidth() == 0.8]
-            assert len(thin) == 3 * released["seed"].nunique()  # a line per loss and training seed
+            assert len(thin) == len(told[["variant", "seed"]].drop_duplicates())  # a line per loss and training seed
             for label, each in drawn.items():
-                own = released[(released["domain"] == domain) & (released["variant"] == label.removesuffix(" loss"))]
-                means = own.groupby("epoch")[value].mean().dropna()
-                assert each.get_xdata().tolist() == means.index.tolist()  # the intended loss starts at epoch 1 below
+                own = told[told["variant"] == label.removesuffix(" loss")]
+                means = own.groupby("epoch")[value].mean()
+                assert each.get_xdata() == pytest.approx(means.index.to_numpy(), abs=0.071)  # side by side
                 assert each.get_ydata() == pytest.approx(means.to_numpy())
             assert panel.get_xticks().tolist() == [0, 1, 2]
     chance = [panel.lines[-1].get_ydata()[0] for panel in panels[0]]

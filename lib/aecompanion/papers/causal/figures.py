@@ -80,7 +80,10 @@ def class_channel_map(latent: pd.DataFrame, classes: list[str]) -> Figure:
 
 
 def collapse(released: pd.DataFrame) -> Figure:
-    """F1.9: score of the plain branch and agreement of both over epochs; thin lines: seeds, thick: means."""
+    """F1.9: score of the plain branch and, once the bottleneck is trained, agreement of both; thin lines: seeds, thick:
+    means; losses side by side. Agreement is left out where the network itself is within .1 of chance: two branches that
+    say the same of every image agree, and it means nothing.
+    """
     domains, variants = list(dict.fromkeys(released["domain"])), list(dict.fromkeys(released["variant"]))
     chance = {"digits": 0.1, "chest": 0.5}
     score = {"digits": "accuracy of the network", "chest": "AUROC of the network"}
@@ -88,10 +91,13 @@ def collapse(released: pd.DataFrame) -> Figure:
     for column, domain in zip(axes.T, domains, strict=True):
         for panel, value in zip(column, ("plain", "agreement"), strict=True):
             for variant in variants:
-                rows = released[(released["domain"] == domain) & (released["variant"] == variant)].dropna(
-                    subset=[value]
-                )
+                rows = released[(released["domain"] == domain) & (released["variant"] == variant)]
+                if value == "agreement":
+                    rows = rows[(rows["epoch"] > 0) & (rows["plain"] > chance[domain] + 0.1)]
+                if rows.empty:
+                    continue
                 by_seed = rows.pivot(index="epoch", columns="seed", values=value)
+                by_seed.index = by_seed.index + 0.07 * (variants.index(variant) - (len(variants) - 1) / 2)
                 colour, marker = colours(variants)[variant], markers(variants)[variant]
                 panel.plot(by_seed.index, by_seed, color=colour, lw=0.8, alpha=0.6)
                 panel.plot(
