@@ -5,9 +5,8 @@ side took 0.31 ms per image and attack step, one job with two threads 0.47 (meas
 lock, so threads suffice, and since every job runs single-threaded its bits do not depend on the number of cores. Jobs
 must not share a network: `networks.borrow` changes and restores it.
 
-`apart`: processes, for jobs in Python and NumPy. They are forked from a server that has imported the modules once and
-nothing else: it starts from an empty interpreter, so no thread or lock of the caller's is copied (a plain fork of a
-notebook's kernel, with its threads for messages, could stop for ever), and a worker costs no imports.
+`apart`: processes, for jobs in Python and NumPy. They are spawned: a fork of a notebook's kernel would copy the locks
+of its threads, and a server that forks is no child whose CPU seconds `pipeline.record` could count.
 """
 
 import multiprocessing
@@ -44,28 +43,22 @@ def over(function: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int
         torch.set_num_threads(threads)
 
 
-def apart(
-    function: Callable[..., Result], jobs: Iterable[Job], shared: Any, *, workers: int, preload: Iterable[str] = ()
-) -> Iterator[Result]:
+def apart(function: Callable[..., Result], jobs: Iterable[Job], shared: Any, *, workers: int) -> Iterator[Result]:
     """function(shared, job) for every job, in the order of the jobs, in `workers` processes; one worker: in this one.
 
-    `shared` is sent to each process once; `function` is a module's; `preload` names the modules that the server of
-    processes imports. Workers end with the caller. Raises ValueError for no worker.
+    `shared` is sent to each process once; `function` is a module's. Workers end with the caller. Raises ValueError for
+    no worker.
     """
     workers = capped(workers)
     if workers == 1:
         yield from (function(shared, job) for job in jobs)
         return
-    known = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(list(preload))
-    with ProcessPoolExecutor(workers, context, initializer=start, initargs=(shared, os.getpid())) as pool:
-        try:
-            yield from pool.map(call, ((function, job) for job in jobs))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=start, initargs=(shared, os.getpid()))
+    try:
+        yield from pool.map(call, ((function, job) for job in jobs))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _shared: Any = None  # in a worker of `apart`

@@ -181,8 +181,7 @@ def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, workers: int = 
     workers: processes; every claim has resamples of its own seed, so their number changes no bit.
     """
     known = register()
-    modules = sorted({each.estimator.__module__ for each in known})
-    rows = apart(evaluate_one, [each.id for each in known], (tables, options), workers=workers, preload=modules)
+    rows = apart(evaluate_one, [each.id for each in known], (tables, options), workers=workers)
     found = pd.DataFrame(row for _, row in zip(progress(known), rows, strict=True))
     for (_, strength), part in found.groupby(["paper", "strength"]):
         if strength in TESTED:
