@@ -36,9 +36,9 @@ TABLES = {  # what the estimators may take
         ),
         *("spurious", "fooled", "controls"),
     ),
-    3: ("scores", "randomization"),
+    3: ("scores", "randomization", "photographs"),
     4: ("transfer", "representations", "adaptive"),
-    5: ("predictions", "shift", "renderings", "controls"),
+    5: ("predictions", "shift", "renderings", "controls", "photographs"),
 }
 
 
@@ -68,6 +68,7 @@ def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables):
     controls = clean.drop(columns="eps").merge(levels, how="cross").assign(correct0=True, bound=0.95)
     controls = controls.assign(white=0.2, mapped=0.15, noise=0.05, other=0.3)
     faces = {"predictions": predictions, "shift": shift, "renderings": renderings, "controls": controls}
+    faces["photographs"] = shift[shift["seed"] == 1].assign(seed=0)
     return {1: paper1_tables, 2: paper2_tables, 3: paper3_claimed, 4: photographs, 5: faces}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,13 +57,13 @@ def use_style() -> None:
 
 
 def colours(names: list[str]) -> dict[str, str]:
-    """A fixed colour per name, in order."""
-    return dict(zip(names, COLOURS, strict=False))
+    """A colour per name, in order; after the last they begin again."""
+    return dict(zip(names, itertools.cycle(COLOURS), strict=False))
 
 
 def markers(names: list[str]) -> dict[str, str]:
     """A fixed marker per name, in order, so that colour is never the only cue."""
-    return dict(zip(names, MARKERS, strict=False))
+    return dict(zip(names, itertools.cycle(MARKERS), strict=False))
 
 
 def picture(
