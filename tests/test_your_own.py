@@ -12,6 +12,9 @@ from aecompanion.pipeline.notebooks import locate
 ASKED = {"my_network": "check_folder(root)", "my_images": "own = own_images("}  # the cell that has read the parameters
 
 
+MISSING = FileNotFoundError
+
+
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     """Run a notebook's code cells up to that cell, as somebody who opens it and changes parameters."""
@@ -47,21 +50,21 @@ def test_a_network_by_name_needs_nothing_else(opened):
         (
             {"source": "torchvision/resnet19"},
             ValueError,
-            r"network 'torchvision/resnet19' is unknown to torchvision \(",
+            "network 'torchvision/resnet19' is unknown to torchvision .nearest",
         ),
         (
             {"source": "mine:make"},
             ValueError,
-            "network 'mine:make' has no pretrained weights, .*: set weights to a file",
+            "network 'mine:make' has no pretrained weights, .*: set weights to",
         ),
         (
             {"weights": "HERE/pretraned"},
             FileNotFoundError,
-            r".*/pretraned: no such file, .*\(did you mean pretrained\?\)",
+            ".*/pretraned: no such file, .*.did you mean pretrained..",
         ),
-        ({"classes": "HERE/names.txt"}, FileNotFoundError, ".*/names.txt: no such file, expected a text file"),
+        ({"classes": "HERE/names.txt"}, MISSING, ".*/names.txt: no such file, expected a text file"),
         ({"photographs": ["chelsae"]}, ValueError, "photograph 'chelsae' is unknown, expected one of: .*chelsea"),
-        ({"root": "HERE/photos"}, FileNotFoundError, ".*/photos: no such folder, expected a folder of images"),
+        ({"root": "HERE/photos"}, MISSING, ".*/photos: no such folder, expected a folder of images"),
         ({"root": "HERE"}, ValueError, ".*: holds no images, expected .jpg"),
     ],
 )
@@ -78,7 +81,7 @@ def test_my_network_says_what_is_wrong_before_it_makes_a_network(opened, tmp_pat
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        ({"root": "HERE/photos"}, FileNotFoundError, ".*/photos: no such folder, expected a folder of images"),
+        ({"root": "HERE/photos"}, MISSING, ".*/photos: no such folder, expected a folder of images"),
         ({"root": "HERE"}, ValueError, ".*: holds no images, expected .jpg"),
         (
             {"boxes": "HERE/boxes.csv"},
