@@ -34,6 +34,7 @@ STAGES = [name for name in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stag
 
 MASKS = {"side": 16, "steps": 1}
 GRID = ["2/255", "8/255"]
+FULL_SIZE = "aecompanion.networks.full_size"  # random weights, where the profile starts from published ones
 RESAMPLES = {"resamples": 100}
 REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompanion.networks.full_size: 64 px)
     "threads": 2,
@@ -54,7 +55,7 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "digits_data": {"samples": 40},
     "digits_train": {"epochs": 1, "bottleneck_epochs": 1, "bottleneck_images": 64},
     "chest_data": {"size": 64},
-    "chest_train": {"epochs": 1, "batch": 8},
+    "chest_train": {"network": f"{FULL_SIZE}:densenet121", "epochs": 1, "batch": 8},
     "chest_autoencoder": {"images": 40},
     "latent_effects": {"images": 4, **RESAMPLES},
     "pixel_effects": {"cases": 2, "map_cases": 1, "per_side": 3, **RESAMPLES},
@@ -62,7 +63,12 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "true_effects": {"concept_images": 20, **RESAMPLES},
     "released_loss": {"images": 32, "probes": 8},
     "scenes_data": {"size": 200},
-    "scenes_train": {"epochs": 2, "chest_epochs": 1, "batch": 6, "lr": 1e-3},
+    "scenes_train": {
+        "networks": {
+            "vgg": f"{FULL_SIZE}:vgg16_bn", "googlenet": f"{FULL_SIZE}:googlenet", "resnet": f"{FULL_SIZE}:resnet50",
+        },
+        "epochs": 2, "chest_epochs": 1, "batch": 6, "lr": 1e-3,
+    },
     "mask_tuning": {**MASKS, "pairs": 1, "published_steps": 1},
     "mask_steps": {**MASKS, "steps": 3, "pairs": 2, "plane_points": 2, "frames": 2, "rise_masks": 2},
     "mask_maps": {
@@ -73,7 +79,10 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "mask_games": {**RESAMPLES, "substrate_pairs": 1, "rise_most": 40},
     "mask_randomization": {**MASKS, "pairs": 2, "rise_masks": 2, "calibration": 2},
     "objects_data": {"size": 96, "marked_class": 1, "marked_share": 1.0},
-    "objects_train": {"epochs": 1, "batch": 8, "attack_images": 2, "attack_steps": 1, "l1_steps": 1},
+    "objects_train": {
+        "judge": "torchvision/inception_v3", "epochs": 1, "batch": 8,
+        "attack_images": 2, "attack_steps": 1, "l1_steps": 1,
+    },
     "counterfactual_steps": {"steps": 2, "images": 2},
     "counterfactual_sets": {
         "sets": 2, "images": 2, "matching": 2, "steps": 2, "matching_steps": 1, "compared": 2, "restarts": 2,

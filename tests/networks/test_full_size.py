@@ -69,10 +69,12 @@ def test_a_pooled_network_is_the_same_at_every_size(family):
     assert shapes == [shapes[0]] * 4
 
 
-def test_the_papers_profile_names_the_papers_networks():
+def test_the_papers_profile_names_the_papers_networks_with_the_weights_that_the_paper_starts_from():
     profile = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text())
     assert profile["scenes_train"]["networks"] == {
-        "vgg": "aecompanion.networks.full_size:vgg16_bn",
-        "googlenet": "aecompanion.networks.full_size:googlenet",
-        "resnet": "aecompanion.networks.full_size:resnet50",
+        "vgg": "aecompanion.networks.published:staged_vgg16_bn",
+        "googlenet": "aecompanion.networks.published:staged_googlenet",
+        "resnet": "aecompanion.networks.published:staged_resnet50",
     }
+    assert profile["chest_train"]["network"] == "aecompanion.networks.published:staged_densenet121"
+    assert profile["objects_train"]["judge"] == "aecompanion.networks.published:inception_v3"

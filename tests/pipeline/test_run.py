@@ -355,6 +355,12 @@ def test_the_lock_is_free_again_after_a_run_also_one_that_failed(make, execution
         ("Folder", "2020", "HERE/2020"),
         ("Folder", ".", "HERE"),
         ("File", "~/w.pt", "HOME/w.pt"),
+        ("File", "pretrained", "HERE/pretrained"),
+        ("NetworkWeights", "pretrained", "pretrained"),
+        ("NetworkWeights", "none", "none"),
+        ("NetworkWeights", "null", None),
+        ("NetworkWeights", "path", "HERE/path"),
+        ("NetworkWeights", "~/w.pt", "HOME/w.pt"),
     ],
 )
 def test_a_value_on_the_command_line_is_read_as_its_type_has_it(tmp_path, monkeypatch, kind, text, expected):

@@ -124,6 +124,13 @@ def check_options(root: Path, *, size: int, channels: int, unreadable: str, limi
         raise ValueError(f"size {size}, limit {limit}: expected at least 1")
 
 
+def check_folder(root: str | Path) -> None:
+    """Raise as `own_images` does for a folder that is missing or holds no image, without reading one."""
+    root = Path(root).expanduser()
+    check_options(root, size=1, channels=3, unreadable="skip", limit=None)
+    listing(root)
+
+
 def listing(root: Path) -> tuple[list[Path], int]:
     """The image files below `root` by name, and how many files of other kinds lie there (boxes.csv not counted).
 

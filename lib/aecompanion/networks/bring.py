@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from aecompanion.networks.borrow import borrowed, device_of
+from aecompanion.networks.chosen import check_layers
 from aecompanion.networks.foreign import load_foreign
 from aecompanion.networks.normalisation import IMAGENET, checked
 from aecompanion.networks.places import attempted
@@ -84,6 +85,7 @@ def bring(
         raise ValueError(f"{source!r} cannot be called with {', '.join(options)} ({error})") from error
     check_kind(network)
     check_channels(network, channels)
+    check_layers(network)
     if weights is not None and facts is None:
         load_foreign(network.body, Path(weights).expanduser())
     check_outputs(network, classes=count, size=size)

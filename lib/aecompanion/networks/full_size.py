@@ -8,8 +8,8 @@ The layers are torchvision's. `zoo.create("aecompanion.networks.full_size:densen
 inputs N×3×H×W or N×1×H×W (grey is repeated), normalised, from 64 px on (vgg16_bn: 32); outputs N×classes logits. The
 names of torchvision itself ("torchvision/resnet50") give the same networks uncut.
 
-Where we depart: no ImageNet weights, which this project does not ship; GoogLeNet has a fresh linear layer of `classes`
-outputs in the place of one behind the 1,000 outputs, and no auxiliary heads.
+Weights are random; `networks.published` makes the same networks from ImageNet's. Where we depart: GoogLeNet has a fresh
+linear layer of `classes` outputs in the place of one behind the 1,000 outputs, and no auxiliary heads.
 """
 
 import torch
@@ -32,50 +32,30 @@ class FullSize(Staged):
         return super().forward(images.expand(-1, 3, -1, -1))
 
 
-def residual(name: str, width: int, classes: int) -> FullSize:
-    """A ResNet of torchvision."""
-    from torchvision import models
-
-    net = models.get_model(name, weights=None)
+def residual(net: nn.Module, classes: int) -> FullSize:
+    """A ResNet of torchvision, cut, with a fresh head."""
     stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
-    return FullSize(stem, [net.layer1, net.layer2, net.layer3, net.layer4], average_head(width, classes))
+    head = average_head(net.fc.in_features, classes)
+    return FullSize(stem, [net.layer1, net.layer2, net.layer3, net.layer4], head)
 
 
-def resnet18(*, classes: int, channels: int, size: int) -> FullSize:
-    """Two basic blocks per stage."""
-    return residual("resnet18", 512, classes)
-
-
-def resnet50(*, classes: int, channels: int, size: int) -> FullSize:
-    """Bottleneck blocks, 3, 4, 6 and 3 of them."""
-    return residual("resnet50", 2048, classes)
-
-
-def densenet121(*, classes: int, channels: int, size: int) -> FullSize:
-    """Dense blocks of 6, 12, 24 and 16 layers; a stage is a block and the transition behind it."""
-    from torchvision import models
-
-    parts = models.densenet121(weights=None).features
+def dense(net: nn.Module, classes: int) -> FullSize:
+    """A DenseNet of torchvision, cut, with a fresh head; a stage is a dense block and the transition behind it."""
+    parts = net.features
     stages = [nn.Sequential(parts[2 * i + 4], parts[2 * i + 5]) for i in range(4)]
     stages[3].append(nn.ReLU())
-    return FullSize(nn.Sequential(*parts[:4]), stages, average_head(1024, classes))
+    return FullSize(nn.Sequential(*parts[:4]), stages, average_head(net.classifier.in_features, classes))
 
 
-def vgg16_bn(*, classes: int, channels: int, size: int) -> FullSize:
-    """Thirteen convolutions with batch normalisation; a head of 4096, 4096 and `classes` outputs with dropout."""
-    from torchvision import models
-
-    net = models.vgg16_bn(weights=None, num_classes=classes)
+def plain(net: nn.Module) -> FullSize:
+    """A VGG of torchvision, cut, with its own head."""
     ends = [i for i, layer in enumerate(net.features) if isinstance(layer, nn.MaxPool2d)]
     blocks = [net.features[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return FullSize(blocks[0], blocks[1:], nn.Sequential(net.features[-1], net.avgpool, nn.Flatten(), net.classifier))
 
 
-def googlenet(*, classes: int, channels: int, size: int) -> FullSize:
-    """Nine inception blocks in four stages: 3a-3b, 4a-4c, 4d-4e, 5a-5b."""
-    from torchvision import models
-
-    net = models.googlenet(weights=None, aux_logits=False, init_weights=True, num_classes=classes)
+def inception(net: nn.Module) -> FullSize:
+    """torchvision's GoogLeNet, cut, with its own head."""
     stem = nn.Sequential(net.conv1, net.maxpool1, net.conv2, net.conv3, net.maxpool2)
     stages = [
         nn.Sequential(net.inception3a, net.inception3b),
@@ -84,3 +64,38 @@ def googlenet(*, classes: int, channels: int, size: int) -> FullSize:
         nn.Sequential(net.maxpool4, net.inception5a, net.inception5b),
     ]
     return FullSize(stem, stages, nn.Sequential(net.avgpool, nn.Flatten(), net.dropout, net.fc))
+
+
+def resnet18(*, classes: int, channels: int, size: int) -> FullSize:
+    """Two basic blocks per stage."""
+    from torchvision import models
+
+    return residual(models.resnet18(weights=None), classes)
+
+
+def resnet50(*, classes: int, channels: int, size: int) -> FullSize:
+    """Bottleneck blocks, 3, 4, 6 and 3 of them."""
+    from torchvision import models
+
+    return residual(models.resnet50(weights=None), classes)
+
+
+def densenet121(*, classes: int, channels: int, size: int) -> FullSize:
+    """Dense blocks of 6, 12, 24 and 16 layers."""
+    from torchvision import models
+
+    return dense(models.densenet121(weights=None), classes)
+
+
+def vgg16_bn(*, classes: int, channels: int, size: int) -> FullSize:
+    """Thirteen convolutions with batch normalisation; a head of 4096, 4096 and `classes` outputs with dropout."""
+    from torchvision import models
+
+    return plain(models.vgg16_bn(weights=None, num_classes=classes))
+
+
+def googlenet(*, classes: int, channels: int, size: int) -> FullSize:
+    """Nine inception blocks in four stages: 3a-3b, 4a-4c, 4d-4e, 5a-5b."""
+    from torchvision import models
+
+    return inception(models.googlenet(weights=None, aux_logits=False, init_weights=True, num_classes=classes))

@@ -8,6 +8,7 @@ describing the default.
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from aecompanion.pipeline import parameters, record, repro
 from aecompanion.pipeline.notebooks import EXECUTED, page, sources
 from aecompanion.pipeline.paths import BUILD, ROOT, remove
 
+STARTS = re.compile(r"aecompanion\.networks\.published:(\w+)")  # networks that start from published weights
 KEPT = {"build", "data", "dvc.lock", ".dvc"}  # what a side tree keeps between runs
 
 
@@ -32,19 +34,32 @@ def side_tree(name: str) -> Path:
 def prepare(name: str) -> Path:
     """Bring the profile's side tree in step with the checkout and return it.
 
-    Raises FileNotFoundError for an unknown profile or for data that it names and that are not there, ValueError for a
-    profile that breaks a type or a condition, RuntimeError for a download that fails.
+    Raises FileNotFoundError for an unknown profile, for data that it names and that are not there, and for published
+    weights that cannot be fetched, ValueError for a profile that breaks a type or a condition, RuntimeError for a
+    download that fails.
     """
     params = parameters.composed(name)
     if params.pop("download", False):
         public.download(params)
     public.check(params)
+    fetch_published(params)
     side = side_tree(name)
     lay_out(side, params)
     lock = ROOT / "profiles" / f"{name}.lock"
     if lock.exists():
         shutil.copy2(lock, side / "dvc.lock")
     return side
+
+
+def fetch_published(params: dict) -> None:
+    """See that published weights from which networks start (`networks.published`) are in the cache, before anything
+    runs. Raises FileNotFoundError in one sentence.
+    """
+    if names := sorted(set(STARTS.findall(yaml.safe_dump(params)))):
+        from aecompanion.networks import published  # torch, which profiles without such networks do not need here
+
+        for name in names:
+            published.fetch(name)
 
 
 def lay_out(side: Path, params: dict) -> None:

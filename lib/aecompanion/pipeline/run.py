@@ -196,8 +196,9 @@ def typed(text: str, parameter: parameters.Parameter | None) -> Any:
         value = text
     if parameter is None or value is None:
         return value
-    if parameters.PATH in getattr(parameter.type, "__metadata__", ()):
-        return str(Path(text).expanduser().absolute())
+    facts = getattr(parameter.type, "__metadata__", ())
+    if parameters.PATH in facts:  # unless it is one of the type's words
+        return text if text in facts and text != parameters.PATH else str(Path(text).expanduser().absolute())
     return text if parameter.type in (str, str | None) else value
 
 
