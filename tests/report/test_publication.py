@@ -13,7 +13,7 @@ def run(folder):
     for name in ("figures", "tables", "cards", "metrics"):
         (folder / name).mkdir(parents=True)
         (folder / name / "new").write_text("new")
-    for name in ("claims.csv", "distances.csv", "README.md"):
+    for name in ("claims.csv", "distances.csv", "records.json", "README.md"):
         (folder / name).write_text("new")
 
 
@@ -26,7 +26,7 @@ def test_a_copy_replaces_what_a_run_makes_and_keeps_the_rest(tmp_path):
     publication.copy(tmp_path / "run", results)
     found = {str(file.relative_to(results)): file.read_text() for file in results.rglob("*") if file.is_file()}
     new = {f"{name}/new": "new" for name in ("figures", "tables", "cards", "metrics")}
-    new |= dict.fromkeys(("claims.csv", "distances.csv"), "new")
+    new |= dict.fromkeys(("claims.csv", "distances.csv", "records.json"), "new")
     assert found == new | {"replications/a": "old", "benchmarks.csv": "old"}
 
 

@@ -1,4 +1,4 @@
-"""The generated parts of README.md and of pages in docs/, and results/README.md (`aecompanion report`)."""
+"""The generated parts of README.md and of pages in docs/, and the pages of results/ (`aecompanion report`)."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aecompanion.pipeline import paths
-from aecompanion.report import displays, gallery, tables
+from aecompanion.report import data_page, displays, gallery, networks_page, tables
 from aecompanion.report.gallery import VERDICTS
 from aecompanion.report.papers import papers
 
@@ -90,7 +90,17 @@ def texts() -> dict[str, str]:
         found[name] = (paths.ROOT / name).read_text()
         for mark, table in marked.items():
             found[name] = insert(found[name], table, mark, name)
-    return found | {"results/README.md": gallery.page(results)}
+    return found | {f"results/{name}": text for name, text in of_results(results).items()}
+
+
+def of_results(results: Path) -> dict[str, str]:
+    """The pages in a folder of results by their name: README.md, and the cards of data and networks where the run
+    that is published there noted what they show.
+    """
+    found = {"README.md": gallery.page(results)}
+    if (results / data_page.RECORDS).is_file():
+        found |= {module.NAME: module.page(results) for module in (data_page, networks_page)}
+    return found
 
 
 def write() -> None:

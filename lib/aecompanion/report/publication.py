@@ -12,9 +12,17 @@ import sys
 from pathlib import Path
 
 from aecompanion.pipeline import parameters, passes, paths
-from aecompanion.report import gallery, pages
+from aecompanion.report import pages
 
-PUBLISHED = ("figures", "tables", "cards", "metrics", "claims.csv", "distances.csv")  # README.md is written anew
+PUBLISHED = (
+    "figures",
+    "tables",
+    "cards",
+    "metrics",
+    "claims.csv",
+    "distances.csv",
+    "records.json",
+)  # README.md is written anew
 
 
 def made(profile: str | None = None, root: Path | None = None) -> Path:
@@ -49,7 +57,8 @@ def publish(profile: str | None = None) -> Path:
     target = paths.ROOT / "results" / profile if profile else paths.ROOT / "results"
     copy(made(profile), target)
     if profile:
-        pages.replace(target / "README.md", gallery.page(target))
+        for name, text in pages.of_results(target).items():
+            pages.replace(target / name, text)
     else:
         values = parameters.complete(parameters.composed(None))
         passes.collect({stage: values[stage] for stage in parameters.sections()})

@@ -1,6 +1,6 @@
 """What the last stage makes of a run, build/results/: every registered display, its card, the table of claims, the
-headline numbers, then the page that shows them. results/ itself holds what is published, which no run touches:
-`aecompanion verify` compares the two, `aecompanion publish` copies one over the other.
+headline numbers, the facts of data and networks, then the pages that show them. results/ itself holds what is
+published, which no run touches: `aecompanion verify` compares the two, `aecompanion publish` copies one over the other.
 
 A card (cards/ID_slug.json) says what its display is, where it comes from (notebook, cell, function, file), what
 it shows (caption, data, n, seeds), which run made it (commit, machine, versions, seconds) and from which
@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from aecompanion.pipeline import paths, record
-from aecompanion.report import displays, gallery, headlines, source
+from aecompanion.report import data_page, displays, gallery, headlines, networks_page, records, source
 
 RESULTS = "./results"  # below build/: plain "results/..." is for `paths` the published folder at the top of the tree
 KINDS = {".png": "figures", ".gif": "figures", ".csv": "tables"}  # folders of results/
@@ -34,6 +34,11 @@ def publish(tested: pd.DataFrame) -> list[dict[str, Any]]:
     paths.save(f"{RESULTS}/metrics", lambda folder: headlines.write(folder, tested))
     paths.save(f"{RESULTS}/distances.csv", lambda path: written(headlines.distances(tested), path))
     claims = paths.save(f"{RESULTS}/claims.csv", lambda path: written(tested, path))
+    facts = json.dumps(records.collect(), indent=1, ensure_ascii=False) + "\n"
+    paths.save(f"{RESULTS}/{data_page.RECORDS}", lambda path: path.write_text(facts))
+    for module in (data_page, networks_page):
+        text = module.page(claims.parent)
+        paths.save(f"{RESULTS}/{module.NAME}", lambda path, text=text: path.write_text(text))
     paths.save(f"{RESULTS}/README.md", lambda path: path.write_text(gallery.page(claims.parent)))
     return cards
 

@@ -17,6 +17,7 @@ from aecompanion.site import papers as papers_, reference
 from aecompanion.site.links import REPLICATIONS, Links, relative
 
 DOCUMENTS = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+CARDS = ["results/DATA.md", "results/NETWORKS.md"]
 FOLDERS = {
     "1_data": "Data",
     "2_train": "Training",
@@ -40,6 +41,7 @@ def write_pages(folder: Path, chosen: Collection[str] = (), *, executed: bool = 
     shutil.rmtree(folder, ignore_errors=True)
     shown = [file for file in notebooks.sources() if not chosen or file.stem in chosen]
     documents = [*DOCUMENTS, *sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "docs").rglob("*.md"))]
+    documents += [file for file in CARDS if (ROOT / file).is_file()]
     files = documents + [file.relative_to(ROOT).as_posix() for file in shown]
     pages = {file: file.rpartition(".")[0] for file in files}
     made = {f"results/{paper.handle}.md": f"results/{paper.handle}" for paper in papers()}
