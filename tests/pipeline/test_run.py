@@ -377,6 +377,17 @@ def test_an_argument_that_is_no_name_with_a_value_is_refused():
         run.parse("eps")
 
 
+def test_a_folder_that_is_not_there_is_one_sentence_before_a_kernel_starts(tmp_path, no_execution, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["aecompanion.pipeline.run", "my_images", "-p", "size=64", "-p", "root=photos"])
+    with pytest.raises(SystemExit) as caught:
+        run.main()
+    assert caught.value.code == f"aecompanion run: -p: root is '{tmp_path}/photos': no such file or folder"
+    known = {"root": parameters.Parameter(parameters.Folder, None), "word": parameters.Parameter(str, None)}
+    run.check_paths({"root": None, "word": "photos"}, known)
+    run.check_paths({"root": str(tmp_path)}, known)
+
+
 def test_the_command_line_hands_all_values_to_the_run(make, executions, monkeypatch):
     make({"word": "given"})
     monkeypatch.setattr(sys, "argv", ["aecompanion.pipeline.run", "tiny", "-p", "count=2", "-p", "word=other"])

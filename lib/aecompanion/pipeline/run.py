@@ -202,6 +202,14 @@ def typed(text: str, parameter: parameters.Parameter | None) -> Any:
     return text if parameter.type in (str, str | None) else value
 
 
+def check_paths(values: dict[str, Any], known: dict[str, parameters.Parameter]) -> None:
+    """Files and folders of the reader's are there. Raises FileNotFoundError before a kernel starts."""
+    for name, value in values.items():
+        named = name in known and known[name].type == parameters.File and value is not None
+        if named and not Path(value).exists():
+            raise FileNotFoundError(f"-p: {name} is {value!r}: no such file or folder")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="aecompanion run", description="Execute one notebook.")
     parser.add_argument("notebook", help="its name, with or without .ipynb")
@@ -209,8 +217,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         known = parameters.declared(locate(arguments.notebook))
-        texts = dict(arguments.overrides)
-        executed = run(arguments.notebook, {name: typed(text, known.get(name)) for name, text in texts.items()})
+        values = {name: typed(text, known.get(name)) for name, text in dict(arguments.overrides).items()}
+        check_paths(values, known)
+        executed = run(arguments.notebook, values)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"aecompanion run: {error}")
     except KeyboardInterrupt:
