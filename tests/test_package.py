@@ -27,7 +27,17 @@ GROUPS = {"": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 LIBRARY = ROOT / "lib" / "aecompanion"
 KNOWN = metadata.packages_distributions()  # what is imported: what is installed for it
 EXTRAS = {"pipeline": "pipeline", "site": "site"}  # what a whole room needs
-OF_REPORT = ("gallery", "headers", "pages", "publication", "publish", "source", "verification")
+OF_REPORT = (
+    "data_page",
+    "gallery",
+    "headers",
+    "networks_page",
+    "pages",
+    "publication",
+    "publish",
+    "source",
+    "verification",
+)
 OF_COMMANDS = {  # outside pipeline/, what only `public` and `report` use: it reads parameters and notebooks
     f"aecompanion.{name}" for name in ("data.public", *(f"report.{each}" for each in OF_REPORT))
 }

@@ -102,6 +102,7 @@ def tree(tmp_path_factory):
     room = root / "lib" / "aecompanion" / "papers"
     for paper in papers():  # their displays would take an hour
         (room / paper.handle / "paper.yaml").unlink()
+    shutil.rmtree(room.parent / "data" / "cards")  # of data that are not there
     (room / "toy").mkdir()
     files = {"paper.yaml": PAPER, "claims.py": CLAIMS, "figures.py": FIGURES, "tables.py": TABLES}
     for name, text in {**files, "reported.yaml": REPORTED, "__init__.py": '"""Toy."""\n'}.items():

@@ -13,6 +13,7 @@ from aecompanion.data.sources import manifest
 from aecompanion.report import gallery, source, tables
 from aecompanion.report.data_page import RECORDS, notebook
 from aecompanion.report.domains import Domain, domains
+from aecompanion.report.records import PUBLISHED
 
 NAME = "NETWORKS.md"
 SHIPPED = "Networks that packages ship"
@@ -39,7 +40,8 @@ def page(results: Path) -> str:
             lines += [f"**Intended use.** {domain.network_use}", "", f"**Limits.** {domain.network_limits}"]
             for name in domain.networks:
                 lines += ["", *stage(name, records["networks"][name], domain, up)]
-    return "\n".join([*lines, "", *shipped(records, up)]).rstrip("\n") + "\n"
+    lines += ["", *shipped(records, up)] if records["shipped"] else []
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def stage(name: str, facts: dict[str, Any], domain: Domain, up: str) -> list[str]:
@@ -97,7 +99,7 @@ def spread(values: list[float]) -> str:
 
 def shipped(records: dict[str, Any], up: str) -> list[str]:
     """The networks whose weights packages ship, with origin, licence and what they make of the photographs."""
-    (domain,) = (each for each in domains() if each.name == "imagenet")
+    (domain,) = (each for each in domains() if each.name == PUBLISHED)
     rows = []
     for each in manifest():
         if each.path in records["shipped"]:
