@@ -13,6 +13,7 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "expected 0.01, 0.05, 0.075, 0.1 among the strengths",
     ),
     ({"faces_attack.eps": [0.01, 0.05, 0.1]}, "faces_attack.eps", "expected 0.01, 0.05, 0.075, 0.1 among"),
+    ({"imagenet_shift.eps": [0.01, 0.1]}, "imagenet_shift.eps", "expected 0.01, 0.05, 0.075, 0.1 among"),
     (
         {"faces_train.networks": ["compact/vgg"]},
         "faces_attack.source",

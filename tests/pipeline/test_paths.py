@@ -196,6 +196,8 @@ def test_every_output_of_the_real_pipeline_has_its_stage_as_writer(monkeypatch):
         for out in body["outs"]
     }
     assert outs["build/faces/data"] == "faces_data"
+    assert outs.pop("build/results") == "claims_report"
+    assert paths.writers_of("./results/any/file") == ["claims_report"]  # "results/..." is the published folder
     for out, name in outs.items():
         assert paths.writers_of(f"{out.removeprefix('build/')}/any/file") == [name]
     assert {"latent_effects", "pixel_effects"} < set(paths.writers_of("causal"))

@@ -17,7 +17,7 @@ from aecompanion.pipeline.plan.scale import SCALES, Size, scaled
 
 PROFILES = [None, *sorted(file.stem for file in (ROOT / "profiles").glob("*.yaml"))]
 # seconds of stages on 2 cores of an AMD EPYC, default parameters, November 2026, unit tests beside some of them
-MEASURED = {"scenes_train": 147, "mask_maps": 340, "mask_games": 151, "counterfactual_sets": 200, "objects_train": 200}
+MEASURED = {"scenes_train": 147, "mask_maps": 340, "mask_games": 151, "counterfactual_sets": 200, "objects_train": 101}
 SHAPE = {"classes": 40, "channels": 1, "size": 64}
 
 

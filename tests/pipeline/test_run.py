@@ -9,7 +9,7 @@ import pytest
 import yaml
 from nbformat import v4
 
-from aecompanion.pipeline import conditions, notebooks, parameters, run
+from aecompanion.pipeline import conditions, notebooks, parameters, paths, run
 from aecompanion.pipeline.paths import ROOT
 from aecompanion.train import ensemble
 
@@ -378,6 +378,10 @@ def test_an_argument_that_is_no_name_with_a_value_is_refused():
 
 
 def test_a_folder_that_is_not_there_is_one_sentence_before_a_kernel_starts(tmp_path, no_execution, monkeypatch):
+    for name in ("ROOT", "BUILD", "BY_HAND"):  # the real project, whatever `make` has pointed to
+        monkeypatch.setattr(run, name, getattr(paths, name))
+    monkeypatch.setattr(notebooks, "SOURCES", paths.ROOT / "notebooks")
+    monkeypatch.setattr(parameters, "ROOT", paths.ROOT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["aecompanion.pipeline.run", "my_images", "-p", "size=64", "-p", "root=photos"])
     with pytest.raises(SystemExit) as caught:

@@ -65,7 +65,8 @@ def test_a_path_is_the_longest_chain_of_seconds_to_the_end():
 
 
 def test_stages_run_at_once_in_order_and_the_lock_is_that_of_a_plain_repro(toy):
-    root, plain = toy(), toy("plain")
+    slow = f"time.sleep(4); {WRITE.format('first')}"  # a second stage asks twice a second for DVC's lock
+    root, plain = toy(first=slow), toy("plain", first=slow)
     order = at_once(root, 2)
     assert order[:2] == ["first", "apart"]  # both ready, the longer path first
     assert order.index("long") < order.index("short") < order.index("last")
@@ -94,7 +95,7 @@ def test_after_a_failure_nothing_starts_and_its_sentence_is_told(toy):
 
 
 def test_an_interrupt_leaves_no_process(toy):
-    root = toy(first="pathlib.Path('pid').write_text(str(__import__('os').getpid())); time.sleep(60)")
+    root = toy(first="pathlib.Path('pid').write_text(str(__import__('os').getpid())); time.sleep(600)")
 
     def say(line):
         if line.startswith("apart: done"):  # `first` sleeps by now

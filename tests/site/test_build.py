@@ -1,5 +1,6 @@
 """A site of three notebooks: no warning, no dead link, readable formulas, a claim in three clicks."""
 
+import logging
 import re
 
 import numpy as np
@@ -105,6 +106,8 @@ def test_heavy_pictures_become_webp_and_light_ones_stay(tmp_path):
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):
+    for name in ("sphinx", "sphinx.aecompanion.site.extension"):  # as dictConfig of another library silences them
+        logging.getLogger(name).disabled = True
     pages_, out = tmp_path / "pages", tmp_path / "out"
     pages_.mkdir()
     (pages_ / "index.md").write_text("# Start\n\n[gone](docs/gone.md)\n")

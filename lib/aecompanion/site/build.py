@@ -6,6 +6,7 @@ link that leads nowhere, ends the build.
 """
 
 import argparse
+import logging
 import shutil
 import sys
 from collections.abc import Collection
@@ -59,6 +60,7 @@ def render(folder: Path, out: Path, links: Links, files: dict[str, str]) -> None
     doctrees, noted = folder.with_name(f"{folder.name}_doctrees"), Notes()
     shutil.rmtree(doctrees, ignore_errors=True)
     nocolor()
+    enable_loggers()
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
             folder, None, out, doctrees, "html", confoverrides=options, status=None, warning=noted, freshenv=True
@@ -67,6 +69,14 @@ def render(folder: Path, out: Path, links: Links, files: dict[str, str]) -> None
     shutil.rmtree(doctrees, ignore_errors=True)
     if noted.lines:
         raise RuntimeError(f"{len(noted.lines)} warnings:\n" + "\n".join(noted.lines[:20]))
+
+
+def enable_loggers() -> None:
+    """Let Sphinx's loggers speak, should another library of this process have silenced all loggers there were."""
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "sphinx" and isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 class Notes:
