@@ -20,6 +20,7 @@ nothing but images varies (one seed), V_s and V_x are zero; the other way round 
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -175,10 +176,12 @@ def variances(parts: Parts, values: np.ndarray, *, resamples: int, seed: int) ->
         return point, by_seed, zero
     rng = np.random.default_rng(seed)
     drawn, left_out = [], []
-    for _ in range(resamples):
-        block = values[:, rng.integers(0, images, images)]
-        drawn.append(vector(parts(block)))
-        left_out.append([vector(parts(block[each])) for each in without])
+    with warnings.catch_warnings():  # a draw in which nothing is defined is NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for _ in range(resamples):
+            block = values[:, rng.integers(0, images, images)]
+            drawn.append(vector(parts(block)))
+            left_out.append([vector(parts(block[each])) for each in without])
     scale = images / (images - 1)
     by_image = scale * spread(np.array(drawn))
     if not without:

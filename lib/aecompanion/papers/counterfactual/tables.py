@@ -201,8 +201,8 @@ def in_short(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(v: np.ndarray) -> float:
-    """Mean of the first minus the second condition."""
-    return float((v[..., 0] - v[..., 1]).mean())
+    """Mean of the first minus the second condition, NaN of nothing."""
+    return float((v[..., 0] - v[..., 1]).mean()) if v.size else float("nan")
 
 
 def paired_median(v: np.ndarray) -> float:
