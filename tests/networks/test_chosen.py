@@ -13,21 +13,6 @@ from aecompanion.networks.normalisation import IMAGENET
 LITE = [127 / 255] * 3
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty cache of torch.hub below TORCH_HOME, and no way to fill it."""
-
-    def offline(*args, **options):
-        raise OSError("no network")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
 def test_published_weights_say_classes_size_and_normalisation():
     choice = chosen("torchvision/resnet18", "pretrained")
     assert (choice.size, choice.mean, choice.std) == (224, *IMAGENET)

@@ -13,22 +13,6 @@ from aecompanion.pipeline.rng import generator
 HERE = "aecompanion.networks.published"
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """An empty cache of torch.hub below TORCH_HOME, no way to fill it, and a copy of what the zoo knows."""
-
-    def offline(*args, **options):
-        raise OSError("no network")
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(torch.hub, "urlopen", offline)
-    monkeypatch.setattr(zoo, "FULL_SIZE", dict(zoo.FULL_SIZE))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
 def fill(hub, name):
     """A network of torchvision whose weights lie in the cache."""
     options = {"init_weights": False} if name == "googlenet" else {}  # with the auxiliary heads of the published file

@@ -1,6 +1,5 @@
 import dataclasses
 import inspect
-import json
 
 import numpy as np
 import pandas as pd
@@ -501,29 +500,3 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     assert ours[["P1.01", "P1.07", "P1.12", "P1.59"]].tolist() == pytest.approx([0.75, 0.1, 1.5, 0.82])
     assert ours[["P2.01", "P2.04", "P2.13", "P2.39", "P2.43"]].tolist() == pytest.approx([0.03, 0.17, 0.08, 0.4, 0.625])
     assert ours[["P4.02", "P4.06", "P4.07"]].tolist() == pytest.approx([-0.1, 0.2, 0.3])
-
-
-# ---- counts
-
-
-def test_the_metrics_count_verdicts_per_strength_and_round_estimates_to_four_digits():
-    rows = [
-        ("P5.01", "must", "reproduced", 2.34567),
-        ("P5.02", "must", "reproduced", -0.000123456),
-        ("P5.03", "must", "undecided", 0.0),
-        ("P5.04", "report", "not reproduced", 1.0),
-    ]
-    table = pd.DataFrame(rows, columns=["id", "strength", "verdict", "ours"])
-    counted = claims.metrics(table)
-    assert counted == {
-        "verdicts": {"must": {"reproduced": 2, "undecided": 1}, "report": {"not reproduced": 1}},
-        "ours": {"P5.01": 2.346, "P5.02": -0.0001235, "P5.03": 0.0, "P5.04": 1.0},
-    }
-    assert json.loads(json.dumps(counted)) == counted
-
-
-def test_the_metrics_of_an_undefined_estimate_are_valid_json():
-    table = pd.DataFrame(
-        [("P5.14", "expected", "not testable here", np.nan)], columns=["id", "strength", "verdict", "ours"]
-    )
-    json.dumps(claims.metrics(table), allow_nan=False)

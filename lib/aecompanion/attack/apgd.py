@@ -21,11 +21,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from aecompanion.attack.ascent import Ascent, Progress, checkpoints, climb, join
+from aecompanion.attack.ascent import Ascent, Progress, checkpoints, climb, in_batches
 from aecompanion.attack.gradient import check_radius, for_each_eps
-from aecompanion.attack.lp_ball import Radius, check, column, project
-from aecompanion.attack.objective import NOT_FINITE, Objective, cross_entropy, warn_of
-from aecompanion.networks.borrow import borrowed, device_of
+from aecompanion.attack.lp_ball import Radius, check, project
+from aecompanion.attack.objective import Objective, cross_entropy
 from aecompanion.pipeline.rng import generator
 
 NORMS = {"linf": math.inf, "l2": 2, "l1": 1}
@@ -70,21 +69,14 @@ def ascend(
     indices, images = check_ascent(images, labels, steps, indices), images.detach()
     check(images, images, eps, NORMS[norm])
     check_radius(eps, norm)
-    device = device_of(model)
-    radius = column(eps, images).expand(len(images), 1)
-    parts, broken = [], 0
-    with borrowed(model):
-        for start in range(0, len(images), batch):
-            here = slice(start, start + batch)
-            clean, own, radii = (each[here].to(device) for each in (images, labels, radius))
-            x = clean if seed is None else random_point(clean, radii, norm, seed, indices[here])
-            mover = Sparse(clean, radii, steps, sparsity) if norm == "l1" else Inertia(x, clean, radii, steps, norm)
-            progress, now = climb(model, x, own, mover, steps=steps, objective=objective, on_step=on_step)
-            parts.append(progress.result())
-            broken += int(now.sum())
-    warn_of(broken, len(images), NOT_FINITE)
-    found = join(parts)
-    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+    def run(clean, own, radii, here):
+        x = clean if seed is None else random_point(clean, radii, norm, seed, indices[here])
+        mover = Sparse(clean, radii, steps, sparsity) if norm == "l1" else Inertia(x, clean, radii, steps, norm)
+        progress, broken = climb(model, x, own, mover, steps=steps, objective=objective, on_step=on_step)
+        return progress.result(), broken
+
+    return in_batches(model, images, labels, eps, run, batch=batch)
 
 
 class Inertia:

@@ -20,7 +20,9 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from aecompanion.attack.objective import Objective, finite, value, value_and_gradient
+from aecompanion.attack.lp_ball import Radius, column
+from aecompanion.attack.objective import NOT_FINITE, Objective, finite, value, value_and_gradient, warn_of
+from aecompanion.networks.borrow import borrowed, device_of
 
 RISING = 0.75  # share of the steps that must raise the objective
 
@@ -43,6 +45,33 @@ def join(parts: list[Ascent]) -> Ascent:
         torch.cat([part.value for part in parts]),
         torch.cat([part.trace for part in parts], dim=1),
     )
+
+
+def in_batches(
+    model: nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    eps: Radius,
+    run: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, slice], tuple[Ascent, torch.Tensor]],
+    *,
+    batch: int,
+) -> Ascent:
+    """The ascents of all batches as one, its images on the device of the given ones, the rest on the CPU.
+
+    `run(clean, labels, radii, here)` climbs one batch on the network's device, with radii n×1 and `here` its positions,
+    and says which of its images had a gradient that was not finite. Warns if there was one.
+    """
+    device, radius = device_of(model), column(eps, images).expand(len(images), 1)
+    parts, broken = [], 0
+    with borrowed(model):
+        for start in range(0, len(images), batch):
+            here = slice(start, start + batch)
+            part, now = run(*(each[here].to(device) for each in (images, labels, radius)), here)
+            parts.append(part)
+            broken += int(now.sum())
+    warn_of(broken, len(images), NOT_FINITE)
+    found = join(parts)
+    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
 
 
 def checkpoints(steps: int) -> list[int]:

@@ -16,10 +16,10 @@ from scipy.optimize import brentq
 from torch import nn
 
 from aecompanion.attack.apgd import NORMS, ascend, check_ascent, nearest, spread, unit
-from aecompanion.attack.ascent import Ascent, climb, join
+from aecompanion.attack.ascent import Ascent, climb, in_batches
 from aecompanion.attack.gradient import check_radius
-from aecompanion.attack.lp_ball import Radius, check, column, lmo
-from aecompanion.attack.objective import NOT_FINITE, Objective, log_confidence, towards, value, warn_of
+from aecompanion.attack.lp_ball import Radius, check, lmo
+from aecompanion.attack.objective import Objective, log_confidence, towards, value
 from aecompanion.explain.frank_wolfe import SCHEDULES, auto_frank_wolfe
 from aecompanion.networks.borrow import borrowed, device_of
 
@@ -64,18 +64,13 @@ def fixed_steps(model, images, target, *, eps, norm, steps, objective, batch) ->
     _, images = check_ascent(images, target, steps), images.detach()
     check(images, images, eps, NORMS[norm])
     check_radius(eps, norm)
-    device, radius = device_of(model), column(eps, images).expand(len(images), 1)
-    parts, broken = [], 0
-    with borrowed(model):
-        for given in zip(images.split(batch), target.split(batch), radius.split(batch), strict=True):
-            clean, wanted, radii = (each.to(device) for each in given)
-            mover = Fixed(clean, radii, norm)
-            progress, now = climb(model, clean, wanted, mover, steps=steps, objective=objective)
-            parts.append(progress.result())
-            broken += int(now.sum())
-    warn_of(broken, len(images), NOT_FINITE)
-    found = join(parts)
-    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+    def run(clean, wanted, radii, here):
+        mover = Fixed(clean, radii, norm)
+        progress, broken = climb(model, clean, wanted, mover, steps=steps, objective=objective)
+        return progress.result(), broken
+
+    return in_batches(model, images, target, eps, run, batch=batch)
 
 
 class Fixed:

@@ -29,11 +29,10 @@ import torch
 from torch import nn
 
 from aecompanion.attack.apgd import check_ascent, spread
-from aecompanion.attack.ascent import Ascent, Progress, checkpoints, climb, join
+from aecompanion.attack.ascent import Ascent, Progress, checkpoints, climb, in_batches
 from aecompanion.attack.gradient import check_radius
-from aecompanion.attack.lp_ball import Radius, check, column, lmo
-from aecompanion.attack.objective import NOT_FINITE, Objective, log_confidence, warn_of
-from aecompanion.networks.borrow import borrowed, device_of
+from aecompanion.attack.lp_ball import Radius, check, lmo
+from aecompanion.attack.objective import Objective, log_confidence
 from aecompanion.pipeline.rng import generator
 
 RULES = ("root", "constant", "harmonic")
@@ -116,26 +115,19 @@ def auto_frank_wolfe(
         raise ValueError(f"restarts is {restarts}, expected at least 1")
     if tolerance is not None and schedule.momentum:
         raise ValueError("a tolerance needs the gap at the gradient, which momentum replaces: expected one of the two")
-    device = device_of(model)
-    radius = column(eps, images).expand(len(images), 1)
-    parts, broken = [], 0
-    with borrowed(model):
-        for start in range(0, len(images), batch):
-            here = slice(start, start + batch)
-            clean, wanted, radii = (each[here].to(device) for each in (images, target, radius))
-            best, bad = None, torch.zeros(len(clean), dtype=torch.bool, device=device)
-            for restart in range(restarts):
-                drawn = gaussian(clean.shape[1:], seed, restart, keys[here]).to(clean)
-                x = (clean + lmo(drawn, clean, radii, p)).clamp(0, 1)
-                walk = Walk(clean, radii, p, steps, schedule, tolerance)
-                progress, now = climb(model, x, wanted, walk, steps=steps, objective=objective, on_step=on_step)
-                run, bad = complete(progress, steps), bad | now
-                best = run if best is None else better(best, run)
-            parts.append(best)
-            broken += int(bad.sum())
-    warn_of(broken, len(images), NOT_FINITE)
-    found = join(parts)
-    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+    def run(clean, wanted, radii, here):
+        best, broken = None, torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
+        for restart in range(restarts):
+            drawn = gaussian(clean.shape[1:], seed, restart, keys[here]).to(clean)
+            x = (clean + lmo(drawn, clean, radii, p)).clamp(0, 1)
+            walk = Walk(clean, radii, p, steps, schedule, tolerance)
+            progress, now = climb(model, x, wanted, walk, steps=steps, objective=objective, on_step=on_step)
+            found, broken = complete(progress, steps), broken | now
+            best = found if best is None else better(best, found)
+        return best, broken
+
+    return in_batches(model, images, target, eps, run, batch=batch)
 
 
 class Walk:

@@ -19,11 +19,10 @@ import torch
 from torch import nn
 
 from aecompanion.attack.apgd import check_ascent
-from aecompanion.attack.ascent import Ascent, climb, join
+from aecompanion.attack.ascent import Ascent, climb, in_batches
 from aecompanion.attack.lp_ball import Radius, check, column, directed, knapsack
-from aecompanion.attack.objective import NOT_FINITE, Objective, log_confidence, warn_of
+from aecompanion.attack.objective import Objective, log_confidence
 from aecompanion.explain.frank_wolfe import gaussian
-from aecompanion.networks.borrow import borrowed, device_of
 
 
 def lmo_l1q(w: torch.Tensor, x: torch.Tensor, eps: Radius, q: int) -> torch.Tensor:
@@ -71,17 +70,11 @@ def frank_wolfe_l1q(
     number of keys than of images.
     """
     keys, images = check_ascent(images, target, steps, keys), images.detach()
-    device, radius = device_of(model), column(eps, images).expand(len(images), 1)
-    parts, broken = [], 0
-    with borrowed(model):
-        for start in range(0, len(images), batch):
-            here = slice(start, start + batch)
-            clean, wanted, radii = (each[here].to(device) for each in (images, target, radius))
-            drawn = gaussian(clean.shape[1:], seed, 0, keys[here]).to(clean)
-            x = (clean + lmo_l1q(drawn, clean, radii, q)).clamp(0, 1)
-            progress, now = climb(model, x, wanted, Walk(clean, radii, q), steps=steps, objective=objective)
-            parts.append(progress.result())
-            broken += int(now.sum())
-    warn_of(broken, len(images), NOT_FINITE)
-    found = join(parts)
-    return Ascent(found.images.to(images.device), found.value.cpu(), found.trace.cpu())
+
+    def run(clean, wanted, radii, here):
+        drawn = gaussian(clean.shape[1:], seed, 0, keys[here]).to(clean)
+        x = (clean + lmo_l1q(drawn, clean, radii, q)).clamp(0, 1)
+        progress, broken = climb(model, x, wanted, Walk(clean, radii, q), steps=steps, objective=objective)
+        return progress.result(), broken
+
+    return in_batches(model, images, target, eps, run, batch=batch)

@@ -187,13 +187,3 @@ def evaluate_all(tables: Mapping[int, Tables], *, progress=iter, workers: int = 
         if strength in TESTED:
             found.loc[part.index, "p_holm"] = holm(part["p"].to_numpy(float))
     return found[COLUMNS]
-
-
-def metrics(tested: pd.DataFrame) -> dict[str, Any]:
-    """Counts for `dvc metrics diff`: verdicts per strength, and every claim's estimate rounded to four digits."""
-    counts = tested.groupby(["strength", "verdict"]).size()
-    verdicts = {strength: counts[strength].to_dict() for strength in STRENGTHS if strength in counts}
-    return {
-        "verdicts": verdicts,
-        "ours": {row.id: float(f"{row.ours:.4g}") if np.isfinite(row.ours) else None for row in tested.itertuples()},
-    }
