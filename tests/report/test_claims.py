@@ -37,7 +37,7 @@ TABLES = {  # what the estimators may take
     ),
     3: ("scores", "randomization", "photographs"),
     4: ("transfer", "representations", "adaptive"),
-    5: ("predictions", "shift", "renderings", "controls", "photographs"),
+    5: ("predictions", "shift", "renderings", "controls", "photographs", "sources"),
 }
 
 
@@ -68,6 +68,8 @@ def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables):
     controls = controls.assign(white=0.2, mapped=0.15, noise=0.05, other=0.3)
     faces = {"predictions": predictions, "shift": shift, "renderings": renderings, "controls": controls}
     faces["photographs"] = shift[shift["seed"] == 1].assign(seed=0)
+    black = predictions[(predictions["arm"] == "black") & (predictions["eps"] > 0)]
+    faces["sources"] = pd.concat([black.assign(source=name, source_seed=3 - black["seed"]) for name in FAMILIES])
     return {1: paper1_tables, 2: paper2_tables, 3: paper3_claimed, 4: photographs, 5: faces}
 
 
