@@ -3,7 +3,7 @@
 import numpy as np
 
 from aecompanion.evaluate.intervals import largest, least
-from aecompanion.papers.shift.scale import block, noise_share, over_noise
+from aecompanion.papers.shift.scale import block, noise_share, over_noise, rendering_cube
 from aecompanion.papers.shift.tables import LEVELS, cube, curve, gap_between_outcomes
 from aecompanion.report.claims import claim
 
@@ -64,3 +64,23 @@ def photographs_failure_gap(tables, *, level: float):
     rows = tables["photographs"]
     columns = [cube(rows, column, mode=MODE, levels=(level,))[..., 0] for column in ("nissim", "correct")]
     return np.stack(columns, axis=-1), gap_between_outcomes
+
+
+@claim("P5.141", "X5.23", "report", "> 0.1",
+       "ImageNet: size and rendering of the same maps move the mean SSIM at ε = 0.1 by more than .1 (least range over "
+       "networks)", note=f"{FEW}; the statement of P5.62 on other data")
+def photographs_rendering_range(tables):
+    """Largest minus smallest mean SSIM over renderings of the same maps, the least over networks."""
+    values = rendering_cube(tables["rendered"])
+    return values, least(lambda v: np.ptp(np.nanmean(v, axis=(0, 1)), axis=1))
+
+
+@claim("P5.142", "X5.23", "report", "> 0",
+       "ImageNet: laid over the photograph, networks differ less in mean SSIM than as bare maps (fall of the range "
+       "over networks)", cells=["scalar, input size", "overlay, 224 px"], note=FEW)
+def photographs_alike_as_overlay(tables, *, cells: list[str]):
+    """Range over networks of the mean SSIM in the first cell minus that in the second."""
+    rows = tables["rendered"]
+    kinds = rows["rendering"].unique().tolist()
+    chosen = rendering_cube(rows)[..., [kinds.index(cell) for cell in cells]]
+    return chosen, lambda v: float(-np.diff(np.ptp(np.nanmean(v, axis=(0, 1)), axis=0)).item())
