@@ -66,6 +66,16 @@ def test_an_unknown_command_is_one_sentence_and_exit_code_1():
     assert re.fullmatch(r"aecompanion: no command 'reprod', expected one of data, repro, [\w, -]+\n", run.stderr)
 
 
+def test_a_reader_who_has_seen_enough_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aecompanion", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()  # before the first line: as `head` does, only sooner
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), said) == (0, b"")
+
+
 def test_a_command_gets_its_own_arguments(call, monkeypatch):
     seen = []
     monkeypatch.setitem(command.COMMANDS, "toy", ("pipeline.toy:start", "nothing"))

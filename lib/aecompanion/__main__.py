@@ -5,6 +5,7 @@ Every command but `data` works on a checkout. What a command imports is imported
 """
 
 import importlib
+import os
 import sys
 import tomllib
 from importlib import metadata
@@ -56,7 +57,18 @@ def version() -> str:
 
 
 def main() -> None:
-    """Run one command; its own arguments follow its name. Any problem ends in one sentence and exit code 1."""
+    """Run one command; its own arguments follow its name. Any problem ends in one sentence and exit code 1; a reader
+    of the output who has seen enough, such as `head`, is no problem.
+    """
+    try:
+        dispatch()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+
+
+def dispatch() -> None:
+    """Find the command and run it."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
         print(usage())

@@ -477,7 +477,9 @@ def test_all_claims_have_one_row_in_the_order_of_the_register_with_a_verdict(tab
     gated = set(table.loc[table["reason"].str.contains("masks of .* are empty", regex=True), "id"])
     assert gated == {"P3.07", "P3.08", "P3.09", "P3.20", "P3.65", "P3.73"}
     one = {"P1.91", "P2.45", "P2.46", "P2.47", "P3.19"} | gated
-    pictured = set(table.loc[table["display"].isin(["X3.20", "X5.20", "X5.23"]), "id"])  # real networks: nothing is trained
+    pictured = set(
+        table.loc[table["display"].isin(["X3.20", "X5.20", "X5.23"]), "id"]
+    )  # real networks: nothing is trained
     lacking = {"P4.46", "P4.47", "P4.48", "P4.49"}  # no hand-made row is of adversarial training
     assert set(table.loc[table["seeds"] == 1, "id"]) == one | pictured | lacking
     verdicts = table.set_index("id")["verdict"]
