@@ -53,7 +53,7 @@ def layer_gradients(
     """A and g of the formulas, N×K×h×w each, in double precision on the CPU."""
     model, device, found = plain(model), device_of(model), []
     target = targets_of(target, len(images))
-    with borrowed(model):
+    with borrowed(model), torch.enable_grad():
         seen = watched(model, layer)
         for start in range(0, len(images), batch):
             classes = target[start : start + batch].to(device)

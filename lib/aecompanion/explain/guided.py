@@ -99,7 +99,7 @@ def guided_gradients(
     """
     model, device, found = plain(model), device_of(model), []
     target = targets_of(target, len(images))
-    with borrowed(model):
+    with borrowed(model), torch.enable_grad():
         for start in range(0, len(images), batch):
             given = images[start : start + batch].detach().to(device).requires_grad_()
             classes = target[start : start + batch].to(device)
