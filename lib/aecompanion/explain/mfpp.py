@@ -89,7 +89,10 @@ def fragment_masks(
 
 
 def superpixels(image: torch.Tensor, number: int) -> torch.Tensor:
-    """H×W segment numbers, from 0: about `number` SLIC superpixels of an image C×H×W."""
+    """H×W segment numbers, from 0: about `number` SLIC superpixels of an image C×H×W, three channels by their colour in
+    Lab, others by their values.
+    """
     picture = image.detach().cpu().double().movedim(0, -1).numpy()
-    found = slic(picture, n_segments=number, compactness=10, sigma=picture.shape[0] / 128, start_label=0)
+    compactness = 10 if picture.shape[-1] == 3 else 0.1  # Lab reaches to 100, other values are scaled to [0,1]
+    found = slic(picture, n_segments=number, compactness=compactness, sigma=picture.shape[0] / 128, start_label=0)
     return torch.from_numpy(found.astype(np.int64))
