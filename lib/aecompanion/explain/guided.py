@@ -123,9 +123,10 @@ def guided_backprop(model: nn.Module, images: torch.Tensor, target: int | torch.
 def guided_gradcam(
     model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, *, layer: str | nn.Module
 ) -> torch.Tensor:
-    """A of guided Grad-CAM, N×1×H×W on the CPU, L enlarged bilinearly. Cost: two forward and two backward passes per
-    pair. Errors as in `guided_gradients` and `gradcam`.
+    """A of guided Grad-CAM, N×1×H×W on the CPU, at least in single precision, L enlarged bilinearly. Cost: two forward
+    and two backward passes per pair. Errors as in `guided_gradients` and `gradcam`.
     """
-    coarse = gradcam(model, images, target, layer=layer)
+    kind = torch.promote_types(images.dtype, torch.float32)  # products of small numbers
+    coarse = gradcam(model, images, target, layer=layer).to(kind)
     large = F.interpolate(coarse, tuple(images.shape[2:]), mode="bilinear", align_corners=False)
-    return guided_backprop(model, images, target) * large  # L is not negative
+    return guided_backprop(model, images, target).to(kind) * large  # L is not negative

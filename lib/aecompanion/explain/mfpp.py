@@ -59,7 +59,7 @@ def mfpp(
         given = f"masks {masks}, segments {tuple(segments)}, keep {keep}"
         raise ValueError(f"{given}: expected at least 1, at least 1 each, inside (0, 1)")
     device, target, maps = device_of(model), targets_of(target, len(images)), []
-    several = several_labels(model, multi_label)
+    several, kind = several_labels(model, multi_label), torch.promote_types(images.dtype, torch.float32)
     with borrowed(model):
         for image, label, key in zip(images.to(device), target.tolist(), keys_of(keys, len(images)), strict=True):
             drawn = fragment_masks(image, masks, segments=segments, keep=keep, seed=seed, key=int(key)).to(device)
@@ -67,12 +67,12 @@ def mfpp(
             for part in drawn.split(CHUNK):
                 logits = model(torch.where(part, image, image.new_full((), fill)))
                 targets_of(label, 1, classes=logits.shape[1])
-                scores.append(squashed(logits.float(), multi_label=several)[:, label])
-            weights = drawn[:, 0].float()
+                scores.append(squashed(logits.to(kind), multi_label=several)[:, label])
+            weights = drawn[:, 0].to(kind)
             coverage = weights.sum(0)
             total = torch.einsum("m,mhw->hw", torch.cat(scores), weights)
             maps.append(torch.where(coverage > 0, total / coverage, 0.0)[None].cpu())
-    return torch.stack(maps).to(torch.promote_types(images.dtype, torch.float32))
+    return torch.stack(maps)
 
 
 def fragment_masks(

@@ -51,7 +51,7 @@ def occlusion(
     def p_of(points: torch.Tensor) -> torch.Tensor:
         logits = model(points.clone())
         targets_of(target, len(images), classes=logits.shape[1])
-        return squashed(logits, multi_label=several)
+        return squashed(logits.to(torch.promote_types(logits.dtype, torch.float32)), multi_label=several)
 
     maps = []
     with borrowed(model), torch.no_grad():

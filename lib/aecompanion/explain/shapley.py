@@ -68,7 +68,7 @@ def shapley(
                     removed = (~some[:, :, None, None] & regions).any(1)[:, None]
                     logits = model(torch.where(removed, reference, image))
                     targets_of(label, 1, classes=logits.shape[1])
-                    values.append(log_odds(logits.float(), label, multi_label=several).cpu())
+                    values.append(log_odds(logits.double(), label, multi_label=several).cpu())
                 return torch.cat(values)
 
             players = len(regions)
