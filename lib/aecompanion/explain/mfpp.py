@@ -21,7 +21,7 @@ import torch
 from skimage.segmentation import slic
 from torch import nn
 
-from aecompanion.explain.rise import CHUNK
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.smoothgrad import keys_of
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of
@@ -64,7 +64,7 @@ def mfpp(
         for image, label, key in zip(images.to(device), target.tolist(), keys_of(keys, len(images)), strict=True):
             drawn = fragment_masks(image, masks, segments=segments, keep=keep, seed=seed, key=int(key)).to(device)
             scores = []
-            for part in drawn.split(CHUNK):
+            for part in drawn.split(per_pass(images, device)):
                 logits = model(torch.where(part, image, image.new_full((), fill)))
                 targets_of(label, 1, classes=logits.shape[1])
                 scores.append(squashed(logits.to(kind), multi_label=several)[:, label])

@@ -22,10 +22,12 @@ from aecompanion.explain.guided import guided_backprop, guided_gradcam
 from aecompanion.explain.methods import METHODS, Explained, Method, Options, mask_method, needed
 from aecompanion.explain.mfpp import SEGMENTS, mfpp
 from aecompanion.explain.occlusion import WINDOWS, occlusion
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.score_cam import CHANNELS, score_cam
 from aecompanion.explain.shapley import COALITIONS, passes_of as coalitions_of, shapley, spread
 from aecompanion.explain.smooth_taylor import smooth_taylor
 from aecompanion.explain.target import targets_of
+from aecompanion.networks.borrow import device_of
 
 signed = frozenset({"SmoothTaylor", "occlusion", "Shapley (parts)", "block effects"})
 
@@ -139,6 +141,7 @@ def blockwise(model, images, target, options: PartOptions) -> torch.Tensor:
     """Block effects, every pixel with the effect of its block."""
     fill = "mean" if options.references is None else options.references
     run = {"per_side": options.blocks, "fill": fill, "multi_label": options.multi_label}
+    run["batch"] = per_pass(images, device_of(model))
     coarse = block_effects(model, images, target, **run)
     rows, columns = (torch.arange(side) * options.blocks // side for side in images.shape[2:])
     return coarse[:, :, rows[:, None], columns]

@@ -13,12 +13,12 @@ import torch
 from captum.attr import Occlusion
 from torch import nn
 
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.networks.read import several_labels, squashed
 
 WINDOWS = 7  # per side
-BATCH = 64  # occluded images per pass
 SHARE = 0.25  # window's side as a share of the image's, before it is fitted to whole pixels
 
 
@@ -46,7 +46,8 @@ def occlusion(
     device, target = device_of(model), targets_of(target, len(images))
     several = several_labels(model, multi_label)
     sides, steps = zip(*(window_of(side, windows) for side in images.shape[2:]), strict=True)
-    step = max(1, BATCH // windows**2)  # images at a time
+    most = per_pass(images, device)
+    step = max(1, most // windows**2)  # images at a time
 
     def p_of(points: torch.Tensor) -> torch.Tensor:
         logits = model(points.clone())
@@ -65,7 +66,7 @@ def occlusion(
                 strides=(images.shape[1], *steps),
                 target=target[chunk].to(device),
                 baselines=filling,
-                perturbations_per_eval=min(BATCH, windows**2),
+                perturbations_per_eval=min(most, windows**2),
             )
             maps.append(found.mean(1, keepdim=True).to(images.dtype).cpu())  # all channels have the same value
     return torch.cat(maps)

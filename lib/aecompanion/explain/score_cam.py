@@ -15,10 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from aecompanion.explain.cam_variants import only, watched
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of, plain
 
-CHANNELS, BATCH = 64, 64  # channels that are asked about; masked images per pass
+CHANNELS = 64  # that are asked about
 
 
 @torch.no_grad()
@@ -57,7 +58,7 @@ def score_cam(
             low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
             masks = ((large - low) / (high - low).where(high > low, 1)).to(image.dtype)
             scores = []
-            for part in masks.split(BATCH):
+            for part in masks.split(per_pass(images, device)):
                 scores.append(model(torch.lerp(image.new_full((), fill), image, part))[:, label].float())
                 seen.clear()
             weights = torch.cat(scores).softmax(0)

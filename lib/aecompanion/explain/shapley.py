@@ -18,13 +18,14 @@ import torch
 from captum.attr import KernelShap
 from torch import nn
 
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.smoothgrad import keys_of
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.networks.read import several_labels
 from aecompanion.pipeline.rng import seeded
 
-COALITIONS, BATCH = 128, 64  # that a pair is shown at most; images per pass
+COALITIONS = 128  # that a pair is shown at most
 
 
 @torch.no_grad()
@@ -64,7 +65,7 @@ def shapley(
 
             def worth(present: torch.Tensor, image=image, reference=reference, regions=regions, label=label):
                 values = []
-                for some in present.bool().to(device).split(BATCH):
+                for some in present.bool().to(device).split(per_pass(images, device)):
                     removed = (~some[:, :, None, None] & regions).any(1)[:, None]
                     logits = model(torch.where(removed, reference, image))
                     targets_of(label, 1, classes=logits.shape[1])
@@ -144,7 +145,7 @@ def sampled(worth: Callable, players: int, coalitions: int, *, seed: int, key: i
                 torch.ones(1, players),
                 baselines=torch.zeros(1, players),
                 n_samples=coalitions,
-                perturbations_per_eval=BATCH,
+                perturbations_per_eval=coalitions,
             )[0]
             .float()
         )

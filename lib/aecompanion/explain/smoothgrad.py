@@ -15,12 +15,12 @@ import torch
 from captum.attr import Saliency
 from torch import nn
 
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of
 from aecompanion.pipeline.rng import generator
 
 SAMPLES, NOISE = 24, 0.15
-BATCH = 64  # noisy copies per pass
 
 
 def smoothgrad(
@@ -78,7 +78,7 @@ def noisy_gradients(
             drawn = torch.randn(samples, *image.shape, generator=generator(seed, int(key)))
             shift = (noise * (image.max() - image.min()).float() * drawn).to(image.dtype)
             slopes = []
-            for part in (image + shift).split(BATCH):
+            for part in (image + shift).split(per_pass(images, device)):
                 points = part.to(device).requires_grad_()
                 slopes.append(explain.attribute(points, target=label, abs=False).detach().cpu())
             yield shift.to(kind), torch.cat(slopes).to(kind)
