@@ -29,7 +29,7 @@ from aecompanion.explain.smooth_taylor import smooth_taylor
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import device_of
 
-signed = frozenset({"SmoothTaylor", "occlusion", "Shapley (parts)", "block effects"})
+signed = frozenset({"occlusion", "Shapley (parts)", "block effects"})
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
