@@ -8,11 +8,11 @@ The sanity checks of Adebayo et al. (NeurIPS 2018) made them the example of pict
 about the network: rows to be bad, beside others.
 
 Where we depart: captum sets the rule on modules `nn.ReLU`, and would take the plain gradient of every other ReLU
-without a word: half of those of our residual networks are calls of `torch.relu`, and all of EfficientNet-Lite are calls
-of `relu6`. Here the rule stands on the functions, whoever calls them, and gives captum's maps where all are modules. A
-ReLU6 is guided as a ReLU that lets nothing back where it is saturated, as its derivative does. Networks with smooth
-activations (SiLU, GELU, hard swish, ...) or with leaky ones have no such rule and are refused, as are networks without
-any ReLU.
+without a word: nearly half of those of our residual networks are calls of `torch.relu`, and all of EfficientNet-Lite
+are calls of `relu6`. Here the rule stands on the functions, whoever calls them, and gives captum's maps where all are
+modules. A ReLU6 is guided as a ReLU that lets nothing back where it is saturated, as its derivative does. Networks with
+smooth activations (SiLU, GELU, hard swish, ...) or with leaky ones have no such rule and are refused, as are networks
+without any ReLU.
 Sources: Springenberg, Dosovitskiy, Brox and Riedmiller, ICLR Workshop 2015; Selvaraju et al., ICCV 2017.
 """
 

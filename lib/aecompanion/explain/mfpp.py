@@ -10,8 +10,7 @@ since their segments are the image's.
 Where we depart: a public implementation enlarges every mask 3.2 times and cuts a window at random, after which its
 segments are no longer the image's; ours stay where they are, with hard edges. It has 50 to 800 segments at 224 px; ours
 are 12 to 200, since small images have few pixels for a segment. Weights are not tuned.
-Source: Yang, Zhu, Ahn, Zhou, Ding and others, ICPR 2020 (arXiv 2006.02659), not read; known from that implementation
-and from descriptions of others.
+Source: Yang et al., 2020 (arXiv 2006.02659), not read; known from that implementation and from others' words.
 """
 
 from collections.abc import Sequence
