@@ -32,7 +32,9 @@ from aecompanion.explain.frank_wolfe import SCHEDULES
 from aecompanion.explain.gradcam import explain_classes, gradcam
 from aecompanion.explain.logit_slice import logit_plane
 from aecompanion.explain.mask import optimise
+from aecompanion.explain.neighbours import NEIGHBOURS, explain_any
 from aecompanion.explain.rise import rise
+from aecompanion.explain.shapley import shapley
 from aecompanion.networks import normalisation
 from aecompanion.networks.borrow import device_of
 from aecompanion.networks.folding import folded
@@ -183,9 +185,11 @@ OTHERS = (LABELS + 1) % CLASSES
 BLURRED, MAPS = drawn(3, 3, SIZE, SIZE, seed=1), drawn(3, 1, SIZE, SIZE, seed=2)
 BOXES = torch.zeros(3, 1, SIZE, SIZE, dtype=torch.bool)
 BOXES[:, :, 8:20, 6:16] = True
+CELLS = causal_effect.blocks(SIZE, 2)[:, 0]
 KEYS = [5, 6, 7]
 MASKS = {name: methods.rescaled(name, side=8, steps=2, area=1.0, variation=0.05) for name in methods.LOSS}
 EXPLAIN = {"references": BLURRED, "settings": MASKS, "rise_masks": 8}
+FEW = {"noisy_samples": 3, "channels": 4, "windows": 3, "blocks": 3, "segments": (4, 9)}
 ASCENT = {"steps": 3, "keys": KEYS}
 STUDY = {"temperature": 1.5} | ASCENT
 TWO = {"p": 1.5, "eps": 3.0} | STUDY
@@ -238,6 +242,10 @@ METHODS = {
     "rise": lambda net: rise(net, IMAGES, LABELS, masks=8),
     "games": lambda net: play(net, IMAGES, BLURRED, MAPS, LABELS, keys=KEYS).auc,
     "explain": lambda net: [methods.explain(each, net, IMAGES, LABELS, **EXPLAIN) for each in methods.METHODS],
+    "neighbours": lambda net: [
+        explain_any(each, net, IMAGES, LABELS, **EXPLAIN, **FEW, parts=[*BOXES]) for each in NEIGHBOURS
+    ],
+    "drawn coalitions": lambda net: shapley(net, IMAGES[:1], LABELS[:1], BLURRED[:1], [CELLS], coalitions=8),
     "explain, folded": lambda net: methods.explain("RP", folded(net), IMAGES, LABELS, **EXPLAIN),
     "one rival": lambda net: optimise(net, IMAGES, LABELS, BLURRED, MASKS["RP"], multi_label=False, rivals=2),
     "mask scores": lambda net: mask_study.score(
