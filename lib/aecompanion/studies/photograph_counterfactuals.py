@@ -1,9 +1,9 @@
 """Paper 2 on photographs and a network with published weights that nothing made robust, as tidy rows.
 
 Per photograph and ball the least radius at which the network gives the target a confidence, as in
-`studies.counterfactuals` ("l1.5" and "l2" by Auto-Frank-Wolfe). The target is the network's most likely other class, the
-nearest there is to another class of the cluster. Nobody drew the object, so what is asked is where the change d lies
-and how it looks:
+`studies.counterfactuals` ("l1.5" and "l2" by Auto-Frank-Wolfe). The target is the network's most likely other class,
+the nearest there is to another class of the cluster. Nobody drew the object, so what is asked is where the change d
+lies and how it looks:
 
     inside    Σ_{ij in R} e_ij / Σ_ij e_ij,   e_ij = Σ_c |d_cij|,  R: Grad-CAM's region of the clean photograph
     moved, centre    the same with R moved cyclically, and a square in the middle of equal area

@@ -1,9 +1,9 @@
 """Scores that want no training, on photographs under FGSM and under attacks that know the score (paper 1, Claim B).
 
 Of `evaluate.detectors` these are the ones that need neither labelled training images ("mahalanobis") nor a bottleneck
-that leaves something over ("bottleneck": that of `photograph_effects` restores everything). The sum of the probabilities
-is 1 for a softmax. The channel of "effect" and the medians of two-sided scores come from the other half of the
-photographs (`photograph_effects.halves`).
+that leaves something over ("bottleneck": that of `photograph_effects` restores everything). The sum of the
+probabilities is 1 for a softmax. The channel of "effect" and the medians of two-sided scores come from the other half of
+the photographs (`photograph_effects.halves`).
 """
 
 from collections.abc import Sequence
@@ -89,8 +89,8 @@ def evasion_rows(
 ) -> pd.DataFrame:
     """One row per score and photograph, `count` of them: the score of the clean photograph, under FGSM ("plain") and
     under the attack of `attack.detector_aware` that knows it ("adaptive", from the FGSM image and from the photograph);
-    changed_plain, changed_adaptive: 1 where the network's answer is no longer the label. Same columns as paper 1's other
-    rows of this kind, seed 0.
+    changed_plain, changed_adaptive: 1 where the network's answer is no longer the label. Columns are those of
+    `papers.causal.evaded`, seed 0.
     """
     keys, rows = np.asarray(keys), []
     for own, others in halves(len(images)):

@@ -10,9 +10,9 @@ image each:
 
 The bottleneck is not trained: its code are the principal components of the layer's activations at all places of the
 photographs, as many as there are channels, so that it restores what it is given (ECE0 is rounding) and c_j = 0 means
-"as on average", where the bottlenecks of the other notebooks start, too. What has to be chosen (the channel that matters
-most, the mean code, the median of a two-sided score) is taken from the other half of the photographs: positions of even
-number serve those of odd number, and the other way round.
+"as on average", where the bottlenecks of the other notebooks start, too. What has to be chosen (the channel that
+matters most, the mean code, the median of a two-sided score) is taken from the other half of the photographs: positions
+of even number serve those of odd number, and the other way round.
 """
 
 import dataclasses
@@ -83,7 +83,7 @@ def moved(masks: torch.Tensor, *, keys: Sequence[int], seed: int = 0) -> torch.T
 
 
 def centre(size: tuple[int, int], areas: torch.Tensor) -> torch.Tensor:
-    """Squares of `areas` pixels (N) in the middle of H×W, N×1×H×W boolean; the last ring is filled as far as it goes."""
+    """Squares of `areas` pixels (N) in the middle of H×W, N×1×H×W boolean; the last ring may be filled in part."""
     away = [(torch.arange(side) - (side - 1) / 2).abs() for side in size]
     closeness = -torch.maximum(away[0][:, None], away[1][None, :])
     return hottest(closeness.expand(len(areas), 1, *size), areas)
@@ -115,8 +115,8 @@ def effect_rows(
 
 
 def middle_layer(model: Network) -> str:
-    """Where the network is cut open: the Grad-CAM layer before its last one, or, of an EfficientNet-Lite, the last block
-    before the last halving of the maps.
+    """Where the network is cut open: the Grad-CAM layer before its last one, or, of an EfficientNet-Lite, the last
+    block before the last halving of the maps.
 
     Raises ValueError for a network with neither.
     """
@@ -141,7 +141,7 @@ def components(model: nn.Module, images: torch.Tensor, *, layer: str | nn.Module
     return bottleneck.eval().requires_grad_(False)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Opened:
     """A network cut open: where, its bottleneck, and the effects of the first code channels on all photographs."""
 

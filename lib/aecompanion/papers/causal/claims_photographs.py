@@ -37,7 +37,8 @@ EVERY_SCORE = [{"detector": name, "TITLE": DETECTORS[name].title[0].upper() + DE
        "difference of mean |CE| over networks)", regions=["gradcam", "centre"], note=FEW, over=EVERY_FILL)
 def photograph_regions(tables, *, fill: str, regions: list[str]):
     """Mean |CE| of the label for one region minus that for another, same photographs, the least over networks."""
-    values = np.abs(blocked(tables["regions"], "effect", [{"fill": fill, "region": each} for each in regions]))
+    pairs = [{"fill": fill, "region": each} for each in regions]
+    values = np.abs(blocked(tables["photograph_regions"], "effect", pairs))
     return values, least(lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)))
 
 
@@ -47,7 +48,8 @@ def photograph_regions(tables, *, fill: str, regions: list[str]):
 def photograph_missingness(tables, *, fill: str):
     """Mean |CE| of the moved region under one fill minus that under mean fill, the least over networks."""
     pairs = [{"fill": each, "region": "moved"} for each in (fill, "mean")]
-    return np.abs(blocked(tables["regions"], "effect", pairs)), least(lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)))
+    values = np.abs(blocked(tables["photograph_regions"], "effect", pairs))
+    return values, least(lambda v: (v[..., 0] - v[..., 1]).mean((0, 1)))
 
 
 @claim("P1.193", "X1.27", "report", "< 0.05",
@@ -55,7 +57,7 @@ def photograph_missingness(tables, *, fill: str):
        over=[{"fill": "mean"}, {"fill": "inpaint"}])
 def photograph_elsewhere(tables, *, fill: str):
     """Mean |CE| of the moved region, the largest over networks."""
-    values = np.abs(blocked(tables["regions"], "effect", [{"fill": fill, "region": "moved"}]))
+    values = np.abs(blocked(tables["photograph_regions"], "effect", [{"fill": fill, "region": "moved"}]))
     return values, largest(lambda v: v[..., 0].mean((0, 1)))
 
 
@@ -64,7 +66,7 @@ def photograph_elsewhere(tables, *, fill: str):
        "ratio over networks)", note=OTHER_HALF)
 def photograph_channels(tables):
     """Mean |ECE_j - ECE0| of the most influential channel over that of the median one, the least over networks."""
-    return ranked(tables["channels"]), least(ratio)
+    return ranked(tables["photograph_channels"]), least(ratio)
 
 
 @claim("P1.196", "X1.29", "report", "< 0.02",
@@ -72,15 +74,15 @@ def photograph_channels(tables):
        note=OTHER_HALF)
 def photograph_weakest(tables):
     """Mean |ECE_j - ECE0| of the channel that does least on the other half, the largest over networks."""
-    return ranked(tables["channels"])[..., -1], largest(lambda v: np.abs(v).mean((0, 1)))
+    return ranked(tables["photograph_channels"])[..., -1], largest(lambda v: np.abs(v).mean((0, 1)))
 
 
 @claim("P1.197", "X1.29", "report", "> 0",
-       "ImageNet: less than half of the effect is left when the channel is set to the mean code of other images instead "
-       "of zero (|e| at zero minus twice |e| at the mean code, least over networks)", note=OTHER_HALF)
+       "ImageNet: less than half of the effect is left when the channel is set to the mean code of other images "
+       "instead of zero (|e| at zero minus twice |e| at the mean code, least over networks)", note=OTHER_HALF)
 def photograph_flatness(tables):
     """|mean e| under do(c_j = 0) minus twice |mean e| under do(c_j = mean code), the least over networks."""
-    both = [ranked(tables["channels"], column)[..., 0] for column in ("expected", "usual")]
+    both = [ranked(tables["photograph_channels"], column)[..., 0] for column in ("expected", "usual")]
 
     def left(v: np.ndarray) -> np.ndarray:
         zero, usual = np.abs(v.mean((0, 1))).T
@@ -100,7 +102,7 @@ def photograph_flatness(tables):
        score="squeezing", note=FEW, over=[{"level": 2}, {"level": 8}])
 def photograph_detection(tables, *, score: str, level: int):
     """AUROC of a score under FGSM, the least over networks."""
-    return score_cube(tables["attacked photographs"], score, "fgsm", level), least(aurocs)
+    return score_cube(tables["photograph_attacks"], score, "fgsm", level), least(aurocs)
 
 
 @claim("P1.204", "X1.30", "report", "< 0.6",
@@ -108,7 +110,7 @@ def photograph_detection(tables, *, score: str, level: int):
        score="effect", level=8, note=FEW)
 def photograph_alarm(tables, *, score: str, level: int):
     """AUROC of a score under random signs, the largest over networks."""
-    return score_cube(tables["attacked photographs"], score, "noise", level), largest(aurocs)
+    return score_cube(tables["photograph_attacks"], score, "noise", level), largest(aurocs)
 
 
 @claim("P1.205", "X1.30", "report", "> 0",
@@ -117,7 +119,7 @@ def photograph_alarm(tables, *, score: str, level: int):
        over=[{"level": 2}, {"level": 8}])
 def photograph_lead(tables, *, scores: list[str], level: int):
     """AUROC of one score minus that of another under FGSM, the least over networks."""
-    both = [score_cube(tables["attacked photographs"], score, "fgsm", level) for score in scores]
+    both = [score_cube(tables["photograph_attacks"], score, "fgsm", level) for score in scores]
     return np.concatenate(both, axis=-1), least(lambda v: aurocs(v[..., :2]) - aurocs(v[..., 2:]))
 
 
@@ -131,7 +133,7 @@ def aurocs(values: np.ndarray) -> np.ndarray:
        over=EVERY_SCORE)
 def photograph_evaded(tables, *, detector: str, level: int):
     """AUROC of a score under the attack that knows it; photographs that it does not fool count, too."""
-    rows = tables["evading photographs"]
+    rows = tables["photograph_evasion"]
     if level not in set(rows["level"]):
         return untestable()
     return evaded_cube(rows, detector, level, ("clean", "adaptive")), mean_auroc
@@ -142,7 +144,7 @@ def photograph_evaded(tables, *, detector: str, level: int):
        over=EVERY_SCORE)
 def photograph_evasion(tables, *, detector: str, level: int):
     """AUROC under the attack that knows the score minus that under FGSM, same photographs and ε."""
-    rows = tables["evading photographs"]
+    rows = tables["photograph_evasion"]
     if level not in set(rows["level"]):
         return untestable()
     values = evaded_cube(rows, detector, level, ("clean", "plain", "adaptive"))

@@ -1,8 +1,8 @@
 """X1.27 to X1.32: paper 1 on photographs and networks with published ImageNet weights, from saved tidy rows.
 
 Rows are those of `studies.photograph_effects` and `studies.photograph_detectors` with a column network. Nothing is
-trained, so cubes have one \"seed\" and a family axis: 1 × photographs × networks × conditions. Only photographs that every
-network names right are there.
+trained, so cubes have one "seed" and a family axis: 1 × photographs × networks × conditions. Only photographs that
+every network names right are there.
 """
 
 import matplotlib.pyplot as plt
