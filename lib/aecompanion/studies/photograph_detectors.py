@@ -2,8 +2,8 @@
 
 Of `evaluate.detectors` these are the ones that need neither labelled training images ("mahalanobis") nor a bottleneck
 that leaves something over ("bottleneck": that of `photograph_effects` restores everything). The sum of the
-probabilities is 1 for a softmax. The channel of "effect" and the medians of two-sided scores come from the other half of
-the photographs (`photograph_effects.halves`).
+probabilities is 1 for a softmax. The channel of "effect" and the medians of two-sided scores come from the other half
+of the photographs (`photograph_effects.halves`).
 """
 
 from collections.abc import Sequence
