@@ -62,8 +62,8 @@ def region_table(rows: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def region_figure(rows: pd.DataFrame, found: pd.DataFrame) -> Figure:
-    """X1.28: |CE| of every region under every fill, a panel per network: a pale dot per photograph, a mark with its
-    interval for their mean. `found` is `region_table`'s.
+    """X1.28: |CE| of every region under every fill, a panel per network: a pale dot per photograph, and to the right
+    of them a mark for their mean with its interval. `found` is `region_table`'s.
     """
     names = networks(rows)
     figure, axes = plt.subplots(
@@ -76,10 +76,10 @@ def region_figure(rows: pd.DataFrame, found: pd.DataFrame) -> Figure:
             place = np.arange(len(FILLS)) + 0.19 * (k - (len(REGIONS) - 1) / 2)
             for x, fill in zip(place, FILLS, strict=True):
                 each = rows[(rows["network"] == name) & (rows["region"] == region) & (rows["fill"] == fill)]["effect"]
-                panel.scatter(np.full(len(each), x), each.abs(), s=7, color=looks[0][region], alpha=0.3, lw=0)
+                panel.scatter(np.full(len(each), x - 0.06), each.abs(), s=10, color=looks[0][region], alpha=0.4, lw=0)
             bars = error_bars(own["size"], own["size_low"], own["size_high"])
             look = {"color": looks[0][region], "marker": looks[1][region], "mec": "black", "mew": 0.5, "ms": 6}
-            panel.errorbar(place, own["size"], bars, ls="", capsize=2, label=TITLES[region], **look)
+            panel.errorbar(place + 0.03, own["size"], bars, ls="", capsize=2, label=TITLES[region], **look)
         panel.set(ylim=(-0.03, 1.03), ylabel="|CE| of the label")
         panel.set_title(name, loc="left")
     axes[-1, 0].set_xticks(np.arange(len(FILLS)), FILLS)

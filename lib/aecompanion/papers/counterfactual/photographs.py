@@ -61,7 +61,7 @@ def panels(
     labels: Sequence[int],
 ) -> Figure:
     """X2.15: one row per photograph: it, with Grad-CAM's region outlined; per ball the counterfactual and its change,
-    grey where nothing changes, on one scale per row (the largest change of it).
+    grey where nothing changes, each on a scale of its own that a thousandth of its values goes beyond.
 
     Args:
         images n×3×H×W, changed: of every ball, the same shape; regions: n×1×H×W boolean; rows: of these photographs,
@@ -72,12 +72,13 @@ def panels(
     for i, line in enumerate(axes):
         picture(line[0], channels_last(images[i]), title=classes[labels[i]][:24])
         line[0].contour(regions[i, 0], [0.5], colors=COLOURS[1], linewidths=1.5)
-        most = max((each[i] - images[i]).abs().max().item() for each in changed.values())
         for k, (ball, each) in enumerate(changed.items()):
             own = rows[(rows["ball"] == ball) & (rows["change"] == "own")].iloc[i]
             title = f"{classes[int(own['target'])][:20]} {own['confidence']:.0%}\n{ball}, radius {own['radius']:.2f}"
             picture(line[1 + 2 * k], channels_last(each[i].clamp(0, 1)), title=title)
-            shown = 0.5 + 0.5 * (each[i] - images[i]) / max(most, 1e-9)
-            picture(line[2 + 2 * k], channels_last(shown), title=f"change, ±{255 * most:.0f} grey levels")
+            delta = each[i] - images[i]
+            most = max(delta.abs().flatten().quantile(0.999).item(), 1e-9)
+            shown = (0.5 + 0.5 * delta / most).clamp(0, 1)
+            picture(line[2 + 2 * k], channels_last(shown), title=f"change, ±{255 * most:.1f} grey levels")
             line[2 + 2 * k].contour(regions[i, 0], [0.5], colors="black", linewidths=0.8)
     return figure
