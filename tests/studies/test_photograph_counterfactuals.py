@@ -25,8 +25,10 @@ def found(networks):
     half[..., 24:] = False
     regions = {"gradcam": whole, "moved": half, "centre": ~half}
     clean = confidence(maker, IMAGES, study.most_likely_other(maker, IMAGES, labels))
-    run = {"steps": 3, "searches": 2, "keys": KEYS, "level": clean.max() + 0.001}
-    return run["level"], labels, *study.rows_of(maker, [judge], IMAGES, labels, regions, **run)
+    run = {"steps": 3, "searches": 2, "keys": KEYS, "level": float(clean.max()) + 0.0002}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "LARGEST", {"l1.5": 400.0, "l2": 50.0})  # an untrained network is hard to convince
+        return run["level"], labels, *study.rows_of(maker, [judge], IMAGES, labels, regions, **run)
 
 
 def test_the_target_is_the_most_likely_other_class(networks, found):
@@ -48,7 +50,7 @@ def test_the_confidence_is_reached_within_the_radius(networks, found):
     own = rows[(rows["ball"] == "l1.5") & (rows["change"] == "own")]
     reached = np.isfinite(own["radius"])
     assert reached.any()
-    assert (own.loc[reached, "confidence"] >= level - 1e-5).all()
+    assert (own.loc[reached, "confidence"] >= level - 1e-6).all()
     assert (own.loc[reached, "l15"] <= own.loc[reached, "radius"] * 1.001).all()
     said = confidence(networks[0], changed["l1.5"], torch.tensor(own["target"].to_numpy()))
     np.testing.assert_allclose(own["confidence"], said, atol=1e-6)
