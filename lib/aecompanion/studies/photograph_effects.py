@@ -41,7 +41,7 @@ from aecompanion.studies.latents import latent_rows
 from aecompanion.train.causal_autoencoder import CausalAutoencoder, activations_of, start_at_components
 
 REGIONS = ("map", "gradcam", "moved", "centre")
-BATCH = 16  # images per pass
+BATCH = 8  # images per pass: larger ones leave the caches
 
 
 def regions_of(

@@ -21,8 +21,7 @@ FEW = "photographs that every compared network names right; how many stands in t
 OTHER_HALF = f"{FEW}; channels ordered on the other half of them"
 ONE = "some of the photographs, the first network; how many stands in the column n"
 EVERY_FILL = [{"fill": fill} for fill in FILLS]
-EVERY_SCORE = [{"detector": name, "TITLE": DETECTORS[name].title[0].upper() + DETECTORS[name].title[1:]}
-               for name in SCORES]  # fmt: skip
+EVERY_SCORE = [{"detector": name, "TITLE": DETECTORS[name].title} for name in SCORES]
 
 
 @claim("P1.174", "X1.27", "report", "> 0",
