@@ -3,6 +3,7 @@ conftest.py)."""
 
 import numpy as np
 import pandas as pd
+import pictured
 import pytest
 
 from aecompanion.attack.attacks import crafted_names
@@ -441,6 +442,10 @@ def paper1_tables():
         "released": released_rows(),
         "shortcut": shortcut_rows(),
         "viewed": viewed_rows(),
+        "photograph_regions": pictured.region_rows(),
+        "photograph_channels": pictured.channel_rows(),
+        "photograph_attacks": pictured.attack_rows(),
+        "photograph_evasion": pictured.evasion_rows(),
     }
 
 
@@ -860,4 +865,5 @@ def paper2_tables():
         "spurious": spurious_rows(),
         "fooled": fooled_rows(),
         "controls": control_rows(),
+        "photographs": pictured.plain_rows(),
     }

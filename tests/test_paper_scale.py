@@ -59,6 +59,9 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "chest_autoencoder": {"images": 40},
     "latent_effects": {"images": 4, **RESAMPLES},
     "pixel_effects": {"cases": 2, "map_cases": 1, "per_side": 3, **RESAMPLES},
+    "imagenet_effects": {
+        "images": 2, "evading_steps": 1, "explained": 1, "steps": 1, "searches": 1, **RESAMPLES,
+    },
     "adversarial_effects": {"images": 4, "cw_images": 2, "eps": GRID, "steps": 1, "cw_steps": 2, **RESAMPLES},
     "true_effects": {"concept_images": 20, **RESAMPLES},
     "released_loss": {"images": 32, "probes": 8},

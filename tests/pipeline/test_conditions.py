@@ -13,6 +13,7 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "expected 0.01, 0.05, 0.075, 0.1 among the strengths",
     ),
     ({"faces_attack.eps": [0.01, 0.05, 0.1]}, "faces_attack.eps", "expected 0.01, 0.05, 0.075, 0.1 among"),
+    ({"imagenet_effects.eps": [8 / 255]}, "imagenet_effects.eps", "expected 2/255, 8/255 among the strengths"),
     ({"imagenet_shift.eps": [0.01, 0.1]}, "imagenet_shift.eps", "expected 0.01, 0.05, 0.075, 0.1 among"),
     (
         {"faces_train.networks": ["compact/vgg"]},
@@ -186,6 +187,8 @@ def test_the_conditions_ask_for_the_levels_of_tables_and_claims():
     assert conditions.HOLDING["faces_attack.eps"][0] == shift_tables.LEVELS
     for attacked in ("photos_attack.eps", "defence_adaptive.eps"):
         assert conditions.HOLDING[attacked][0] == (halftone_tables.LEVEL / 255,)
+    both = {given["level"] for given in arguments if given["estimate"].startswith("photograph_") and "level" in given}
+    assert {round(255 * each) for each in conditions.HOLDING["imagenet_effects.eps"][0]} == both
     marks = {each for given in arguments if given["estimate"] == "fooled_by_mark" for each in given["strengths"]}
     assert set(conditions.HOLDING["spurious_features.strengths"][0]) == marks
     least = {given["level"] for given in arguments if given["estimate"] == "norms_differ"}

@@ -29,6 +29,7 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
 HOLDING = {  # the parameter must hold these values, beside any others
     "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
     "imagenet_shift.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
+    "imagenet_effects.eps": ((2 / 255, 8 / 255), "strengths (claims of paper 1 on photographs are at these)"),
     "faces_gradcam.modes": (("own_pred", "clean_pred"), "modes (claims of paper 5 are about both)"),
     "photos_attack.eps": ((8 / 255,), "strengths (the tables are at 8/255)"),
     "defence_adaptive.eps": ((8 / 255,), "strengths (the tables are at 8/255)"),
