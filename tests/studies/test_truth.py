@@ -1,27 +1,11 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from aecompanion.data.worlds import Part, Picture
 from aecompanion.evaluate.truth import painted
 from aecompanion.studies import truth as study
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    name: str
-    label: int
-    mask: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Picture:
-    name: str
-    image: np.ndarray
-    parts: tuple
-    without: np.ndarray
 
 
 def square(row, column, side=3):
@@ -159,7 +143,7 @@ def test_noise_ranks_nothing():
 
 def test_maps_without_a_sign_count_from_their_lowest_value():
     shown, effect = picture(), np.array([3.0, 1.0, -1.0])
-    raised = painted(effect, study.masks_of(shown)) + 7
+    raised = painted(effect, shown.masks) + 7
     rows = study.scored({"raised": raised}, [shown], [0], [effect], signed=())
     assert np.isnan(rows["sign"]).all()
     rows = study.scored({"raised": raised}, [shown], [0], [effect], signed=["raised"])

@@ -11,19 +11,16 @@ themselves (whoever finds the things and knows nothing of the network), a unifor
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
+from aecompanion.data.worlds import NONE, Picture
 from aecompanion.evaluate import truth
 from aecompanion.networks.read import answers
 from aecompanion.pipeline.rng import generator
-
-if TYPE_CHECKING:
-    from aecompanion.data.worlds import Picture
 
 PAINTED, PARTS, UNIFORM, RANDOM = "painted truth", "parts", "uniform", "random"
 CONTROLS = (PAINTED, PARTS, UNIFORM, RANDOM)
@@ -31,30 +28,25 @@ SIGNED = (PAINTED, RANDOM)  # of the controls
 LEAST = 0.2  # nats; a part that moves the odds by less than a fifth counts as one without effect
 
 
-def pairs(pictures: Sequence["Picture"], also: int | None = None) -> tuple[list["Picture"], list[int]]:
+def pairs(pictures: Sequence[Picture], also: int | None = None) -> tuple[list[Picture], list[int]]:
     """Every picture with each class that one of its parts shows, and with the class `also` (whose marker is planted)
     where a part shows none: as many pictures (repeated) as targets.
     """
     found = []
     for picture in pictures:
-        shown = {part.label for part in picture.parts if part.label >= 0}
-        if also is not None and any(part.label < 0 for part in picture.parts):
+        shown = set(picture.labels)
+        if also is not None and any(part.label == NONE for part in picture.parts):
             shown.add(also)
         found += [(picture, target) for target in sorted(shown)]
     return [picture for picture, _ in found], [target for _, target in found]
 
 
-def images_of(pictures: Sequence["Picture"]) -> torch.Tensor:
+def images_of(pictures: Sequence[Picture]) -> torch.Tensor:
     """N×C×H×W in [0,1]."""
     return torch.from_numpy(np.stack([picture.image for picture in pictures])).float() / 255
 
 
-def masks_of(picture: "Picture") -> np.ndarray:
-    """The footprints of its parts, P×H×W booleans."""
-    return np.stack([part.mask for part in picture.parts])
-
-
-def batches(pictures: Sequence["Picture"], size: int) -> Iterator[torch.Tensor]:
+def batches(pictures: Sequence[Picture], size: int) -> Iterator[torch.Tensor]:
     """Every picture, then its fillings part by part, in batches of `size` images in [0,1]."""
     waiting: list[np.ndarray] = []
     for picture in pictures:
@@ -68,7 +60,7 @@ def batches(pictures: Sequence["Picture"], size: int) -> Iterator[torch.Tensor]:
 
 def effects(
     model: nn.Module,
-    pictures: Sequence["Picture"],
+    pictures: Sequence[Picture],
     targets: Sequence[int],
     *,
     multi_label: bool,
@@ -125,12 +117,12 @@ def true_effects(rows: pd.DataFrame, *, least: float = 0.0) -> list[np.ndarray]:
 
 
 def controls(
-    pictures: Sequence["Picture"], effect: Sequence[np.ndarray], *, seed: int, keys: Sequence[int]
+    pictures: Sequence[Picture], effect: Sequence[np.ndarray], *, seed: int, keys: Sequence[int]
 ) -> dict[str, torch.Tensor]:
     """The maps of `CONTROLS`, n×1×H×W each. Noise is standard normal per pixel, from (seed, key), so that it favours
     no part, however large.
     """
-    masks = [masks_of(picture) for picture in pictures]
+    masks = [picture.masks for picture in pictures]
     size = masks[0].shape[1:]
     return {
         PAINTED: torch.cat([truth.painted(e, mask) for e, mask in zip(effect, masks, strict=True)]),
@@ -142,7 +134,7 @@ def controls(
 
 def scored(
     maps: Mapping[str, torch.Tensor],
-    pictures: Sequence["Picture"],
+    pictures: Sequence[Picture],
     targets: Sequence[int],
     effect: Sequence[np.ndarray],
     *,
@@ -171,12 +163,12 @@ def scored(
     return pd.DataFrame(rows)
 
 
-def one(attribution: torch.Tensor, picture: "Picture", e: np.ndarray, *, signed: bool, least: float) -> dict:
+def one(attribution: torch.Tensor, picture: Picture, e: np.ndarray, *, signed: bool, least: float) -> dict:
     """The scores of one map (1×H×W) of one pair, see `scored`."""
-    masks = masks_of(picture)
+    masks = picture.masks
     a = truth.part_attributions(attribution[None], masks)[0].numpy()
     inside = torch.from_numpy(masks[int(e.argmax())])[None, None]
-    idle = np.array([part.label < 0 for part in picture.parts])
+    idle = np.array([part.label == NONE for part in picture.parts])
     strongest = e.max() > 0
     return {
         "parts": len(e),
