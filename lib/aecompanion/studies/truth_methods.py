@@ -38,11 +38,14 @@ class Pairs(NamedTuple):
         return Pairs(*([column[i] for i in chosen] for column in self))
 
 
-def pairs_of(rows: pd.DataFrame, world: World, *, pictures: int, single: bool = False, least: float) -> Pairs:
-    """The pairs on the world's first `pictures` pictures from the effects of one network (rows of `truth.effects`).
+def pairs_of(
+    rows: pd.DataFrame, world: World, *, pictures: int, targets: int, single: bool = False, least: float
+) -> Pairs:
+    """Pairs on the world's first `pictures` pictures, from the effects of one network (rows of `truth.effects`).
 
-    single: one pair per picture, with a target that no earlier pair has; `pictures` of these, as far as they go. An
-    item, the unit of intervals, is the picture, or the target if `single`.
+    targets: the most per picture; where it has more, another one is left out from picture to picture. single: one pair
+    per picture, with a target that no earlier pair has; `pictures` of these, as far as they go. An item, the unit of
+    intervals, is the picture, or the target if `single`.
     """
     shown = [world.picture(position) for position in range(len(world) if single else min(pictures, len(world)))]
     place = {picture.name: position for position, picture in enumerate(shown)}
@@ -50,12 +53,16 @@ def pairs_of(rows: pd.DataFrame, world: World, *, pictures: int, single: bool = 
     listed = rows[["pair", "picture", "target"]].drop_duplicates().sort_values("pair")
     effect = dict(zip(listed["pair"], truth.true_effects(rows, least=least), strict=True))
     found, used = [], set()
-    for pair, name, target in listed.itertuples(index=False, name=None):
-        if single and (len(found) == pictures or target in used or name in used):
-            continue
-        used |= {target, name}
-        item = f"class {target}" if single else name
-        found.append((int(pair), shown[place[name]], place[name], int(target), effect[pair], item))
+    for name, part in listed.groupby("picture", sort=False):
+        position, free = place[name], part
+        if single:
+            free = part[~part["target"].isin(used)][: 1 if len(found) < pictures else 0]
+        elif len(part) > targets:
+            free = part.iloc[sorted((position + k) % len(part) for k in range(targets))]
+        for pair, target in zip(free["pair"], free["target"], strict=True):
+            used.add(target)
+            item = f"class {target}" if single else name
+            found.append((int(pair), shown[position], position, int(target), effect[pair], item))
     return Pairs(*map(list, zip(*found, strict=True)))
 
 
