@@ -29,7 +29,7 @@ WORLDS = [
     {"WORLD": "COCO-like scenes"} | COCO,
     {"WORLD": "Phantoms"} | CHEST,
     {"WORLD": "Objects with mark"} | OBJECTS,
-    {"WORLD": "Mosaics, ImageNet networks", "world": "mosaics 2×2", "family": "EfficientNet-Lite"},
+    {"WORLD": "Mosaics, ImageNet networks", "world": "mosaics", "family": "EfficientNet-Lite"},
 ]
 UNMASKED = [name for name, row in (METHODS | NEIGHBOURS).items() if row.family != "mask"]
 

@@ -11,7 +11,7 @@ from aecompanion.explain.methods import METHODS
 from aecompanion.explain.neighbours import NEIGHBOURS
 from aecompanion.papers.truth.tables import MASKS, front, named
 from aecompanion.report.cubes import error_bars
-from aecompanion.report.figures import COLOURS
+from aecompanion.report.figures import COLOURS, placeholder
 from aecompanion.studies.truth import CONTROLS, PARTS
 
 READINGS = {"rank": "sums over a part", "density": "means over a part"}
@@ -67,6 +67,8 @@ def masks(table: pd.DataFrame) -> Figure:
     """X6.4: RP minus MP by true effects, a line per comparison and, within, world and network; right of 0 RP is the
     better explanation.
     """
+    if table.empty:
+        return placeholder("MP and RP did not run on the same pairs")
     worlds = list(table[["world", "family"]].drop_duplicates().itertuples(index=False, name=None))
     names = [name for name in MASKS if name in set(table["comparison"])]
     height = 1.2 + 0.3 * len(names) * (len(worlds) + 0.8)

@@ -21,8 +21,7 @@ FOR_READERS = {
     "coco": "COCO-like scenes",
     "chest": "chest phantoms",
     "objects": "objects with mark",
-    "mosaics 2×2": "mosaics 2×2",
-    "mosaics 3×3": "mosaics 3×3",
+    "mosaics": "mosaics",
 }
 FAMILIES = {  # of objects
     "plain": "trained without mark",
