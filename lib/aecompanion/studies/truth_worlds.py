@@ -106,9 +106,9 @@ def summary(rows: pd.DataFrame, *, also: Mapping[str, int], least: float = LEAST
     """One row per world and family, means over networks, pictures and parts; `also` as in `all_effects`.
 
     Columns: networks, pictures; parts per picture; own: effect of a part on its own class, other: on another class that
-    the picture shows, none: of a part that shows no class, on the class of `also` (nats); largest: share of pairs in which the class's own part
-    has the largest effect of all; moving: share of parts with |effect| >= least; fillings: standard deviation over
-    fillings (NaN for one), seeds: over networks of the family (NaN for one).
+    the picture shows, none: of a part that shows no class, on the class of `also` (nats); largest: share of pairs in
+    which the class's own part has the largest effect of all; moving: share of parts with |effect| >= least; fillings:
+    standard deviation over fillings (NaN for one), seeds: over networks of the family (NaN for one).
     """
     effect = means(rows)
     idle, planted = effect["part_label"] == NONE, effect["target"] == effect["world"].map(also)
