@@ -38,11 +38,12 @@ TABLES = {  # what the estimators may take
     3: ("scores", "randomization", "photographs"),
     4: ("transfer", "representations", "adaptive"),
     5: ("predictions", "shift", "renderings", "controls", "photographs"),
+    6: ("methods",),
 }
 
 
 @pytest.fixture
-def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables):
+def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables, paper6_tables):
     """Every paper's tables by name, those of paper 5 being of two seeds and three images: every SSIM is 0.74, and
     every image stays right.
     """
@@ -68,7 +69,7 @@ def tables(paper1_tables, paper2_tables, paper3_claimed, paper4_tables):
     controls = controls.assign(white=0.2, mapped=0.15, noise=0.05, other=0.3)
     faces = {"predictions": predictions, "shift": shift, "renderings": renderings, "controls": controls}
     faces["photographs"] = shift[shift["seed"] == 1].assign(seed=0)
-    return {1: paper1_tables, 2: paper2_tables, 3: paper3_claimed, 4: photographs, 5: faces}
+    return {1: paper1_tables, 2: paper2_tables, 3: paper3_claimed, 4: photographs, 5: faces, 6: paper6_tables}
 
 
 def test_the_hand_made_tables_are_those_that_the_estimators_may_take(tables):
