@@ -119,7 +119,8 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ({"truth_methods.strength": 0.25}, "truth_methods.strength", "expected values of mask_tuning.strength, at which"),
     ({"truth_worlds.seeds": [4]}, "truth_worlds.seeds", "expected values of scenes_train.seeds, whose networks it"),
     (
-        {"truth_worlds.seeds": [4], "scenes_train.seeds": [1, 2, 3, 4], "objects_train.seeds": [1, 2, 3]},
+        {"truth_worlds.seeds": [4], "truth_methods.seeds": [4]}
+        | {"scenes_train.seeds": [1, 2, 3, 4], "objects_train.seeds": [1, 2, 3]},
         "truth_worlds.seeds",
         "expected values of objects_train.seeds, whose networks it asks: [1, 2, 3]",
     ),
