@@ -1,14 +1,57 @@
-"""Hand-made rows of the truth bench: a fixture of the tests of its tables, figures and claims (a plugin, see
-conftest.py).
+"""A picture of three squares, a network that reads them, and hand-made rows of the truth bench: a fixture of the tests
+of its tables, figures and claims (a plugin, see conftest.py).
 """
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
+from aecompanion.data.worlds import Part, Picture
 from aecompanion.explain.methods import METHODS
 from aecompanion.explain.neighbours import NEIGHBOURS
 from aecompanion.studies.truth import CONTROLS
 from aecompanion.studies.truth_methods import VARIANTS
+
+
+def square(row, column, side=3):
+    mask = np.zeros((12, 12), bool)
+    mask[row : row + side, column : column + side] = True
+    return mask
+
+
+PLACES = [("0", 0, square(1, 1)), ("1", 1, square(1, 7)), ("marker", -1, square(8, 4, 2))]
+
+
+def picture(name="a", levels=(200, 100, 255), fillings=1, ground=20):
+    """Three parts of one grey each on a dark ground; without a part its place has the ground, or darker fillings."""
+    parts = tuple(Part(*place) for place in PLACES)
+    image = np.full((1, 12, 12), ground, np.uint8)
+    for part, level in zip(parts, levels, strict=True):
+        image[0, part.mask] = level
+    without = np.repeat(np.repeat(image[None, None], len(parts), 0), fillings, 1)
+    for i, part in enumerate(parts):
+        for filling in range(fillings):
+            without[i, filling, 0, part.mask] = ground - 10 * filling
+    return Picture(name, image, parts, without)
+
+
+class Places(nn.Module):
+    """Logit k: a weighted sum of the mean grey levels of the places (weights K×3)."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("places", torch.from_numpy(np.stack([mask for *_, mask in PLACES])).float())
+        self.register_buffer("weights", torch.tensor(weights))
+        self.card = {"multi_label": True}
+
+    def forward(self, images):
+        means = torch.einsum("nhw,phw->np", images[:, 0], self.places) / self.places.sum((1, 2))
+        return means @ self.weights.T
+
+
+READS_ALL = [[4.0, -2.0, 1.0], [0.5, 3.0, 0.0]]
 
 NETWORKS = {  # world, family: factor of the ranks
     ("mosaics", "EfficientNet-Lite"): 0.5,

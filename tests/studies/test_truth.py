@@ -1,51 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from benched import PLACES, READS_ALL, Places, picture
 
-from aecompanion.data.worlds import Part, Picture
 from aecompanion.evaluate.truth import painted
 from aecompanion.studies import truth as study
 
-
-def square(row, column, side=3):
-    mask = np.zeros((12, 12), bool)
-    mask[row : row + side, column : column + side] = True
-    return mask
-
-
-PLACES = [("0", 0, square(1, 1)), ("1", 1, square(1, 7)), ("marker", -1, square(8, 4, 2))]
-
-
-def picture(name="a", levels=(200, 100, 255), fillings=1, ground=20):
-    """Three parts of one grey each on a dark ground; without a part its place has the ground, or darker fillings."""
-    parts = tuple(Part(*place) for place in PLACES)
-    image = np.full((1, 12, 12), ground, np.uint8)
-    for part, level in zip(parts, levels, strict=True):
-        image[0, part.mask] = level
-    without = np.repeat(np.repeat(image[None, None], len(parts), 0), fillings, 1)
-    for i, part in enumerate(parts):
-        for filling in range(fillings):
-            without[i, filling, 0, part.mask] = ground - 10 * filling
-    return Picture(name, image, parts, without)
-
-
-class Places(nn.Module):
-    """Logit k: a weighted sum of the mean grey levels of the places (weights K×3)."""
-
-    def __init__(self, weights):
-        super().__init__()
-        self.register_buffer("places", torch.from_numpy(np.stack([mask for *_, mask in PLACES])).float())
-        self.register_buffer("weights", torch.tensor(weights))
-        self.card = {"multi_label": True}
-
-    def forward(self, images):
-        means = torch.einsum("nhw,phw->np", images[:, 0], self.places) / self.places.sum((1, 2))
-        return means @ self.weights.T
-
-
 READS_MARKER = [[0.0, 0.0, 4.0], [0.0, 0.0, -4.0]]  # class 0 is the marker and nothing else
-READS_ALL = [[4.0, -2.0, 1.0], [0.5, 3.0, 0.0]]
 
 
 def test_pairs_are_what_the_parts_show():

@@ -22,14 +22,14 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "mask_maps.family_seeds": (("scenes_train.family_seeds",), "whose networks it explains"),
     "mask_maps.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
     "mask_randomization.seeds": (("scenes_train.seeds",), "whose networks it tests"),
-    "truth_methods.seeds": (("truth_worlds.seeds",), "whose effects it reads"),
-    "truth_methods.objects": (("truth_worlds.objects",), "whose effects it reads"),
-    "truth_methods.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
     "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
     "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),
     "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
     "truth_worlds.seeds": (("scenes_train.seeds",), "whose networks it asks"),
     "truth_worlds.digits_seed": (("scenes_data.seed",), "whose test digits no network was trained on"),
+    "truth_methods.seeds": (("truth_worlds.seeds",), "whose effects it reads"),
+    "truth_methods.objects": (("truth_worlds.objects",), "whose effects it reads"),
+    "truth_methods.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
 }
 HOLDING = {  # the parameter must hold these values, beside any others
     "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),

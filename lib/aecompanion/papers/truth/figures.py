@@ -24,12 +24,10 @@ def looks() -> dict[str, tuple[str, str]]:
 
 
 def truth_and_cost(table: pd.DataFrame) -> Figure:
-    """X6.3: a column per world (its last network of `table`) and a row per reading of a map, sums and means: rank
+    """X6.3: a column per world (its VGG, else its last network) and a row per reading of a map, sums and means: rank
     correlation with true effects against passes, the Pareto front as a line; dashed: every part marked alike.
     """
-    last = table.groupby("world", sort=False)["network"].last()
-    groups = [table[(table["world"] == world) & (table["network"] == network)] for world, network in last.items()]
-    groups = groups[:SHOWN]
+    groups = [network_of(part) for _, part in table.groupby("world", sort=False)][:SHOWN]
     size = (3.3 * len(groups), 8.6)
     figure, axes = plt.subplots(2, len(groups), figsize=size, squeeze=False, sharey=True, sharex="col")
     for column, part in zip(axes.T, groups, strict=True):
@@ -44,6 +42,12 @@ def truth_and_cost(table: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], color="black", lw=1, label="Pareto front"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(groups), fontsize=11, columnspacing=1.2)
     return figure
+
+
+def network_of(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one network of a world."""
+    names = part["network"].unique()
+    return part[part["network"] == ("vgg" if "vgg" in names else names[-1])]
 
 
 def cost_panel(panel: Axes, part: pd.DataFrame, reading: str) -> None:

@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from benched import READS_ALL, Places, picture
+
+from aecompanion.data.worlds import Picture
+from aecompanion.studies import truth, truth_methods as study
+from aecompanion.studies.truth_methods import VARIANTS, pairs_of, wanted
+
+LEVELS = [(200, 90, 5)] * 2 + [(50, 60, 250)] * 2
+
+
+class World:
+    """Four pictures with three parts each; in the mosaics every picture shows the classes 0 and 1."""
+
+    multi_label = True
+    pictures = [picture(name, levels) for name, levels in zip("abcd", LEVELS, strict=True)]
+
+    def __len__(self):
+        return len(self.pictures)
+
+    def picture(self, index) -> Picture:
+        return self.pictures[index]
+
+
+@pytest.fixture
+def rows():
+    shown, targets = truth.pairs(World.pictures)
+    return truth.effects(Places(READS_ALL), shown, targets, multi_label=True)
+
+
+def test_the_first_pictures_with_all_their_targets(rows):
+    found = pairs_of(rows, World(), pictures=2, targets=5, least=0.2)
+    assert (found.numbers, found.targets, found.items) == ([0, 1, 2, 3], [0, 1, 0, 1], ["a", "a", "b", "b"])
+    assert [each.name for each in found.pictures] == found.items and found.positions == [0, 0, 1, 1]
+    whole = truth.true_effects(rows, least=0.2)
+    assert all(np.array_equal(a, b) for a, b in zip(found.effects, whole, strict=False))
+
+
+def test_another_target_is_left_out_from_picture_to_picture(rows):
+    found = pairs_of(rows, World(), pictures=4, targets=1, least=0.2)
+    assert (found.items, found.targets) == (list("abcd"), [0, 1, 0, 1])
+    assert found.numbers == [0, 3, 4, 7]
+
+
+def test_in_mosaics_every_target_comes_once(rows):
+    found = pairs_of(rows, World(), pictures=4, targets=9, single=True, least=0.2)
+    assert (found.numbers, found.targets, found.items) == ([0, 3], [0, 1], ["class 0", "class 1"])
+    assert pairs_of(rows, World(), pictures=1, targets=9, single=True, least=0.2).numbers == [0]
+
+
+def test_masks_run_on_the_first_pictures_only():
+    limits = {"dear": 4, "variants": 2, "varied": True}
+    first, then, last = (wanted(place, **limits) for place in (1, 3, 4))
+    assert set(first) - set(then) == set(VARIANTS)
+    assert set(then) - set(last) == {"MP", "EP", "RP"}
+    assert set(wanted(0, **limits | {"varied": False})) == set(then)
+    assert len(set(first)) == len(first)
+
+
+def test_rows_have_items_numbers_and_passes(rows):
+    found = pairs_of(rows, World(), pictures=3, targets=2, least=0.2).select([1, 4])
+    scored = study.scored(
+        Places(READS_ALL), found, ["BP", "occlusion", "Shapley (parts)"],
+        references=torch.zeros_like, seed=0, least=0.2, windows=3, multi_label=True,
+    )  # fmt: skip
+    assert set(scored["method"]) == {*truth.CONTROLS, "BP", "occlusion", "Shapley (parts)"}
+    assert set(zip(scored["pair"], scored["item"], strict=True)) == {(1, "a"), (4, "c")}
+    passes = scored.groupby("method")[["forward", "backward"]].first()
+    assert passes.loc["BP"].tolist() == [1, 1] and passes.loc["occlusion"].tolist() == [10, 0]
+    assert passes.loc["painted truth"].tolist() == [0, 0]
+    ranks = scored.pivot(index="method", columns="pair", values="rank")
+    assert ranks.loc["painted truth"].tolist() == pytest.approx([1, 1])
+    assert ranks.loc["Shapley (parts)"].tolist() == pytest.approx([1, 1])  # the network is additive, the ground black
+
+
+def test_rows_do_not_depend_on_who_shares_the_job(rows):
+    found = pairs_of(rows, World(), pictures=3, targets=2, least=0.2)
+    run = {"references": torch.zeros_like, "seed": 0, "least": 0.2, "multi_label": True, "rise_masks": 40}
+    whole = study.scored(Places(READS_ALL), found, ["RISE", "SmoothGrad"], **run)
+    alone = study.scored(Places(READS_ALL), found.select([2]), ["RISE", "SmoothGrad"], **run)
+    same = whole[whole["pair"] == 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, alone, check_exact=False, atol=1e-5)
