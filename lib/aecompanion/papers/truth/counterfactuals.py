@@ -71,8 +71,8 @@ def measured(rows: pd.DataFrame, column: str, condition: Mapping[str, str], **op
 
 def score_panels(rows: pd.DataFrame, **options) -> Figure:
     """X6.8: a panel per score of PANELS, per network and ball the mean of the counterfactuals with its 95 % interval
-    (filled), the nearest point of the same ball (open) and noise in it (a cross); lines: CONTROLS. options: of
-    `evaluate.intervals.interval`.
+    (filled), the nearest point of the same ball (open) and noise in it (×), in the first panel also the ball's vertex
+    for the true change (+); lines: CONTROLS. options: of `evaluate.intervals.interval`.
     """
     figure, axes = plt.subplots(1, len(PANELS), figsize=(3 * len(PANELS), 4.1))
     tones, shapes = colours(list(BALLS)), markers(list(BALLS))
@@ -91,12 +91,18 @@ def score_panels(rows: pd.DataFrame, **options) -> Figure:
                 means = chosen.groupby("change")[column].mean()
                 panel.plot(at, means["nearest"], mfc="none", alpha=0.7, **look)
                 panel.plot(at, means["noise"], **(look | {"marker": "x", "color": GREY}))
+                if column == "aligned":
+                    panel.plot(at, means["linear"], **(look | {"marker": "+"}))
         panel.set_xticks(range(len(NETWORKS)), [NETWORK_TITLES[each] for each in NETWORKS], fontsize=8)
         panel.set_title(title, fontsize=10)
         panel.set_xlim(-0.5, len(NETWORKS) - 0.5)
     handles, names = axes[0].get_legend_handles_labels()
-    open_mark = plt.Line2D([], [], color="black", marker="o", mfc="none", ls="")
-    noise = plt.Line2D([], [], color=GREY, marker="x", ls="")
-    handles, names = [*handles, open_mark, noise], [*names, "nearest to the truth in the ball", "noise in the ball"]
+    more = {
+        "nearest to the truth in the ball": {"color": "black", "marker": "o", "mfc": "none"},
+        "gradient the truth, same ball": {"color": "black", "marker": "+"},
+        "noise in the ball": {"color": GREY, "marker": "x"},
+    }
+    handles += [plt.Line2D([], [], ls="", **look) for look in more.values()]
+    names += list(more)
     figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=9)
     return figure
