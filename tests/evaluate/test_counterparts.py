@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -41,6 +42,15 @@ def test_a_region_counts_only_what_lies_in_it():
     assert counterparts.alignment(change, truth, place(True, False, False)).item() == pytest.approx(1)
     assert counterparts.progress(change, truth, place(False, True, False)).item() == pytest.approx(1.25)
     assert counterparts.share_inside(change, place(True, True, False)).item() == pytest.approx(0.8)
+
+
+def test_the_placement_asks_where_and_not_in_which_colour():
+    """Sizes (1, 0, 0) and (2, 2, 0): r = 1/2. A red stroke and a blue one of opposite sign at one place: r = 1."""
+    assert counterparts.placement(pixels(1.0, 0.0, 0.0), pixels(-2.0, 2.0, 0.0)).item() == pytest.approx(0.5)
+    red, blue = torch.zeros(2, 1, 3, 2, 2)
+    red[0, 0, 0, 0], blue[0, 2, 0, 0] = 0.3, -0.7
+    assert counterparts.placement(red, blue).item() == pytest.approx(1)
+    assert counterparts.alignment(red, blue).item() == 0
 
 
 def test_the_most_similar_true_change_gives_the_name():
@@ -108,6 +118,12 @@ def test_no_point_of_the_ball_is_nearer_by_a_general_solver():
     assert torch.allclose(found.flatten().double(), torch.from_numpy(solved.x), atol=1e-4)
 
 
+def test_the_placement_is_the_correlation_of_numpy(truths):
+    sizes = [each.abs().double().sum(1).flatten(1).numpy() for each in (truths, truths.flip(0))]
+    expected = [np.corrcoef(*pair)[0, 1] for pair in zip(*sizes, strict=True)]
+    assert counterparts.placement(truths, truths.flip(0)).tolist() == pytest.approx(expected)
+
+
 def test_the_share_inside_is_what_the_background_share_leaves(truths):
     masks = torch.rand(5, 4, 5, generator=generator(21, 1)) < 0.4
     assert counterparts.share_inside(truths, masks).numpy() == pytest.approx(1 - sparsity(truths, masks)["background"])
@@ -120,6 +136,7 @@ def test_no_change_and_no_truth():
     still, truth = pixels(0.0, 0.0), pixels(0.3, 0.4)
     assert counterparts.alignment(still, truth).item() == 0
     assert counterparts.named(still, truth[:, None], torch.tensor([0])).tolist() == [-1]
+    assert math.isnan(counterparts.placement(still, truth).item())
     assert math.isnan(counterparts.share_inside(still, place(True, False)).item())
     for score in (counterparts.alignment, counterparts.distance, counterparts.progress):
         assert math.isnan(score(truth, still).item())

@@ -5,7 +5,8 @@ With d = x_cf - x the change, t = x_true - x the true change and R a region of p
 it or none):
 
     alignment        <d, t>_R / (‖d‖_R ‖t‖_R)        1 the truth's direction, 0 nothing in common, scale does not count
-    share inside     Σ_{ij in R} e_ij / Σ_ij e_ij    with e_ij = Σ_c |d_cij|
+    placement        Pearson's r of e(d) and e(t)    with e_ij = Σ_c |d_cij|; over pixels, colour and sign do not count
+    share inside     Σ_{ij in R} e_ij / Σ_ij e_ij
     distance         ‖d - t‖_2 / ‖t‖_2               0 the true counterfactual, 1 as far away as the image itself
     progress         <d, t>_R / ‖t‖_R²               1 all of the true change is made within R, 0 none of it
     named            argmax_k cos(d, t_k)            the class whose true change d resembles most
@@ -61,6 +62,19 @@ def distance(change: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """
     d, t = within(change, truth, None)
     return torch.where(t.norm(dim=1) > 0, (d - t).norm(dim=1) / t.norm(dim=1), torch.nan)
+
+
+def placement(change: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The correlation over pixels of the sizes of both changes, N in [-1,1]: does the change lie where the true one
+    does, whatever its colour? NaN where one of them is the same everywhere.
+
+    change, truth: N×C×H×W. Raises ValueError for shapes that do not fit.
+    """
+    check(change, truth, None)
+    d, t = (each.abs().double().sum(1).flatten(1) for each in (change, truth))
+    d, t = d - d.mean(1, keepdim=True), t - t.mean(1, keepdim=True)
+    sizes = d.norm(dim=1) * t.norm(dim=1)
+    return torch.where(sizes > 1e-12, (d * t).sum(1) / sizes, torch.nan).clamp(-1, 1)
 
 
 def share_inside(change: torch.Tensor, region: torch.Tensor) -> torch.Tensor:

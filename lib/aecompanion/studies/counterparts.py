@@ -37,7 +37,7 @@ from aecompanion.explain.frank_wolfe_l1q import frank_wolfe_l1q, lmo_l1q
 from aecompanion.studies.counterfactuals import KINDS, LARGEST, confidence
 from aecompanion.studies.counterpart_pairs import Pairs
 
-SCORES = ("aligned", "aligned_inside", "inside", "distance", "erased", "painted", "named")
+SCORES = ("aligned", "aligned_inside", "placed", "inside", "distance", "erased", "painted", "named")
 CONTROLS = ("noise", "nearest", "linear")  # in the same ball as the counterfactual
 NOBODY = ""  # network and ball of what belongs to none
 COLUMNS = [
@@ -110,16 +110,18 @@ def matched(ball: Ball, model: nn.Module, images, targets, *, confidence: float,
 def scored(change: torch.Tensor, pairs: Pairs, which: slice = slice(None)) -> pd.DataFrame:
     """One row per picture with SCORES: means over the true counterfactuals that `which` picks.
 
-    aligned, aligned_inside: cosines with the true change, everywhere and where either digit is. inside: share of the
-    change there. distance: from the true counterfactual over the length of the true change. erased, painted: how much
-    of the true change is made where only the old (new) digit is. named: 1 if of all other classes' true changes the
-    target's is best aligned. See `evaluate.counterparts`.
+    aligned, aligned_inside: cosines with the true change, everywhere and where either digit is. placed: correlation
+    of the sizes of both changes over pixels. inside: share of the change where either digit is. distance: from the true
+    counterfactual over the length of the true change. erased, painted: how much of the true change is made where only
+    the old (new) digit is. named: 1 if of all other classes' true changes the target's is best aligned. See
+    `evaluate.counterparts`.
     """
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in SCORES[:-1]}
     regions = (pairs.truths, pairs.either, pairs.old, pairs.new)
     for truth, either, old, new in zip(*(each[which] for each in regions), strict=True):
         parts["aligned"].append(score.alignment(change, truth))
         parts["aligned_inside"].append(score.alignment(change, truth, either))
+        parts["placed"].append(score.placement(change, truth))
         parts["inside"].append(score.share_inside(change, either))
         parts["distance"].append(score.distance(change, truth))
         parts["erased"].append(score.progress(change, truth, old))

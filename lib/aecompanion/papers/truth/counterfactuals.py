@@ -18,12 +18,14 @@ TITLES = {"l1": r"$\ell_1$", "l1.5": r"$\ell_{1.5}$", "l2": r"$\ell_2$", "FW-L1-
 NETWORK_TITLES = {"plain": "plain", "l2": "l2-robust", "multi": "multi-norm\nrobust"}
 PANELS = {  # column: title
     "aligned": "cosine with the true change",
+    "placed": "correlation over pixels of\nthe sizes of both changes",
     "inside": "share of the change\non either digit",
     "distance": "distance from the true one\n(1: the image itself)",
     "named": "target is the digit\nit resembles most",
     "realism": "judge's confidence\nin the target",
 }
 CONTROLS = {  # of no network: title and line
+    "truth": ("the true counterfactual", "-."),
     "another digit": ("true, other handwriting", "-"),
     "erased": ("digit erased", "--"),
     "mean difference": ("difference of class means", ":"),
@@ -74,7 +76,8 @@ def score_panels(rows: pd.DataFrame, **options) -> Figure:
     (filled), the nearest point of the same ball (open) and noise in it (×), in the first panel also the ball's vertex
     for the true change (+); lines: CONTROLS. options: of `evaluate.intervals.interval`.
     """
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(3 * len(PANELS), 4.1))
+    figure, axes = plt.subplots(2, len(PANELS) // 2, figsize=(1.7 * len(PANELS), 7))
+    axes = axes.ravel()
     tones, shapes = colours(list(BALLS)), markers(list(BALLS))
     for panel, (column, title) in zip(axes, PANELS.items(), strict=True):
         for name, (label, line) in CONTROLS.items():
@@ -104,5 +107,5 @@ def score_panels(rows: pd.DataFrame, **options) -> Figure:
     }
     handles += [plt.Line2D([], [], ls="", **look) for look in more.values()]
     names += list(more)
-    figure.legend(handles, names, loc="outside lower center", ncols=5, fontsize=9)
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=9)
     return figure
