@@ -28,16 +28,16 @@ def pair(values: np.ndarray) -> float:
 
 
 @claim("P6.50", "X6.8", "report", "> 0",
-       "Multiple-norm robust network: the change in the {first} ball is better aligned with the true one than in the l2 "
-       "ball (difference of cosines)", network="multi", column="aligned", second="l2",
+       "Multiple-norm robust network: the change in the {first} ball is better aligned with the true one than in the "
+       "l2 ball (difference of cosines)", network="multi", column="aligned", second="l2",
        over=[{"first": first} for first in ("l1.5", "l1", "FW-L1-q")])
 @claim("P6.53", "X6.8", "report", "> 0",
        "Plain network: the change in the {first} ball is better aligned with the true one than in the l2 ball "
        "(difference of cosines)", network="plain", column="aligned", second="l2",
        over=[{"first": first} for first in ("l1.5", "FW-L1-q")])
 @claim("P6.55", "X6.8", "report", "> 0",
-       "Multiple-norm robust network: the change in the l1.5 ball lies more where the true one does than in the l2 ball, "
-       "colour and sign aside (difference of the correlations of sizes over pixels)", network="multi",
+       "Multiple-norm robust network: the change in the l1.5 ball lies more where the true one does than in the l2 "
+       "ball, colour and sign aside (difference of the correlations of sizes over pixels)", network="multi",
        column="placed", first="l1.5", second="l2")
 def balls_differ(tables, *, column: str, network: str, first: str, second: str):
     """Mean over seeds and images of a column, one ball minus another, the same network."""
