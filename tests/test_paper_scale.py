@@ -93,6 +93,7 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     },
     "counterfactual_tables": RESAMPLES,
     "spurious_features": {"images": 2, "steps": 1, "strengths": [0.0, 0.8], **RESAMPLES},
+    "truth_counterfactuals": RESAMPLES,
     "counterfactual_controls": {"images": 2, "steps": 1, **RESAMPLES},
     "claims_report": RESAMPLES,
 }  # fmt: skip

@@ -93,6 +93,12 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "expected values of objects_train.seeds, whose",
     ),
     (
+        {"truth_counterfactuals.seeds": [1, 4]},
+        "truth_counterfactuals.seeds",
+        "expected values of objects_train.seeds, whose",
+    ),
+    ({"truth_counterfactuals.seed": 4}, "truth_counterfactuals.seed", "expected values of objects_data.seed, whose"),
+    (
         {"counterfactual_controls.seed": 4},
         "counterfactual_controls.seed",
         "expected values of counterfactual_sets.seeds",

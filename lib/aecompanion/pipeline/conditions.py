@@ -24,6 +24,8 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "mask_randomization.seeds": (("scenes_train.seeds",), "whose networks it tests"),
     "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
     "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),
+    "truth_counterfactuals.seeds": (("objects_train.seeds",), "whose networks it explains"),
+    "truth_counterfactuals.seed": (("objects_data.seed",), "whose pictures it renders again"),
     "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
     "truth_worlds.seeds": (("scenes_train.seeds",), "whose networks it asks"),
     "truth_worlds.digits_seed": (("scenes_data.seed",), "whose test digits no network was trained on"),
