@@ -2,8 +2,8 @@
 
     load("package.module:function")          the callable
     handed_in("explain", name, model, ...)   the same, adapted (`explain.adapters`) and checked (`studies.own_checks`)
-    row_of(checked)                          its row for METHODS, ATTACKS, DEFENCES' transformations or DETECTORS
-    entered(METHODS, row)                    the table has that row while the block runs
+    method_of(checked), attack_of, ...       its row for METHODS and ATTACKS, a transformation, its row for DETECTORS
+    entered(METHODS, OWN, row)               the table has that row while the block runs
 
 What iterates over a table then has the callable beside the built-in rows, by the same functions, on the same images,
 with the same random numbers. Nothing of ours is asked twice: explain=aecompanion.explain.methods:random_masks gives the
@@ -28,6 +28,7 @@ from aecompanion.explain.adapters import explanation, parameters, positional
 from aecompanion.explain.methods import Explained, Method, Options
 from aecompanion.studies.own_checks import Call, Checked, checked
 
+OWN = "yours"  # its name in tables and figures
 LOOK = {"colour": "#000000", "marker": "*"}  # in figures: no built-in method has it
 
 
@@ -144,7 +145,7 @@ def method_of(found: Checked) -> Method:
         return Explained(found(model, images, target, options, seed=options.seed, keys=options.keys))
 
     family = "gradient" if found.backward else "perturbation"
-    return Method(found.name, explained, lambda options: (found.forward, found.backward), family, **LOOK)
+    return Method(OWN, explained, lambda options: (found.forward, found.backward), family, **LOOK)
 
 
 def attack_of(found: Checked) -> Attack:
@@ -156,7 +157,7 @@ def attack_of(found: Checked) -> Attack:
 
     return Attack(
         attack,
-        title=found.name,
+        title=OWN,
         line="-",
         cost=lambda: (found.forward, found.backward),
         crafted=lambda eps, steps, seed, indices: {"seed": seed, "indices": indices},
@@ -171,7 +172,7 @@ def defence_of(found: Checked) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def detector_of(found: Checked) -> Detector:
     """A row of DETECTORS, large values suspicious."""
-    return Detector(found.name, lambda setting: lambda images: found(setting.model, images))
+    return Detector(OWN, lambda setting: lambda images: found(setting.model, images))
 
 
 @contextlib.contextmanager
