@@ -18,10 +18,12 @@ from matplotlib.figure import Figure
 from aecompanion.attack.attacks import ATTACKS
 from aecompanion.explain.methods import METHODS
 from aecompanion.report.figures import channels_last, colours, markers, picture
+from aecompanion.studies import truth
 from aecompanion.studies.own_method import LOOK, OWN
 
 PANELS = ("explanations", "attacks", "defences", "detectors")
 MOST = 9  # pictures in the first row
+LINES = {truth.PAINTED: "bottom", truth.RANDOM: "bottom", truth.UNIFORM: "top"}  # control: where its name stands
 
 
 def page(
@@ -88,22 +90,21 @@ def errors(rows: pd.DataFrame) -> np.ndarray:
 
 
 def explanations(place: Axes, rows: pd.DataFrame, passes: Mapping[str, int]) -> None:
-    """The first place where truth is known; controls, which cost no pass, as grey lines."""
+    """The first place where truth is known; what costs no pass, because it asks no network, as grey lines."""
     rows = rows[rows["measure"] == "rank"]
     rows = rows[rows["where"] == rows["where"].iloc[0]]
     styles = look(rows["method"].tolist())
-    for _, row in rows.iterrows():
-        name = row["method"]
-        if name not in passes:
-            place.axhline(row["value"], color="#BBBBBB", linewidth=0.8, zorder=0)
-            place.annotate(
-                name, (1, row["value"]), xycoords=("axes fraction", "data"), fontsize=7, ha="right", va="bottom"
-            )
-            continue
-        size = {"markersize": 12 if name == OWN else 7}
-        bar = errors(rows[rows["method"] == name])
-        place.errorbar(max(passes[name], 1), row["value"], bar, linestyle="", label=name, **styles[name], **size)
-    place.set(xscale="log", xlabel="passes per pair", ylabel="rank correlation with true effects")
+    for name in rows["method"]:
+        row = rows[rows["method"] == name]
+        value = row["value"].iloc[0]
+        if name in passes:
+            size = {"markersize": 12 if name == OWN else 7}
+            place.errorbar(max(passes[name], 1), value, errors(row), linestyle="", label=name, **styles[name], **size)
+        elif name in LINES:
+            place.axhline(value, color="#BBBBBB", linewidth=0.8, zorder=0)
+            spot = {"xycoords": ("axes fraction", "data"), "fontsize": 7, "ha": "right"}
+            place.annotate(name, (1, value), va=LINES[name], **spot)
+    place.set(xscale="log", xlabel="passes per pair", ylabel="rank correlation with effects", ylim=(-1.05, 1.12))
     place.legend(fontsize=7, ncols=2, loc="lower right")
 
 
@@ -119,8 +120,8 @@ def attacks(place: Axes, rows: pd.DataFrame, passes: Mapping[str, int]) -> None:
         title = ATTACKS[name].title if name in ATTACKS else name
         line = {"linestyle": "-" if name == OWN else "--", "label": title}
         place.errorbar(levels, own["value"], errors(own), **styles[name], **line)
-    place.set(xlabel="ε in levels of 255", ylabel="accuracy", ylim=(-0.03, 1.03))
-    place.legend(fontsize=7)
+    place.set(xlabel="ε in levels of 255", ylabel="accuracy", ylim=(-0.03, 1.2))
+    place.legend(fontsize=7, ncols=3, loc="upper right")
 
 
 def defences(place: Axes, rows: pd.DataFrame, passes: Mapping[str, int]) -> None:

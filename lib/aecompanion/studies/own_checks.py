@@ -115,8 +115,9 @@ class Checked:
 
 
 def told(error: Exception) -> str:
-    """An exception in a few words: its kind, its message, and the line that raised it."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    """An exception in a few words: its kind, its message, and the last line outside installed packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [frame for frame in frames if "site-packages" not in frame.filename][-1]  # the first frame is this module's
     message = " ".join(str(error).split())[:160]
     return f"{type(error).__name__} ({message or 'without a message'}) in {Path(last.filename).name}:{last.lineno}"
 
