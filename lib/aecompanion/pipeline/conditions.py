@@ -25,6 +25,8 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
     "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),
     "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
+    "my_method.scene_seed": (("scenes_data.seed",), "whose scenes it takes apart"),
+    "my_method.training": (("scenes_train.seeds",), "whose network it explains"),
 }
 HOLDING = {  # the parameter must hold these values, beside any others
     "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
