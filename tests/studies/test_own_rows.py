@@ -98,16 +98,16 @@ def linear_pair():
 def test_detectors_are_scored_on_every_set_and_auroc_is_that_of_the_scores(linear_pair):
     images, labels, network, _ = linear_pair
     setting = Setting(network, "1", None, 0, False, "1", "1", images, images, labels)
-    sets = {("same", 1): images, ("flat", 1): 0 * images}
+    sets = {("same", 1): images, ("darker", 1): 0.7 * images}
     rows = own_rows.scores(setting, ["confidence"], images, sets)
     assert len(rows) == 12
     found = own_rows.detected(rows, **INTERVAL).set_index("attack")
     assert found.loc["same", "auroc"] == 0.5
-    score = 1 - network(torch.cat([images, 0 * images])).softmax(1).amax(1).detach()
-    below = (score[:6] < score[6]).float().mean().item()
-    assert 0 < below < 1
-    assert found.loc["flat", "auroc"] == pytest.approx(below)
-    assert (found["low"] <= found["auroc"]).all()
+    clean, darker = (1 - network(each).softmax(1).amax(1).detach() for each in (images, 0.7 * images))
+    expected = (darker[:, None] > clean).float().mean().item()
+    assert 0.5 < expected < 1
+    assert found.loc["darker", "auroc"] == pytest.approx(expected)
+    assert 0 <= found.loc["darker", "low"] < expected < found.loc["darker", "high"] <= 1
 
 
 def test_games_remove_as_much_as_rps_mask_or_a_tenth(linear_pair):
@@ -137,3 +137,9 @@ def test_summaries_are_means_over_what_is_defined():
     assert found["images"].tolist() == [1, 2, 1, 0]
     assert found["value"].tolist()[:3] == [0.5, 0.5, 1.0]
     assert np.isnan(found["value"].iloc[3])
+
+
+def test_an_interval_stays_where_its_measure_can_be():
+    rows = pd.DataFrame({"method": "a", "share": [1.0] * 8 + [0.7], "change": [1.0] * 8 + [0.7]})
+    found = own_rows.summary(rows, ["share", "change"], **INTERVAL).set_index("measure")
+    assert found.loc["share", "high"] <= 1 < found.loc["change", "high"]

@@ -120,7 +120,7 @@ def attacks(place: Axes, rows: pd.DataFrame, passes: Mapping[str, int]) -> None:
         title = ATTACKS[name].title if name in ATTACKS else name
         line = {"linestyle": "-" if name == OWN else "--", "label": title}
         place.errorbar(levels, own["value"], errors(own), **styles[name], **line)
-    place.set(xlabel="ε in levels of 255", ylabel="accuracy", ylim=(-0.03, 1.2))
+    place.set(xlabel="ε in levels of 255", ylabel="accuracy", ylim=(-0.03, 1.2), yticks=np.arange(6) / 5)
     place.legend(fontsize=7, ncols=3, loc="upper right")
 
 

@@ -29,6 +29,8 @@ from aecompanion.explain.methods import Explained
 from aecompanion.studies import masks, truth, worst_defences
 
 ROUNDING = 0.5 / 255  # an attacked image is a file: half a grey level
+UNIT = ("share", "error", "energy", "deletion", "insertion", "pointing")
+BOUNDS = {"rank": (-1.0, 1.0), "randomised": (-1.0, 1.0), "other image": (-1.0, 1.0)} | dict.fromkeys(UNIT, (0.0, 1.0))
 SHARED_AREA = 0.1  # of the image that is removed where no method makes masks
 
 
@@ -182,7 +184,8 @@ def summary(
             values = values[~np.isnan(values)]
             facts = dict(zip(by, key, strict=True)) | {"measure": measure, "images": len(values)}
             if len(values):
-                each = interval(np.mean, values[None], resamples=resamples, seed=seed)
+                mean = bounded(*BOUNDS[measure])(lambda v: float(v.mean())) if measure in BOUNDS else np.mean
+                each = interval(mean, values[None], resamples=resamples, seed=seed)
                 facts |= {"value": each.value, "low": each.low, "high": each.high}
             found.append(facts)
     return pd.DataFrame(found)
