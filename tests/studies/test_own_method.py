@@ -47,10 +47,13 @@ def test_rise_handed_in_has_the_scores_of_rise_bit_for_bit(model):
     assert (mine.notes, mine.forward, mine.backward) == ([], 40, 0)
     with entered(METHODS, OWN, method_of(mine)):
         found = {name: methods.explain(name, model, IMAGES, LABELS, **options) for name in ("RISE", OWN)}
+        parts = own_rows.explained(["RISE", OWN], model, IMAGES, LABELS, Options(**options), batch=3)
         assert METHODS[OWN].passes(Options(**options)) == METHODS["RISE"].passes(Options(**options))
         assert METHODS[OWN].family == METHODS["RISE"].family
     assert OWN not in METHODS
     assert torch.equal(found["RISE"].maps, found[OWN].maps)
+    assert torch.equal(parts["RISE"].maps, parts[OWN].maps)
+    torch.testing.assert_close(parts[OWN].maps, found[OWN].maps)
     inside = torch.zeros(4, 1, SIZE, SIZE, dtype=torch.bool)
     inside[:, :, 4:8, 4:8] = True
     rows = own_rows.games(model, IMAGES, LABELS, IMAGES * 0, inside, found, keys=options["keys"], seed=0)

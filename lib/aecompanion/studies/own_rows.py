@@ -10,7 +10,7 @@
 are given, and nothing here knows which of them came from elsewhere.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,10 @@ from aecompanion.evaluate import detection, detectors
 from aecompanion.evaluate.defence import outcomes
 from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.evaluate.suspicion import Setting
-from aecompanion.explain.methods import Explained
+from aecompanion.explain.methods import METHODS, Explained, Options
 from aecompanion.studies import masks, truth, worst_defences
+from aecompanion.studies.maps import joined
+from aecompanion.studies.own_values import of_images
 
 ROUNDING = 0.5 / 255  # an attacked image is a file: half a grey level
 UNIT = ("share", "error", "energy", "deletion", "insertion", "pointing")
@@ -48,6 +50,26 @@ def pictures_of(dataset: Dataset, scenes: Scenes, images: Sequence[int], *, spli
             )
         worlds[position] = picture
     return [worlds[int(position)] for position in images]
+
+
+def explained(
+    names: Sequence[str],
+    model: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    options: Options,
+    *,
+    batch: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict[str, Explained]:
+    """Maps of methods (of METHODS) for n pairs, `batch` at a time: what a callable from elsewhere shows a network in
+    one pass is often many times as much.
+    """
+    parts = []
+    for i in progress(range(0, len(images), batch)):
+        given = images[i : i + batch], target[i : i + batch], of_images(options, i, i + batch)
+        parts.append({name: METHODS[name].explain(model, *given) for name in names})
+    return joined(parts)
 
 
 def truths(
