@@ -1,4 +1,4 @@
-"""The two notebooks for a reader's own network and images, opened by hand: a wrong parameter is one right sentence."""
+"""The notebooks for a reader's network, images and method, opened by hand: a wrong parameter is one right sentence."""
 
 import json
 
@@ -9,7 +9,11 @@ import pytest
 from aecompanion.pipeline import paths
 from aecompanion.pipeline.notebooks import locate
 
-ASKED = {"my_network": "check_folder(root)", "my_images": "own = own_images("}  # the cell that has read the parameters
+ASKED = {  # the cell that has read the parameters
+    "my_network": "check_folder(root)",
+    "my_images": "own = own_images(",
+    "my_method": "own_method.load(name)",
+}
 
 
 MISSING = FileNotFoundError
@@ -98,7 +102,26 @@ def test_my_images_says_what_is_wrong_where_it_reads_the_folder(opened, tmp_path
         opened("my_images", **{name: value.replace("HERE", str(empty)) for name, value in given.items()})
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"explain": "mine"}, "'mine' names no function, expected package.module:function or path/to/file.py:function"),
+        ({"attack": "nowhere.mine:f"}, "'nowhere.mine:f' cannot be imported .ModuleNotFoundError: No module named"),
+        (
+            {"defend": "aecompanion.studies.own_examples:gausian_blur"},
+            ".* has no 'gausian_blur', did you mean 'gaussian",
+        ),
+        ({"explain": None, "attack": None, "defend": None, "detect": None}, "nothing is handed in, expected explain,"),
+        ({"compared": ["BP", "Grad-cam"]}, "compared holds 'Grad-cam', expected some of BP, Grad-CAM, RISE"),
+        ({"defences": ["blur"]}, "defences holds 'blur', expected some of no defence, jpeg"),
+    ],
+)
+def test_my_method_says_what_is_wrong_before_it_computes_anything(opened, given, said):
+    with pytest.raises(ValueError, match=f"^{said}[^\n]*$"):
+        opened("my_method", **given)
+
+
+@pytest.mark.parametrize("name", ["my_network", "my_images"])
 def test_before_make_data_one_sentence_says_so(opened, tmp_path, monkeypatch, name):
     monkeypatch.setattr(paths, "DATA", tmp_path / "data")
     monkeypatch.setattr(paths, "IN_CHECKOUT", True)

@@ -103,6 +103,12 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "counterfactual_controls.seed",
         "expected values of counterfactual_sets.seeds",
     ),
+    ({"my_method.scene_seed": 7}, "my_method.scene_seed", "expected values of scenes_data.seed, whose scenes it takes"),
+    (
+        {"my_method.training": 7},
+        "my_method.training",
+        "expected values of scenes_train.seeds, whose network it explains",
+    ),
     ({"counterfactual_sets.confidence": 0.8}, "counterfactual_sets.confidence", "expected 0.9, at which claims and"),
     ({"counterfactual_sets.levels": [0.8, 0.99]}, "counterfactual_sets.levels", "expected 0.9 among the confidences"),
     ({"counterfactual_sets.images": 151}, "counterfactual_sets.sets", "expected at most 3 sets of 151 images, since"),

@@ -32,6 +32,8 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "truth_methods.seeds": (("truth_worlds.seeds",), "whose effects it reads"),
     "truth_methods.objects": (("truth_worlds.objects",), "whose effects it reads"),
     "truth_methods.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
+    "my_method.scene_seed": (("scenes_data.seed",), "whose scenes it takes apart"),
+    "my_method.training": (("scenes_train.seeds",), "whose network it explains"),
 }
 HOLDING = {  # the parameter must hold these values, beside any others
     "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
