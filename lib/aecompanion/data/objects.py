@@ -22,7 +22,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from aecompanion.data.dataset import Dataset
-from aecompanion.data.pixels import eight_bits
+from aecompanion.data.pixels import bits, eight_bits
 from aecompanion.data.regions import Regions, bounding_box
 from aecompanion.data.scenes import Kind, Scenes
 from aecompanion.pipeline.rng import derive
@@ -51,17 +51,14 @@ def object_set(
         raise ValueError(f"size is {size}, expected at least {LEAST}")
     if not counts.get("validation", 0) + counts.get("test", 0):
         raise ValueError(f"counts are {counts}, expected validation or test images")
-    scenes = Scenes(OBJECT, digits, parts, size=2 * size, seed=seed, contrast=contrast)
+    scenes = object_scenes(digits, parts, size=size, seed=seed, contrast=contrast)
     rows = [(split, index) for split, count in counts.items() for index in range(count)]
     images = np.empty((len(rows), 3, size, size), np.uint8)
     labels, found = np.zeros(len(rows), np.int64), []
     for position, (split, index) in enumerate(progress(rows)):
-        picture, masks = scenes.render(index, split)
-        label, mask = next(iter(masks.items()))
-        images[position] = (halved(picture) * 255).round()
+        images[position], label, small = rendered(scenes, index, split)
         labels[position] = label
         if split != "train":
-            small = halved(mask[None].astype(float))[0] >= 0.5
             found.append((position, label, bounding_box(small), small))
     image, label, boxes, masks = (np.array(column) for column in zip(*found, strict=True))
     dataset = Dataset(
@@ -75,6 +72,49 @@ def object_set(
         counts={"images": len(rows), "regions": len(found)},
     )
     return dataset, Regions(image, label, boxes, masks)
+
+
+def object_scenes(
+    digits: Dataset,
+    parts: dict[str, list[np.ndarray]],
+    *,
+    size: int = 32,
+    seed: int = 0,
+    contrast: tuple[float, float] = (0.4, 0.8),
+) -> Scenes:
+    """The endless series of scenes that objects of this size are the 2×2 means of."""
+    return Scenes(OBJECT, digits, parts, size=2 * size, seed=seed, contrast=contrast)
+
+
+def rendered(
+    scenes: Scenes, index: int, split: str, *, without: bool = False, instead: int | None = None
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """One object of `object_scenes`: 3×size×size uint8, its class, and its mask (half of a pixel's ink above 0.3).
+
+    `without` leaves the digit out (the class stays that of the missing digit, the mask is empty), `instead` draws a
+    digit of that class at its place: nothing changes outside the `footprint`, that of both digits with `instead`.
+    """
+    if without and instead is not None:
+        raise ValueError(f"without and instead={instead} are both given, expected one of them")
+    changes, label = {}, instead
+    if without or instead is not None:
+        own = scenes.composed(index, split)[1][0].label
+        changes = {"without": [own]} if without else {"instead": {own: instead}}
+        label = own if without else instead
+    picture, masks = scenes.render(index, split, **changes)
+    label = next(iter(masks)) if label is None else label
+    mask = masks.get(label, np.zeros(picture.shape[1:]))
+    return bits(halved(picture)), label, halved(mask[None].astype(float))[0] >= 0.5
+
+
+def footprint(scenes: Scenes, index: int, split: str, *, instead: int | None = None) -> np.ndarray:
+    """All that the digit of one object touches, size×size boolean: the union over the 2×2 pixels that a mean is of.
+
+    With `instead`, what the digit of that class at its place touches.
+    """
+    (drawn,) = scenes.composed(index, split)[1]
+    drawn = drawn if instead is None else scenes.exchanged(drawn, instead, index, split)
+    return halved(drawn.covered(scenes.size, 0)[None].astype(float))[0] > 0
 
 
 def halved(picture: np.ndarray) -> np.ndarray:

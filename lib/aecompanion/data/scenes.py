@@ -15,7 +15,7 @@ and parts of photographs (the right 40 %) that no training scene uses; validatio
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ import torch
 from PIL import Image, ImageOps
 
 from aecompanion.data.dataset import SPLITS, Dataset
+from aecompanion.data.drawn import Drawn, check_changes
 from aecompanion.data.regions import Regions, bounding_box
 from aecompanion.pipeline.rng import derive
 
@@ -94,8 +95,8 @@ class Scenes:
         pairs = [(split, label) for split in SPLITS for label in range(len(self.digits.classes))]
         return {pair: np.flatnonzero((self.digits.split == pair[0]) & (labels == pair[1])) for pair in pairs}
 
-    def render(self, index: int, split: str) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        """The scene, 3×size×size float32 in [0,1], and the mask (size×size boolean) of each class in it.
+    def composed(self, index: int, split: str) -> tuple[np.ndarray, list[Drawn], np.ndarray]:
+        """What the scene is made of: its background and its noise, size×size×3, and its digits in drawing order.
 
         Raises ValueError for an unknown split.
         """
@@ -104,7 +105,7 @@ class Scenes:
         rng = np.random.default_rng(derive(self.seed, self.kind.objects[1], SPLITS.index(split), index))
         image = self.background(self.parts[split], rng)
         count = rng.integers(self.kind.objects[0], self.kind.objects[1] + 1)
-        masks: dict[int, np.ndarray] = {}
+        drawn: list[Drawn] = []
         taken = np.zeros((self.size, self.size), bool)
         for label in rng.permutation(len(self.digits.classes))[:count]:
             ink = self.ink(int(label), split, rng)
@@ -113,13 +114,49 @@ class Scenes:
                 break  # a crowded scene ends with fewer objects
             top, left = place
             here = np.s_[top : top + ink.shape[0], left : left + ink.shape[1]]
-            colour = contrasting(image[here].mean((0, 1)), rng)
-            image[here] += ink[..., None] * (colour - image[here])
+            colour = contrasting(image[here].mean((0, 1)), rng)  # no other digit is there
             taken[here] = True
-            masks[int(label)] = np.zeros_like(taken)
-            masks[int(label)][here] = ink > 0.3
-        image += rng.uniform(0, self.grain) * rng.standard_normal(image.shape)
+            drawn.append(Drawn(int(label), ink, (int(top), int(left)), colour))
+        return image, drawn, rng.uniform(0, self.grain) * rng.standard_normal(image.shape)
+
+    def render(
+        self, index: int, split: str, *, without: Iterable[int] = (), instead: Mapping[int, int] | None = None
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The scene, 3×size×size float32 in [0,1], and the mask (size×size boolean) of each class in it.
+
+        Args:
+            without: labels to leave out. instead: label → the class whose digit is drawn at its place, see `exchanged`.
+
+        Everything else stays as it is, bit for bit outside the footprints (ink above 0) of the digits in question; a
+        mask holds the ink above 0.3. Raises ValueError for an unknown split, for a label that the scene does not have
+        or that is in both arguments, and for a new class that is none or that the scene shows already.
+        """
+        image, drawn, noise = self.composed(index, split)
+        without, instead = set(without), dict(instead or {})
+        check_changes(without, instead, [each.label for each in drawn], len(self.digits.classes))
+        masks: dict[int, np.ndarray] = {}
+        for each in (each for each in drawn if each.label not in without):
+            if each.label in instead:
+                each = self.exchanged(each, instead[each.label], index, split)
+            image[each.here] += each.ink[..., None] * (each.colour - image[each.here])
+            masks[each.label] = each.covered(self.size, 0.3)
+        image += noise
         return image.clip(0, 1).astype(np.float32).transpose(2, 0, 1), masks
+
+    def footprints(self, index: int, split: str) -> dict[int, np.ndarray]:
+        """All that each digit of the scene covers, however thinly: label → size×size boolean, ink above 0."""
+        return {each.label: each.covered(self.size, 0) for each in self.composed(index, split)[1]}
+
+    def exchanged(self, drawn: Drawn, label: int, index: int, split: str) -> Drawn:
+        """A digit of another class in its place: same centre (moved into the image where it would stick out), same
+        longer side, same colour; which one, and how it is turned, from a stream of its own. A wide digit in the place
+        of a narrow one may touch its neighbours.
+        """
+        stream = derive(self.seed, self.kind.objects[1], SPLITS.index(split), index, 1 + drawn.label, label)
+        ink = self.ink(label, split, np.random.default_rng(stream), longest=max(drawn.ink.shape))
+        corners = zip(drawn.place, drawn.ink.shape, ink.shape, strict=True)
+        top, left = (min(max(0, start + (old - new) // 2), self.size - new) for start, old, new in corners)
+        return Drawn(label, ink, (top, left), drawn.colour)
 
     def background(self, parts: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         """A patch of a photograph with lowered contrast, size×size×3."""
@@ -132,14 +169,18 @@ class Scenes:
             patch = patch[:, ::-1]
         return patch.mean((0, 1)) + rng.uniform(*self.contrast) * (patch - patch.mean((0, 1)))
 
-    def ink(self, label: int, split: str, rng: np.random.Generator) -> np.ndarray:
-        """How much a digit of this class covers what is below it, h×w in [0,1]; turned and scaled, cut to its box."""
+    def ink(self, label: int, split: str, rng: np.random.Generator, *, longest: int | None = None) -> np.ndarray:
+        """How much a digit of this class covers what is below it, h×w in [0,1]; turned and scaled, cut to its box.
+
+        `longest`: the longer side in pixels, drawn from the kind's `sides` where it is None.
+        """
         members = self.members[split, label]
         digit = Image.fromarray(np.asarray(self.digits.images[members[rng.integers(len(members))], 0]))
         large = digit.resize((56, 56), Image.Resampling.BICUBIC)  # enlarged first, so that turning keeps strokes
         turned = np.asarray(large.rotate(rng.uniform(-12, 12), Image.Resampling.BILINEAR))
         top, left, bottom, right = bounding_box(turned > 64)
-        scale = rng.uniform(*self.kind.sides) * self.size / max(bottom - top, right - left)
+        side = rng.uniform(*self.kind.sides) * self.size if longest is None else longest
+        scale = side / max(bottom - top, right - left)
         height, width = (max(4, round(length * scale)) for length in (bottom - top, right - left))
         cut = Image.fromarray(turned[top:bottom, left:right]).resize((width, height), Image.Resampling.BOX)
         return (1.3 * np.asarray(cut, float) / 255).clip(0, 1)
