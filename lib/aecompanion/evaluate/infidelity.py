@@ -9,6 +9,8 @@ for every picture is the steadiest. Source: Yeh et al., "On the (in)fidelity and
 2019. Where we depart: everything random is drawn per picture from (seed, key).
 """
 
+from collections.abc import Callable
+
 import torch
 from captum.metrics import infidelity as captum_infidelity, sensitivity_max
 from torch import nn
@@ -89,10 +91,10 @@ def max_sensitivity(
     checked(images, maps, target)
     explain, found = given.needed("explain"), []
     for place, (image, each, key) in enumerate(zip(images, maps, given.keys_of(len(images)), strict=True)):
-        known = [each[None]]  # captum asks for the map of the image itself first
+        known = [(each[None],)]  # captum asks for the map of the image itself first, with a tuple for a tuple
         drawn = torch.rand(given.neighbours, *image.shape, generator=generator(given.seed, key)).to(image)
 
-        def explained(shown: torch.Tensor, known=known, place=place) -> torch.Tensor:
+        def explained(shown, known=known, place=place):
             if known:
                 return known.pop()
             with torch.enable_grad():
@@ -100,6 +102,12 @@ def max_sensitivity(
 
         versions = (image + given.radius * (2 * drawn - 1)).clamp(0, 1)
         samples = {"n_perturb_samples": given.neighbours}
-        found.append(sensitivity_max(explained, image[None], perturb_func=lambda _, versions=versions: versions, **samples).cpu().double())
+        samples["perturb_func"] = always(versions)
+        found.append(sensitivity_max(explained, image[None], **samples).cpu().double())
     values = torch.cat(found)
     return torch.where(maps.flatten(1).abs().amax(1).cpu() > 0, values, torch.nan)
+
+
+def always(versions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A perturbation that gives these versions whatever it is shown (captum counts its arguments)."""
+    return lambda shown: versions
