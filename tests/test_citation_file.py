@@ -88,4 +88,4 @@ def test_what_is_preferred_is_this_version_of_this_project():
 
 def test_every_paper_is_among_the_references():
     titles = {re.sub(r"\W", "", work["title"]).lower() for work in CITATION["references"]}
-    assert {re.sub(r"\W", "", paper.title).lower() for paper in papers()} == titles
+    assert {re.sub(r"\W", "", paper.title).lower() for paper in papers() if paper.links} == titles

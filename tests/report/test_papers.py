@@ -48,11 +48,13 @@ def test_an_id_of_another_form_is_an_error_that_names_it(display):
         papers.number_of(display)
 
 
-def test_the_five_papers_are_found_by_number_under_their_handles():
-    assert [paper.handle for paper in papers.papers()] == ["causal", "counterfactual", "masks", "halftone", "shift"]
-    assert [paper.number for paper in papers.papers()] == [1, 2, 3, 4, 5]
+def test_the_papers_and_the_bench_are_found_by_number_under_their_handles():
+    *others, bench = papers.papers()
+    assert [paper.handle for paper in others] == ["causal", "counterfactual", "masks", "halftone", "shift"]
+    assert [paper.number for paper in others] == [1, 2, 3, 4, 5]
     assert papers.paper(3).name == "Kim et al., IEEE TIP 2022: Robust Perturbation"
-    assert all(paper.link.startswith("https://") for paper in papers.papers())
+    assert all(paper.link.startswith("https://") for paper in others)
+    assert (bench.handle, bench.number, bench.name, bench.links) == ("truth", 6, "Ours, no paper: the truth bench", {})
 
 
 def test_the_notebook_to_begin_with_exists():
@@ -93,7 +95,7 @@ def test_a_wrong_description_is_one_sentence(room, changes, message):
 
 
 def test_an_unknown_number_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"^no paper 9, expected one of \[1, 2, 3, 4, 5\]$"):
+    with pytest.raises(ValueError, match=r"^no paper 9, expected one of \[1, 2, 3, 4, 5, 6\]$"):
         papers.paper(9)
 
 

@@ -100,7 +100,7 @@ def about(paper: Paper, up: str) -> str:
     """Full title, authors, links, what is specified, the first notebook."""
     links = ", ".join(f"[{name}]({address})" for name, address in paper.links.items())
     return (
-        f"{paper.authors}: *{paper.title}*, {paper.venue} ({links}). Specification: "
+        f"{paper.authors}: *{paper.title}*, {paper.venue}{f' ({links})' if links else ''}. Specification: "
         f"[docs/papers/{paper.handle}.md]({up}docs/papers/{paper.handle}.md). Begin with "
         f"[{Path(paper.first).name}]({up}notebooks/{paper.first}.ipynb)."
     )

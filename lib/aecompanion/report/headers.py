@@ -89,7 +89,7 @@ def header(name: str, chain: Chain) -> str:
 
     served = [paper(number) for number in chain.papers(name)]
     about = [
-        f"Paper {each.number}: [{each.name}]({each.link})"
+        f"Paper {each.number}: {f'[{each.name}]({each.link})' if each.links else each.name}"
         f" ({link('what is known of it', ROOT / 'docs' / 'papers' / f'{each.handle}.md')})"
         for each in served
     ]

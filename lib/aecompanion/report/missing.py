@@ -8,7 +8,7 @@ from aecompanion.report.papers import papers
 def main() -> None:
     """List what waits for a number of its paper."""
     claims = register()
-    for paper in papers():
+    for paper in (each for each in papers() if each.links):  # what is ours waits for none
         shown = [each for each in paper.displays if each[0] in "FT" and not reported.of_display(each)]
         own = [each for each in claims if each.paper == paper.number and each.display[0] in "FT"]
         open_ = [each.id for each in own if not reported.of_claim(each.id)]

@@ -9,7 +9,7 @@ import pandas as pd
 from aecompanion.pipeline import paths
 from aecompanion.report import data_page, displays, gallery, networks_page, tables
 from aecompanion.report.gallery import VERDICTS
-from aecompanion.report.papers import papers
+from aecompanion.report.papers import Paper, papers
 
 
 def paper_table(claims: pd.DataFrame) -> str:
@@ -21,7 +21,7 @@ def paper_table(claims: pd.DataFrame) -> str:
         title = gallery.anchor(f"Paper {paper.number} · {paper.name}")
         rows.append(
             {
-                "paper": f"{paper.number}. [{paper.authors}, {paper.venue}]({paper.link})",
+                "paper": f"{paper.number}. {linked(paper)}",
                 "question": paper.question,
                 "what came out": paper.answer,
                 "claims": f"[{counts}](results/README.md#{title})",
@@ -29,6 +29,12 @@ def paper_table(claims: pd.DataFrame) -> str:
             }
         )
     return tables.markdown(pd.DataFrame(rows))
+
+
+def linked(paper: Paper) -> str:
+    """Authors and venue, with a link where there is a paper to read."""
+    who = f"{paper.authors}, {paper.venue}"
+    return f"[{who}]({paper.link})" if paper.links else who
 
 
 def verdict_counts(claims: pd.DataFrame) -> str:

@@ -42,11 +42,11 @@ def start(claims: pd.DataFrame, replicated: bool) -> str:
     lines = [START]
     for paper in papers():
         own = claims[claims["paper"] == paper.number]
-        links = " · ".join(f"[{name}]({address})" for name, address in paper.links.items())
+        links = "".join(f" · [{name}]({address})" for name, address in paper.links.items())
         lines += [
             f"## {paper.number}. [{paper.name}](results/{paper.handle}.md)",
             "",
-            f"{paper.authors}: *{paper.title}*, {paper.venue} · {links}",
+            f"{paper.authors}: *{paper.title}*, {paper.venue}{links}",
             "",
             f"**Question.** {paper.question}",
             "",
