@@ -8,8 +8,9 @@ noise. The truth's score of a map is the rank correlation of what it gives to th
 (`studies.truth.scored`). A metric that is the same for all maps recovers nothing: τ = 0. Pairs are (picture, target) of
 one network; all maps of a pair see the same random numbers.
 
-Two rows bound what a metric could reach. "random" knows nothing. "cosine with the truth" is another score of the same
-truth, the cosine of the map and t: how far two true scores agree is what can be asked of a metric.
+Three rows bound what a metric could reach. "random" knows nothing. "cosine with the truth" is another score of the same
+truth, the cosine of the map and t. "truth, other half" is the order that the truth gives on every second picture
+against the order on the others: a metric cannot be asked to find an order that the truth itself does not repeat.
 """
 
 import dataclasses
@@ -43,7 +44,7 @@ METHODS = (
     "guided Grad-CAM",
 )
 DEGRADED = "degraded truth"
-CEILING = "cosine with the truth"  # no metric: another score of the same truth
+CEILING, REPEATED = "cosine with the truth", "truth, other half"  # no metrics: what one could reach
 STRENGTH = 0.125  # of the blurred reference, a share of the image's side
 
 
@@ -59,14 +60,20 @@ def footprints(pictures: Sequence[Picture], targets: Sequence[int]) -> torch.Ten
 
 
 def chosen(pictures: Sequence[Picture], count: int, *, least: int = 2) -> tuple[list[Picture], list[int]]:
-    """The first `count` pictures with at least `least` parts, and of each one class that it shows, the next in turn.
+    """`count` pictures, those with three parts and more first (two parts have two orders only), and of each one class
+    that it shows: the one taken least often before, so that targets are spread over classes and, in mosaics, over
+    photographs.
 
-    Raises ValueError if there are fewer.
+    Raises ValueError if fewer than `count` have `least` parts.
     """
-    several = [picture for picture in pictures if len(picture.parts) >= least][:count]
+    several = [picture for picture in pictures if len(picture.parts) >= least]
+    several = sorted(several, key=lambda picture: len(picture.parts) < 3)[:count]
     if len(several) < count:
         raise ValueError(f"{len(several)} of {len(pictures)} pictures have {least} parts, expected {count}")
-    return several, [picture.labels[i % len(picture.labels)] for i, picture in enumerate(several)]
+    targets: list[int] = []
+    for picture in several:
+        targets.append(min(picture.labels, key=targets.count))
+    return several, targets
 
 
 def measured(
@@ -92,7 +99,8 @@ def measured(
             the metrics (`Given`). keys: of the pictures, for everything random. least: as in `truth.scored`.
 
     Columns: pair, picture, target, rank (the truth's score of the map), method (or "degraded truth"), noise (its share,
-    NaN for methods), metric, value (as defined), better (larger = better). Max-sensitivity is asked of methods alone: only they can be made again for another picture.
+    NaN for methods), metric, value (as defined), better (larger = better). Max-sensitivity is asked of methods alone:
+    only they can be made again for another picture.
     """
     keys = list(range(len(pictures))) if keys is None else list(map(int, keys))
     images, target = truth.images_of(pictures), torch.tensor(targets)
@@ -180,10 +188,24 @@ def order_of_methods(values: np.ndarray) -> float:
 
     As the statistic of an interval it finds both orders anew in every resample.
     """
-    flat = values.reshape(-1, *values.shape[2:])
-    known = ~np.isnan(flat)
-    means = np.where(known, flat, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+    means = mean_of_known(values)
     return tau(means[:, 0], means[:, 1])
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over seeds and pictures without NaN, NaN where nothing is known."""
+    known = ~np.isnan(values)
+    count = known.sum((0, 1))
+    return np.where(known, values, 0).sum((0, 1)) / np.where(count > 0, count, np.nan)
+
+
+@bounded(-1, 1)
+def other_half(values: np.ndarray) -> float:
+    """τ of the methods' mean true score on every second picture with that on the others; values as `order_of_methods`.
+
+    Only its spread is estimated with resamples, where a picture may come into both halves.
+    """
+    return tau(*(mean_of_known(values[:, start::2, :, 1]) for start in (0, 1)))
 
 
 @bounded(-1, 1)
