@@ -8,9 +8,9 @@ noise. The truth's score of a map is the rank correlation of what it gives to th
 (`studies.truth.scored`). A metric that is the same for all maps recovers nothing: τ = 0. Pairs are (picture, target) of
 one network; all maps of a pair see the same random numbers.
 
-Three rows bound what a metric could reach. "random" knows nothing. "cosine with the truth" is another score of the same
-truth, the cosine of the map and t. "truth, other half" is the order that the truth gives on every second picture
-against the order on the others: a metric cannot be asked to find an order that the truth itself does not repeat.
+The statistics are those of `evaluate.recovery`. Two rows say what a metric could reach: "cosine with the truth" is
+another score of the same truth, the cosine of the map and t; "truth, other half" is the truth's own order on every
+second picture against that on the others.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from torch import nn
 from aecompanion.data.worlds import Picture
 from aecompanion.evaluate.faithfulness import METRICS, measure
 from aecompanion.evaluate.given import Given
-from aecompanion.evaluate.intervals import bounded
+from aecompanion.evaluate.recovery import tau
 from aecompanion.evaluate.truth import above_floor, degraded
 from aecompanion.explain.neighbours import explain_any, signed
 from aecompanion.explain.references import reference
@@ -45,6 +45,17 @@ METHODS = (
 )
 DEGRADED = "degraded truth"
 CEILING, REPEATED = "cosine with the truth", "truth, other half"  # no metrics: what one could reach
+CHEAP = {  # for networks that cost fifty times a compact one
+    "methods": tuple(name for name in METHODS if name != "RISE"),
+    "metrics": tuple(name for name in METRICS if name != "max-sensitivity"),
+    "options": {"noisy_samples": 8, "windows": 6},
+    "asked": {
+        "shares": (0.0, 1 / 32, 1 / 8, 1 / 4),
+        "played": (0.0, 1 / 32, 1 / 8, 1 / 4, 1 / 2, 1.0),
+        "squares": 8,
+        "imputed": (0.2, 0.5),
+    },
+}
 STRENGTH = 0.125  # of the blurred reference, a share of the image's side
 
 
@@ -166,53 +177,7 @@ def noise_of(name: str) -> float:
     return float(name.removeprefix(DEGRADED)) if name.startswith(DEGRADED) else np.nan
 
 
-# the two questions
-
-
-def tau(a: np.ndarray, b: np.ndarray) -> float:
-    """Kendall's τ-b of n pairs of numbers; pairs with a NaN are left out. 0 where a is constant, NaN where b is, or
-    where fewer than two pairs are left.
-    """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    both = ~(np.isnan(a) | np.isnan(b))
-    signs = [np.sign(each[both, None] - each[None, both]) for each in (a, b)]
-    spread = [np.abs(each).sum() for each in signs]
-    if not spread[1]:
-        return np.nan
-    return float((signs[0] * signs[1]).sum() / np.sqrt(spread[0] * spread[1])) if spread[0] else 0.0
-
-
-@bounded(-1, 1)
-def order_of_methods(values: np.ndarray) -> float:
-    """τ of the methods' mean metric and mean true score; values: seeds × pictures × methods × (metric, score).
-
-    As the statistic of an interval it finds both orders anew in every resample.
-    """
-    means = mean_of_known(values)
-    return tau(means[:, 0], means[:, 1])
-
-
-def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over seeds and pictures without NaN, NaN where nothing is known."""
-    known = ~np.isnan(values)
-    count = known.sum((0, 1))
-    return np.where(known, values, 0).sum((0, 1)) / np.where(count > 0, count, np.nan)
-
-
-@bounded(-1, 1)
-def other_half(values: np.ndarray) -> float:
-    """τ of the methods' mean true score on every second picture with that on the others; values as `order_of_methods`.
-
-    Only its spread is estimated with resamples, where a picture may come into both halves.
-    """
-    return tau(*(mean_of_known(values[:, start::2, :, 1]) for start in (0, 1)))
-
-
-@bounded(-1, 1)
-def mean_tau(values: np.ndarray) -> float:
-    """Mean of the τ of single pictures, NaN left out."""
-    known = ~np.isnan(values)
-    return float(values[known].mean()) if known.any() else np.nan
+# from rows to the blocks that statistics are computed of
 
 
 def method_cube(rows: pd.DataFrame, metric: str, methods: Sequence[str]) -> np.ndarray:

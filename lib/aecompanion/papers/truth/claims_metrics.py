@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from aecompanion.evaluate import recovery
 from aecompanion.evaluate.intervals import largest, least
 from aecompanion.papers.truth.metrics import methods_of
 from aecompanion.report.claims import claim
@@ -46,7 +47,7 @@ def order(tables: Tables, *, metric: str):
     if not worlds:
         return untestable("no composed world was asked")
     values = stacked([study.method_cube(here, metric, methods_of(here)) for here in worlds])
-    return values, least(lambda v: [study.order_of_methods(v[:, :, k]) for k in range(v.shape[2])])
+    return values, least(lambda v: [recovery.order_of_methods(v[:, :, k]) for k in range(v.shape[2])])
 
 
 @claim("P6.39", "X6.6", "report", "> 0.5",
@@ -58,7 +59,7 @@ def falls(tables: Tables, *, metric: str):
     if not worlds:
         return untestable("no composed world was asked")
     values = stacked([study.degradation(here, metric) for here in worlds])
-    return values, least(lambda v: [study.mean_tau(v[:, :, k]) for k in range(v.shape[2])])
+    return values, least(lambda v: [recovery.mean_tau(v[:, :, k]) for k in range(v.shape[2])])
 
 
 @claim("P6.48", "X6.6", "check", "< 0.5",
@@ -69,4 +70,4 @@ def follows(tables: Tables, *, metric: str):
     values, _ = falls(tables, metric=metric)
     if values.ndim < 3:
         return untestable("no composed world was asked")
-    return values, largest(lambda v: [study.mean_tau(v[:, :, k]) for k in range(v.shape[2])])
+    return values, largest(lambda v: [recovery.mean_tau(v[:, :, k]) for k in range(v.shape[2])])

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aecompanion.evaluate import recovery
 from aecompanion.evaluate.faithfulness import METRICS
 from aecompanion.evaluate.given import Given
 from aecompanion.papers.truth.tables import FOR_READERS
@@ -50,10 +51,10 @@ def metric_row(here: pd.DataFrame, world: str, name: str, **options) -> dict:
     """One row of X6.5."""
     asked = study.CEILING if name == study.REPEATED else name
     values = study.method_cube(here, asked, methods_of(here))
-    statistic = study.other_half if name == study.REPEATED else study.order_of_methods
+    statistic = recovery.other_half if name == study.REPEATED else recovery.order_of_methods
     taus = np.full((1, 1), np.nan) if name == study.REPEATED else study.degradation(here, name)
     row = {"world": FOR_READERS.get(world, world), "metric": name, "kind": KINDS[name]}
-    row |= mean_row(values, ORDER, statistic, **options) | mean_row(taus, NOISE, study.mean_tau, **options)
+    row |= mean_row(values, ORDER, statistic, **options) | mean_row(taus, NOISE, recovery.mean_tau, **options)
     cost = METRICS[name].passes(Given()) if name in METRICS else 0
     return row | {"passes": cost, "believe": believed(row) if name in METRICS else ""}
 
@@ -104,13 +105,14 @@ def taus_panel(panel: Axes, part: pd.DataFrame) -> None:
 
 def curves_panel(panel: Axes, here: pd.DataFrame) -> None:
     """Every metric of the degraded truth by its share of noise, means over pictures, scaled to [0,1] per metric."""
-    own = here[(here["method"] == study.DEGRADED) & (here["metric"] != "constant")]
+    controls = here["metric"].map(KINDS) == "control"
+    own = here[(here["method"] == study.DEGRADED) & ~controls]
     for i, (metric, part) in enumerate(own.groupby("metric", sort=False)):
         mean = part.groupby("noise")["better"].mean()
         span = mean.max() - mean.min()
         if not span > 0:
             continue
-        style = {"color": "grey" if KINDS[metric] == "control" else COLOURS[i % len(COLOURS)], "ls": DASHES[i % 4]}
+        style = {"color": COLOURS[i % len(COLOURS)], "ls": DASHES[i % 4]}
         panel.plot(mean.index, (mean - mean.min()) / span, lw=1.4, label=metric, **style)
     panel.set(xlabel="share of noise", xticks=study.LEVELS)
 
