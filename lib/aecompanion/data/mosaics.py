@@ -20,7 +20,6 @@ effect, are ours.
 import dataclasses
 
 import numpy as np
-import torch
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.data.objects import halved
@@ -66,7 +65,7 @@ class Mosaics:
 
     @property
     def name(self) -> str:
-        return f"mosaics {self.grid}×{self.grid}"
+        return "mosaics" if self.grid == 2 else f"mosaics {self.grid}x{self.grid}"
 
     @property
     def size(self) -> int:
@@ -114,6 +113,5 @@ def of_dataset(dataset: Dataset, used: np.ndarray, **options) -> Mosaics:
     Options are those of `Mosaics`.
     """
     images = dataset.batch(used).numpy()
-    labels = torch.as_tensor(dataset.labels)[torch.as_tensor(used)].numpy()
     small = np.stack([bits(halved(image)) for image in images])
-    return Mosaics(small, labels, dataset.classes, **options)
+    return Mosaics(small, dataset.labels[np.array(used)].numpy(), dataset.classes, **options)
