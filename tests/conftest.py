@@ -9,7 +9,7 @@ from aecompanion.pipeline.rng import generator, seeded
 
 CLASSES = 3
 
-pytest_plugins = ["masked", "photographed", "randomised", "rowed"]  # fixtures of several modules, by the study
+pytest_plugins = ["benched", "masked", "photographed", "randomised", "rowed"]  # fixtures of several modules, by the study
 
 
 @pytest.fixture

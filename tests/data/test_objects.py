@@ -19,11 +19,14 @@ from aecompanion.data.objects import (
     OBJECT,
     backgrounds,
     carriers,
+    footprint,
     halved,
     mark,
     marked,
     marked_set,
+    object_scenes,
     object_set,
+    rendered,
     small_mark,
 )
 from aecompanion.data.regions import bounding_box
@@ -452,3 +455,43 @@ def test_a_background_comes_from_the_test_parts_and_has_no_object():
     found = backgrounds(parts, 4) / 255
     assert np.median(found[:, 0]) == pytest.approx(colours["test"], abs=0.01)
     assert np.abs(found - np.array([colours["test"], 0.5, 0.5]).reshape(3, 1, 1)).max() < 0.15  # the noise
+
+
+# an object without its digit, or with another in its place
+
+
+def test_an_object_is_rendered_as_its_data_set_has_it():
+    dataset, regions = object_set(MNIST, PARTS, {"test": 8}, size=24, seed=3)
+    series = object_scenes(MNIST, PARTS, size=24, seed=3)
+    for index in range(8):
+        image, label, mask = rendered(series, index, "test")
+        assert np.array_equal(image, dataset.images[index])
+        assert label == dataset.labels[index]
+        assert np.array_equal(mask, regions.masks[index])
+
+
+def test_an_object_without_its_digit_is_the_same_outside_the_union_of_the_ink():
+    series, thinly = object_scenes(MNIST, PARTS, size=24, seed=3), 0
+    for index in range(30):
+        image, label, mask = rendered(series, index, "test")
+        bare, missing, nothing = rendered(series, index, "test", without=True)
+        where = footprint(series, index, "test")
+        assert np.array_equal(bare[:, ~where], image[:, ~where])
+        assert (missing, nothing.any()) == (label, False)
+        assert not (mask & ~where).any()
+        thinly += ((bare != image).any(0) & ~mask).sum()
+    assert thinly > 100
+
+
+def test_an_object_with_another_digit_is_the_same_outside_both():
+    series = object_scenes(MNIST, PARTS, size=24, seed=3)
+    for index in range(20):
+        image, label, _ = rendered(series, index, "test")
+        other = (label + 3) % 10
+        changed, new, mask = rendered(series, index, "test", instead=other)
+        where = footprint(series, index, "test") | footprint(series, index, "test", instead=other)
+        assert new == other
+        assert np.array_equal(changed[:, ~where], image[:, ~where])
+        assert (changed != image).any(0)[mask].any()
+    with pytest.raises(ValueError, match="without and instead=3 are both given"):
+        rendered(series, 0, "test", without=True, instead=3)

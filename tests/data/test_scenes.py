@@ -494,3 +494,74 @@ def test_an_image_below_48_px_is_an_error(size):
 def test_more_objects_than_classes_are_an_error():
     with pytest.raises(ValueError, match="^up to 11 objects of 10 classes, none twice$"):
         scenes(Kind("crowd", (2, 11), (0.2, 0.3)))
+
+
+# a scene without a digit, or with another in its place
+
+
+@both_kinds
+def test_a_scene_without_a_digit_is_the_same_outside_its_ink(kind):
+    thinly = 0
+    for index in range(25):
+        whole, masks = scenes(kind).render(index, "test")
+        footprints = scenes(kind).footprints(index, "test")
+        assert list(footprints) == list(masks)
+        for label, footprint in footprints.items():
+            other, left = scenes(kind).render(index, "test", without=[label])
+            assert np.array_equal(other[:, ~footprint], whole[:, ~footprint])
+            assert list(left) == [each for each in masks if each != label]
+            assert all(np.array_equal(mask, masks[each]) for each, mask in left.items())
+            changed = (other != whole).any(0)
+            assert changed[masks[label]].mean() > 0.9  # clipped pixels may stay
+            assert not (masks[label] & ~footprint).any()
+            thinly += (changed & ~masks[label]).sum()
+    assert thinly > 100  # the mask of ink above 0.3 would be too narrow
+
+
+def test_a_scene_without_all_digits_is_background_and_noise():
+    series = scenes(COCO_LIKE)
+    image, drawn, noise = series.composed(3, "test")
+    bare, masks = series.render(3, "test", without=[each.label for each in drawn])
+    assert masks == {}
+    assert np.array_equal(bare, (image + noise).clip(0, 1).astype(np.float32).transpose(2, 0, 1))
+
+
+@both_kinds
+def test_another_digit_takes_the_place_the_size_and_the_colour_of_one(kind):
+    series = scenes(kind)
+    for index in range(15):
+        _, drawn, _ = series.composed(index, "test")
+        free = [label for label in range(10) if label not in [each.label for each in drawn]]
+        old, new = drawn[0], series.exchanged(drawn[0], free[0], index, "test")
+        assert (new.label, max(new.ink.shape)) == (free[0], max(old.ink.shape))
+        assert np.array_equal(new.colour, old.colour)
+        assert all(start >= 0 and start + side <= 64 for start, side in zip(new.place, new.ink.shape, strict=True))
+        centres = [np.array(each.place) + np.array(each.ink.shape) / 2 for each in (old, new)]
+        inside = all(start > 0 and start + side < 64 for start, side in zip(new.place, new.ink.shape, strict=True))
+        assert not inside or np.abs(centres[0] - centres[1]).max() <= 1
+        whole, masks = series.render(index, "test")
+        other, found = series.render(index, "test", instead={old.label: free[0]})
+        outside = ~(old.covered(64, 0) | new.covered(64, 0))
+        assert np.array_equal(whole[:, outside], other[:, outside])
+        assert (whole != other).any()
+        assert list(found) == [free[0] if label == old.label else label for label in masks]
+        assert np.array_equal(found[free[0]], new.covered(64, 0.3))
+
+
+def test_the_digit_that_takes_the_place_is_of_its_class_and_split(monkeypatch):
+    watched = Watched(MNIST.images)
+    series = scenes(digits=dataclasses.replace(MNIST, images=watched))
+    _, drawn, _ = series.composed(0, "test")
+    watched.rows.clear()
+    series.exchanged(drawn[0], 8, 0, "test")
+    (row,) = watched.rows
+    assert (MNIST.labels[row], MNIST.split[row]) == (8, "test")
+
+
+def test_a_scene_refuses_changes_of_what_it_does_not_show():
+    shown = list(scenes().render(0, "test")[1])
+    missing = next(label for label in range(10) if label not in shown)
+    with pytest.raises(ValueError, match=f"no digit of class {missing}, expected one of"):
+        scenes().render(0, "test", without=[missing])
+    with pytest.raises(ValueError, match="split 'dev' is unknown"):
+        scenes().footprints(0, "dev")

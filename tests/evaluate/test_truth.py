@@ -157,6 +157,7 @@ def test_rank_without_a_question():
     assert np.isnan(rank_correlation([1.0], [2.0]))
     assert np.isnan(rank_correlation([1.0, 2.0], [3.0, 3.0]))
     assert rank_correlation([0.1 + 0.2, 0.3], [1.0, 2.0]) == 0  # rounding is no order
+    assert rank_correlation([1e-16, 0.0, 5.0], [0.0, 0.0, 1.0]) == pytest.approx(1)
 
 
 def test_shares_by_hand():

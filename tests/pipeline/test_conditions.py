@@ -114,6 +114,14 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
         "scenes_data.coco_images",
         "expected a path exactly where scenes_data.coco_in",
     ),
+    ({"truth_worlds.seeds": [4]}, "truth_worlds.seeds", "expected values of scenes_train.seeds, whose networks it"),
+    (
+        {"truth_worlds.seeds": [4], "scenes_train.seeds": [1, 2, 3, 4], "objects_train.seeds": [1, 2, 3]},
+        "truth_worlds.seeds",
+        "expected values of objects_train.seeds, whose networks it asks: [1, 2, 3]",
+    ),
+    ({"truth_worlds.digits_seed": 3}, "truth_worlds.digits_seed", "expected values of scenes_data.seed, whose test"),
+    ({"truth_worlds.seed": 1}, "truth_worlds.seed", "expected another seed than those of the data sets, 1, 1, 1"),
 ]
 KEPT = [  # changes that leave every condition satisfied
     {"faces_attack.eps": [0.1, 0.075, 0.05, 0.01]},

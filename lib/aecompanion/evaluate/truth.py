@@ -26,7 +26,7 @@ from scipy import stats
 
 from aecompanion.pipeline.rng import generator
 
-ROUNDING = 1e-9  # a spread of this share of the largest value is what sums in another order make
+ROUNDING = 1e-9  # differences of this share of the largest value are what sums in another order make
 
 
 def log_odds(logits: torch.Tensor, *, multi_label: bool) -> torch.Tensor:
@@ -104,9 +104,10 @@ def rank_correlation(attribution: ArrayLike, effect: ArrayLike) -> float:
     attribution, effect = pair(attribution, effect)
     if len(effect) < 2 or np.ptp(effect) == 0:
         return np.nan
-    if np.ptp(attribution) <= ROUNDING * np.abs(attribution).max():
+    scale = ROUNDING * np.abs(attribution).max()
+    if np.ptp(attribution) <= scale:
         return 0.0
-    return float(stats.spearmanr(attribution, effect).statistic)
+    return float(stats.spearmanr(np.round(attribution / scale), effect).statistic)
 
 
 def share_on_effect(attribution: ArrayLike, effect: ArrayLike, *, least: float) -> float:

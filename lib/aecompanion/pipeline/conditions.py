@@ -22,9 +22,14 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "mask_maps.family_seeds": (("scenes_train.family_seeds",), "whose networks it explains"),
     "mask_maps.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
     "mask_randomization.seeds": (("scenes_train.seeds",), "whose networks it tests"),
+    "truth_methods.seeds": (("truth_worlds.seeds",), "whose effects it reads"),
+    "truth_methods.objects": (("truth_worlds.objects",), "whose effects it reads"),
+    "truth_methods.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
     "counterfactual_steps.seed": (("objects_train.seeds",), "whose network it explains"),
     "counterfactual_sets.seeds": (("objects_train.seeds",), "whose networks it explains"),
     "counterfactual_controls.seed": (("counterfactual_sets.seeds",), "whose radius it takes"),
+    "truth_worlds.seeds": (("scenes_train.seeds",), "whose networks it asks"),
+    "truth_worlds.digits_seed": (("scenes_data.seed",), "whose test digits no network was trained on"),
 }
 HOLDING = {  # the parameter must hold these values, beside any others
     "faces_attack.eps": ((0.01, 0.05, 0.075, 0.1), "strengths (tables and claims of paper 5 are at these)"),
@@ -99,7 +104,18 @@ def window_within_image(window: int, size: int) -> str | None:
     return None if window <= size else f"expected at most {size}, the side of the images (faces_data.size)"
 
 
+def pictures_of_their_own(seed: int, *known: int) -> str | None:
+    """Pictures of a data set's seed may be training images."""
+    return f"expected another seed than those of the data sets, {', '.join(map(str, known))}" if seed in known else None
+
+
+def trained_objects(seeds: list[int], known: list[int]) -> str | None:
+    unknown = set(seeds) - set(known)
+    return f"expected values of objects_train.seeds, whose networks it asks: {known}" if unknown else None
+
+
 OTHERS = (
+    Condition(("truth_worlds.seeds", "objects_train.seeds"), trained_objects),
     Condition(
         ("defence_adaptive.long_steps", "defence_adaptive.table_steps", "defence_adaptive.steps"),
         different_numbers_of_steps,
@@ -112,6 +128,7 @@ OTHERS = (
     ),
     Condition(("scenes_data.coco_images", "scenes_data.coco_instances"), images_with_annotations),
     Condition(("mod_vid.window", "faces_data.size"), window_within_image),
+    Condition(("truth_worlds.seed", "chest_data.seed", "scenes_data.seed", "objects_data.seed"), pictures_of_their_own),
 )
 CONDITIONS = (*map(holding, HOLDING), *map(within, WITHIN), *OTHERS)
 

@@ -9,13 +9,13 @@ from matplotlib.lines import Line2D
 
 from aecompanion.explain.methods import METHODS
 from aecompanion.explain.neighbours import NEIGHBOURS
-from aecompanion.papers.truth.tables import MASKS, named
+from aecompanion.papers.truth.tables import MASKS, front, named
 from aecompanion.report.cubes import error_bars
-from aecompanion.report.figures import COLOURS
-from aecompanion.studies.truth import CONTROLS, PARTS, RANDOM
+from aecompanion.report.figures import COLOURS, placeholder
+from aecompanion.studies.truth import CONTROLS, PARTS
 
-LINES = {PARTS: "--", RANDOM: ":"}  # controls in X6.3
-COLUMNS = 3
+READINGS = {"rank": "sums over a part", "density": "means over a part"}
+SHOWN = 5  # worlds side by side
 
 
 def looks() -> dict[str, tuple[str, str]]:
@@ -24,41 +24,42 @@ def looks() -> dict[str, tuple[str, str]]:
 
 
 def truth_and_cost(table: pd.DataFrame) -> Figure:
-    """X6.3: a panel per world and network: rank correlation with true effects against passes, the Pareto front as a
-    line; dashed: the parts themselves, dotted: noise.
+    """X6.3: a column per world (its last network of `table`) and a row per reading of a map, sums and means: rank
+    correlation with true effects against passes, the Pareto front as a line; dashed: every part marked alike.
     """
-    groups = list(table.groupby(["world", "network"], sort=False))
-    rows = -(-(len(groups) + 1) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(4.1 * COLUMNS, 3.4 * rows), squeeze=False, sharey=True)
-    for panel, ((world, network), part) in zip(axes.flat, groups, strict=False):
-        cost_panel(panel, part)
-        panel.set_title(f"{world}\n{network}", fontsize=10)
-    for panel in axes.flat[len(groups) :]:
-        panel.axis("off")
-    for line in axes:
-        line[0].set_ylabel("rank correlation with\ntrue effects")
+    last = table.groupby("world", sort=False)["network"].last()
+    groups = [table[(table["world"] == world) & (table["network"] == network)] for world, network in last.items()]
+    groups = groups[:SHOWN]
+    size = (3.3 * len(groups), 8.6)
+    figure, axes = plt.subplots(2, len(groups), figsize=size, squeeze=False, sharey=True, sharex="col")
+    for column, part in zip(axes.T, groups, strict=True):
+        for panel, (reading, what) in zip(column, READINGS.items(), strict=True):
+            cost_panel(panel, part, reading)
+            panel.set_ylabel(f"rank correlation with true effects,\n{what}" if panel in axes[:, 0] else "")
+        column[0].set_title(f"{part['world'].iloc[0]}\n{part['network'].iloc[0]}", fontsize=11)
+        column[1].set_xlabel("passes per pair")
     shown = [name for name in looks() if name in set(table["method"])]
     handles = [Line2D([], [], color=looks()[name][0], marker=looks()[name][1], ls="", label=name) for name in shown]
-    handles += [Line2D([], [], color="black", ls=style, lw=1, label=name) for name, style in LINES.items()]
+    handles.append(Line2D([], [], color="black", ls="--", lw=1, label="every part alike"))
     handles.append(Line2D([], [], color="black", lw=1, label="Pareto front"))
-    axes.flat[len(groups)].legend(handles=handles, loc="center left", ncols=2, fontsize=9, columnspacing=1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * len(groups), fontsize=11, columnspacing=1.2)
     return figure
 
 
-def cost_panel(panel: Axes, part: pd.DataFrame) -> None:
-    """One world and network of X6.3."""
+def cost_panel(panel: Axes, part: pd.DataFrame, reading: str) -> None:
+    """One world and one reading of X6.3."""
     own = part[~part["method"].isin(CONTROLS)]
-    for row in own.itertuples():
-        colour, marker = looks()[row.method]
-        ends = error_bars([row.rank], [row.rank_low], [row.rank_high])
-        panel.errorbar(row.passes, row.rank, ends, color=colour, marker=marker, ms=7, elinewidth=1, zorder=3)
-    front = own[own["front"] == "yes"].sort_values("passes")
-    panel.step(front["passes"], front["rank"], where="post", color="black", lw=1, zorder=2)
-    for name, style in LINES.items():
-        level = part.loc[part["method"] == name, "rank"]
-        if len(level):
-            panel.axhline(level.iloc[0], color="black", ls=style, lw=1, zorder=1)
-    panel.set(xscale="log", xlabel="passes per pair", ylim=(-1, 1.05))
+    for row in own.to_dict("records"):
+        colour, marker = looks()[row["method"]]
+        ends = error_bars([row[reading]], [row[f"{reading}_low"]], [row[f"{reading}_high"]])
+        panel.errorbar(row["passes"], row[reading], ends, color=colour, marker=marker, ms=7, elinewidth=0.8, zorder=3)
+    best = own[front(own, reading) == "yes"].sort_values("passes")
+    panel.step(best["passes"], best[reading], where="post", color="black", lw=1, zorder=2)
+    alike = part.loc[part["method"] == PARTS, reading]
+    if len(alike):
+        panel.axhline(alike.iloc[0], color="black", ls="--", lw=1, zorder=1)
+    panel.axhline(0, color="grey", ls=":", lw=1, zorder=1)
+    panel.set(xscale="log", ylim=(-1, 1.05))
     panel.grid(axis="y", lw=0.4)
 
 
@@ -66,6 +67,8 @@ def masks(table: pd.DataFrame) -> Figure:
     """X6.4: RP minus MP by true effects, a line per comparison and, within, world and network; right of 0 RP is the
     better explanation.
     """
+    if table.empty:
+        return placeholder("MP and RP did not run on the same pairs")
     worlds = list(table[["world", "family"]].drop_duplicates().itertuples(index=False, name=None))
     names = [name for name in MASKS if name in set(table["comparison"])]
     height = 1.2 + 0.3 * len(names) * (len(worlds) + 0.8)

@@ -21,12 +21,15 @@ FOR_READERS = {
     "coco": "COCO-like scenes",
     "chest": "chest phantoms",
     "objects": "objects with mark",
-    "mosaics 2×2": "mosaics 2×2",
-    "mosaics 3×3": "mosaics 3×3",
+    "mosaics": "mosaics",
 }
-FAMILIES = {"plain": "trained without mark", "marked": "trained with mark"}  # of objects
+FAMILIES = {  # of objects
+    "plain": "trained without mark",
+    "l2": "robust, trained without mark",
+    "marked": "robust, trained with mark",
+}
 TOLD = ("Shapley (parts)",)  # methods that are told the parts
-COLUMNS = ("rank", "density", "share", "error", "sign", "pointing", "marked")
+COLUMNS = ("share", "error", "sign", "pointing", "marked")
 EXTRA = (*STARTS, *AS_PUBLISHED, *OTHERS[:2])  # variants of masks: X6.4
 
 
@@ -59,6 +62,14 @@ def values(rows: pd.DataFrame, column: str, methods: Sequence[str], *, world: st
     return cube(means, column, [{"method": method} for method in methods], item="item")
 
 
+def pooled(rows: pd.DataFrame, column: str, methods: Sequence[str], networks: Sequence[dict[str, str]]) -> np.ndarray:
+    """seeds × items of all these worlds and families × methods. Raises ValueError where their seeds differ."""
+    parts = [values(rows, column, methods, **network) for network in networks]
+    if len({len(part) for part in parts}) > 1:
+        raise ValueError(f"{[len(part) for part in parts]} seeds in {list(networks)}, expected as many in each")
+    return np.concatenate(parts, axis=1)
+
+
 def cost(rows: pd.DataFrame) -> pd.Series:
     """Passes per pair by method, forward and backward ones added up."""
     return rows.groupby("method", sort=False)[["forward", "backward"]].mean().sum(axis=1)
@@ -76,16 +87,14 @@ def method_table(rows: pd.DataFrame, **options) -> pd.DataFrame:
         for method in methods:
             row: dict = {"world": FOR_READERS.get(world, world), "network": FAMILIES.get(family, family)}
             row |= {"method": method}
-            for column in COLUMNS:
-                found = values(here, column, [method], world=world, family=family)
-                if column == "rank":
-                    row |= mean_row(found, "rank", np.nanmean, **options)
-                else:
-                    row[column] = mean(found)
+            network = {"world": world, "family": family}
+            for column in ("rank", "density"):
+                row |= mean_row(values(here, column, [method], **network), column, np.nanmean, **options)
+            row |= {column: mean(values(here, column, [method], **network)) for column in COLUMNS}
             made.append(row | {"passes": spent[method]})
     table = pd.DataFrame(made)
-    parts = table.groupby(["world", "network"], sort=False, group_keys=False)
-    return table.assign(front=parts[["method", "rank", "passes"]].apply(front).reindex(table.index))
+    fronts = [front(part) for _, part in table.groupby(["world", "network"], sort=False)]
+    return table.assign(front=pd.concat(fronts))
 
 
 def mean(values: np.ndarray) -> float:
@@ -94,10 +103,10 @@ def mean(values: np.ndarray) -> float:
     return float(defined.mean()) if len(defined) else np.nan
 
 
-def front(table: pd.DataFrame) -> pd.Series:
-    """ "yes" for the methods than which no other ranks better at as few passes (controls take no part: "")."""
+def front(table: pd.DataFrame, score: str = "rank") -> pd.Series:
+    """ "yes" for the methods than which no other scores higher at as few passes (controls take no part: "")."""
     own = table[~table["method"].isin(CONTROLS)]
-    rank, passes = (own[column].to_numpy() for column in ("rank", "passes"))
+    rank, passes = (own[column].to_numpy() for column in (score, "passes"))
     no_dearer, no_worse = passes <= passes[:, None], rank >= rank[:, None]
     beaten = (no_dearer & no_worse & ((passes < passes[:, None]) | (rank > rank[:, None]))).any(1)
     return pd.Series(np.where(beaten, "", "yes"), own.index).reindex(table.index).fillna("")
