@@ -100,6 +100,7 @@ def measured(
     asked: Mapping[str, object] | None = None,
     seed: int = 0,
     keys: Sequence[int] | None = None,
+    stream: int = 0,
     least: float = truth.LEAST,
     progress: Callable[[str], object] = lambda name: None,
 ) -> pd.DataFrame:
@@ -107,7 +108,9 @@ def measured(
 
     Args:
         other: the same network re-initialised, for randomisation. options: of the methods (`PartOptions`); asked: of
-            the metrics (`Given`). keys: of the pictures, for everything random. least: as in `truth.scored`.
+            the metrics (`Given`). keys: of the pictures, for everything random.
+            stream: a number per network, for the metric that is random (networks are 100 apart). least: as in
+            `truth.scored`.
 
     Columns: pair, picture, target, rank (the truth's score of the map), method (or "degraded truth"), noise (its share,
     NaN for methods), metric, value (as defined), better (larger = better). Max-sensitivity is asked of methods alone:
@@ -140,11 +143,11 @@ def measured(
         **dict(asked or {}),
     )
     tables = []
-    for stream, (name, found) in enumerate(maps.items()):
+    for place, (name, found) in enumerate(maps.items()):
         again = None
         if name in methods:
             again = lambda shown, place, name=name: explain(name, model, shown, [place] * len(shown))  # noqa: E731
-        own = dataclasses.replace(given, explain=again, other=changed[name], stream=stream)
+        own = dataclasses.replace(given, explain=again, other=changed[name], stream=stream + place)
         here = scores[scores["method"] == name].drop(columns="method").set_index("pair")
         facts = here[["picture", "target", "rank"]].reset_index()
         facts = facts.assign(method=method_of(name), noise=noise_of(name))
