@@ -35,8 +35,7 @@ def test_every_notebook_is_a_stage_and_a_section():
 def test_a_notebook_that_loads_or_trains_a_network_takes_a_device(name):
     calls = (
         r"checkpoint\.(load|networks)\(|ensemble\.train|efficientnet_lite0\(|pretrained\.ready\(|bring\(|calibrated\("
-        r"|\b\w+\.trained\("
-        r"|\.published\("  # studies.truth_worlds
+        r"|\.(trained|published)\("
     )
     networks = re.search(calls, code(NOTEBOOKS[name])) is not None
     assert ("device" in SECTIONS[name]) is networks

@@ -30,6 +30,7 @@ WITHIN = {  # each value of the first parameter must be one of the others' value
     "truth_worlds.seeds": (("scenes_train.seeds",), "whose networks it asks"),
     "truth_worlds.digits_seed": (("scenes_data.seed",), "whose test digits no network was trained on"),
     "truth_methods.seeds": (("truth_worlds.seeds",), "whose effects it reads"),
+    "truth_metrics.seeds": (("truth_worlds.seeds",), "whose worlds' networks it asks"),
     "truth_methods.objects": (("truth_worlds.objects",), "whose effects it reads"),
     "truth_methods.strength": (("mask_tuning.strength",), "at which the weights were chosen"),
     "my_method.scene_seed": (("scenes_data.seed",), "whose scenes it takes apart"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aecompanion.pipeline import paths
-from aecompanion.report import data_page, displays, gallery, networks_page, tables
+from aecompanion.report import data_page, displays, gallery, networks_page, tables, which
 from aecompanion.report.gallery import VERDICTS
 from aecompanion.report.papers import Paper, papers
 
@@ -96,6 +96,8 @@ def texts() -> dict[str, str]:
         found[name] = (paths.ROOT / name).read_text()
         for mark, table in marked.items():
             found[name] = insert(found[name], table, mark, name)
+    if (published := which.read(results)) is not None:
+        found[which.NAME] = which.page(*published)
     return found | {f"results/{name}": text for name, text in of_results(results).items()}
 
 

@@ -1,0 +1,104 @@
+"""The page of advice from toy tables whose advice is plain."""
+
+import pandas as pd
+import pytest
+
+from aecompanion.pipeline import paths
+from aecompanion.report import displays, pages, which
+
+WORLDS = ("scenes", "objects")
+
+
+def method_rows(**ranks):
+    """ranks: method → (rank in scenes, rank in objects with either network); every interval reaches 0.1 up and down."""
+    cells = [("scenes", "vgg", 0), ("objects", "plain", 1), ("objects", "marked", 1)]
+    cost = {"BP": 2, "IG": 48, "RISE": 200, "Shapley (parts)": 9}
+    return pd.DataFrame(
+        [
+            {"world": world, "network": network, "method": method.replace("_", " "), "rank": values[place]}
+            | {"rank_low": values[place] - 0.1, "rank_high": values[place] + 0.1, "passes": cost.get(method, 0)}
+            for world, network, place in cells
+            for method, values in ranks.items()
+        ]
+    )
+
+
+@pytest.fixture
+def methods():
+    ranks = {"painted truth": (1, 1), "parts": (0.7, 0.9), "random": (0, 0), "Shapley (parts)": (0.99, 0.99)}
+    return method_rows(**ranks, RISE=(0.9, 0.8), BP=(0.85, 0.3), IG=(0.86, 0.75))
+
+
+@pytest.fixture
+def metrics():
+    believe = {"deletion": ("noise", "noise"), "ROAD": ("both", "misleads"), "average drop": ("", "not shown")}
+    rows = [
+        {"world": world, "metric": metric, "kind": "removal", "order": 0.31, "noise": 0.62, "believe": said[place]}
+        for place, world in enumerate(WORLDS)
+        for metric, said in believe.items()
+    ]
+    others = [("random", "control"), ("truth, other half", "ceiling")]
+    rows += [
+        {"world": world, "metric": name, "kind": kind, "order": 0.0, "noise": None, "believe": None}
+        for world in WORLDS
+        for name, kind in others
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_cheapest_of_the_best_is_advised_and_what_to_take_elsewhere(methods):
+    """IG and RISE are as good as the best in all three columns, IG in fewer passes; BP is cheaper, but in one only."""
+    assert which.advice_on_methods(which.labelled(methods)) == (
+        "**Begin with IG**: as good as the best explanation in 3 of 3 columns, at 48 passes."
+    )
+    lone = which.labelled(methods[~methods["method"].isin(("IG", "RISE")) | (methods["world"] == "objects")])
+    assert which.advice_on_methods(lone).endswith("; take BP for scenes instead.")
+
+
+def test_the_advised_metric_is_believed_in_most_worlds(metrics):
+    assert which.advice_on_ranking(metrics).startswith("**Rank methods by ROAD**, and with care: shown to find")
+    assert "in 1 of 2 worlds" in which.advice_on_ranking(metrics)
+    none = metrics.assign(believe="not shown")
+    assert which.advice_on_ranking(none).startswith("**Rank methods by no metric**")
+    noise = which.advice_on_noise(metrics)
+    assert noise == (
+        "**To see whether a map became noise, deletion** can be believed in every world; ROAD can mislead."
+    )
+    assert "no metric** can" in which.advice_on_noise(none)
+
+
+def test_cells_say_what_is_believed(methods, metrics):
+    shown = which.metric_matrix(metrics).set_index("metric")
+    assert shown.loc["deletion", "scenes"] == "0.31 / **0.62**"
+    assert list(shown.loc["ROAD"]) == ["**0.31** / **0.62**", "*0.31 / 0.62*"]
+    assert shown.loc["random", "scenes"] == "0.00 / –"
+    table = which.method_matrix(which.labelled(methods))
+    assert list(table) == ["method", "passes", "scenes", "objects, plain", "objects, marked"]
+    assert table["method"].tolist() == ["IG", "RISE", "BP", "Shapley (parts)", "parts", "random"]
+    assert table.set_index("method").loc["BP", "scenes"] == "**0.85**"
+    assert table.set_index("method").loc["Shapley (parts)", "scenes"] == "0.99"  # told the parts: never advised
+
+
+def test_the_page_is_two_printed_pages_and_says_its_rules(methods, metrics):
+    text = which.page(methods, metrics)
+    assert text.count("\n") < 70 and max(map(len, text.splitlines())) < 800
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Which explanation, which metric?",
+        "## Advice",
+        "## Explanations",
+        "## Metrics",
+        "## Rules of the advice",
+    ]
+    assert text == which.page(methods, metrics)
+
+
+def test_the_published_page_is_what_the_tables_say(tmp_path, methods, metrics):
+    assert which.read(tmp_path) is None
+    (tmp_path / "tables").mkdir()
+    for id, table in ((which.METHODS, methods), (which.METRICS, metrics)):
+        table.to_csv(tmp_path / "tables" / f"{displays.stem(id)}.csv", index=False, float_format="%.4f")
+    assert which.page(*which.read(tmp_path)) == which.page(methods, metrics)
+    published = which.read(paths.ROOT / "results")
+    assert (which.NAME in pages.texts()) == (published is not None)
+    if published is not None:
+        assert (paths.ROOT / which.NAME).read_text() == which.page(*published)
