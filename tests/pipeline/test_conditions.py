@@ -132,14 +132,12 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ({"truth_methods.strength": 0.25}, "truth_methods.strength", "expected values of mask_tuning.strength, at which"),
     ({"truth_worlds.seeds": [4]}, "truth_worlds.seeds", "expected values of scenes_train.seeds, whose networks it"),
     (
-        {"truth_worlds.seeds": [4], "truth_methods.seeds": [4]}
+        dict.fromkeys(["truth_worlds.seeds", "truth_methods.seeds", "truth_metrics.seeds"], [4])
         | {"scenes_train.seeds": [1, 2, 3, 4], "objects_train.seeds": [1, 2, 3]},
         "truth_worlds.seeds",
         "expected values of objects_train.seeds, whose networks it asks: [1, 2, 3]",
     ),
-    ({"truth_methods.seeds": [5]}, "truth_methods.seeds", "expected values of truth_worlds.seeds, whose effects it"),
-    ({"truth_methods.strength": 0.3}, "truth_methods.strength", "expected values of mask_tuning.strength, at which"),
-    ({"truth_methods.objects": ["small"]}, "truth_methods.objects", "expected values of truth_worlds.objects, whose"),
+    ({"truth_metrics.seeds": [4]}, "truth_metrics.seeds", "expected values of truth_worlds.seeds, whose worlds'"),
     ({"truth_worlds.digits_seed": 3}, "truth_worlds.digits_seed", "expected values of scenes_data.seed, whose test"),
     ({"truth_worlds.seed": 1}, "truth_worlds.seed", "expected another seed than those of the data sets, 1, 1, 1"),
 ]

@@ -32,9 +32,8 @@ def paper_table(claims: pd.DataFrame) -> str:
 
 
 def linked(paper: Paper) -> str:
-    """Authors and venue, with a link where there is a paper to read."""
-    who = f"{paper.authors}, {paper.venue}"
-    return f"[{who}]({paper.link})" if paper.links else who
+    """Authors and venue, with a link where there is a paper to read; else the subject, which is ours."""
+    return f"[{paper.authors}, {paper.venue}]({paper.link})" if paper.links else f"{paper.about} (no paper, ours)"
 
 
 def verdict_counts(claims: pd.DataFrame) -> str:
