@@ -43,7 +43,8 @@ def matrices(found: pd.DataFrame) -> Figure:
     """
     levels, networks = sorted(found["eps"].unique()), names(found)
     sources = found["source"].unique().tolist()
-    figure, axes = plt.subplots(1, len(levels), figsize=(2.55 * len(levels) + 1.9, 3.6), sharey=True, squeeze=False)
+    size = (2.55 * len(levels) + 1.9, 3.6)
+    figure, axes = plt.subplots(1, len(levels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for panel, level in zip(axes[0], levels, strict=True):
         rows = found[found["eps"] == level].pivot(index="source", columns="network", values="accuracy")
         values = rows.loc[sources, networks].to_numpy()
@@ -52,7 +53,7 @@ def matrices(found: pd.DataFrame) -> Figure:
             ink = "black" if value > 0.55 else "white"
             panel.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=ink)
             if sources[i] == networks[j]:
-                panel.add_patch(plt.Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, ec="white", lw=1.6))
+                panel.add_patch(plt.Rectangle((j - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="#D55E00", lw=1.8))
         panel.set_xticks(range(len(networks)), networks, rotation=40, ha="right", fontsize=9)
         panel.set_yticks(range(len(sources)), sources, fontsize=9)
         panel.set_title(f"ε = {level:g}", fontsize=10)
