@@ -85,6 +85,20 @@ def test_the_figure_has_a_column_per_world(table, rows):
     plt.close(figure)
 
 
+def test_every_point_stands_on_its_metrics_line_also_where_a_world_lacks_one(table, rows):
+    last = table["world"].iloc[-1]
+    less = table[~((table["world"] == last) & (table["metric"] == "deletion"))]
+    figure = metrics.metric_figure(less, rows)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    lines = dict(zip(names, figure.axes[0].get_yticks(), strict=True))
+    for panel, world in zip(figure.axes[:2], dict.fromkeys(table["world"]), strict=True):
+        part = less[less["world"] == world].dropna(subset=["order"])
+        orders = panel.containers[0].lines[0]
+        points = {(round(x, 6), round(y - 0.17, 6)) for x, y in zip(*orders.get_data(), strict=True) if x == x}
+        assert points == {(round(row.order, 6), lines[row.metric]) for row in part.itertuples()}
+    plt.close(figure)
+
+
 def test_the_sentence_counts_worlds(table):
     said = metrics.sentences(table, ["deletion", "insertion"])
     assert said == "deletion: methods 1, noise 1 of 2; insertion: methods 0, noise 0 of 2"

@@ -76,9 +76,10 @@ def metric_figure(table: pd.DataFrame, rows: pd.DataFrame) -> Figure:
     worlds = list(dict.fromkeys(rows["world"]))
     shape = {"figsize": (2.1 + 3.1 * len(worlds), 9.6), "height_ratios": [1.6, 1], "squeeze": False, "sharex": "row"}
     figure, axes = plt.subplots(2, len(worlds), **shape, sharey="row")
+    lines = table.groupby("metric", sort=False)["kind"].first()  # a world may lack a metric, whose line stays empty
     for (above, below), world in zip(axes.T, worlds, strict=True):
         shown = FOR_READERS.get(world, world)
-        taus_panel(above, table[table["world"] == shown])
+        taus_panel(above, table[table["world"] == shown], lines)
         above.set_title(shown)
         curves_panel(below, rows[rows["world"] == world])
     axes[0, 0].legend(loc="lower left", bbox_to_anchor=(-0.9, 1.0), fontsize=9, borderaxespad=0)
@@ -87,9 +88,9 @@ def metric_figure(table: pd.DataFrame, rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def taus_panel(panel: Axes, part: pd.DataFrame) -> None:
-    """Both τ of every metric of one world, a line each."""
-    height = np.arange(len(part))[::-1]
+def taus_panel(panel: Axes, part: pd.DataFrame, lines: pd.Series) -> None:
+    """Both τ of every metric of one world, a line each. lines: the kind of each metric, from the top."""
+    part, height = part.set_index("metric").reindex(lines.index), np.arange(len(lines))[::-1]
     for column, colour, marker, shift in ((ORDER, COLOURS[0], "o", 0.17), (NOISE, COLOURS[1], "s", -0.17)):
         ends = error_bars(part[column], part[f"{column}_low"], part[f"{column}_high"])
         label = {ORDER: "order of methods", NOISE: "truth that degrades to noise"}[column]
@@ -97,8 +98,8 @@ def taus_panel(panel: Axes, part: pd.DataFrame) -> None:
         panel.errorbar(part[column], height + shift, xerr=ends, **style)
     panel.axvline(0, color="black", lw=0.8)
     panel.set(yticks=height, xlim=(-1.05, 1.05), xlabel="Kendall's τ with the truth")
-    panel.set_yticklabels(part["metric"])
-    for label, kind in zip(panel.get_yticklabels(), part["kind"], strict=False):  # shared ones are in the first panel
+    panel.set_yticklabels(lines.index)
+    for label, kind in zip(panel.get_yticklabels(), lines, strict=False):  # shared ones are in the first panel
         label.set_color(COLOUR[kind])
     panel.grid(axis="y", lw=0.4)
 
