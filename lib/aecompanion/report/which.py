@@ -49,8 +49,8 @@ def page(methods: pd.DataFrame, metrics: pd.DataFrame) -> str:
         tables.markdown(metric_matrix(metrics)),
         "## Rules of the advice",
         "First: what is as good as the best in the most columns, then in the fewest passes, then with the highest "
-        f"mean; elsewhere the cheapest that is. Left out: {left_out}. Second: what is believed about methods in the "
-        "most worlds. Third: what is believed about noise in every world, and what misleads anywhere.",
+        f"mean; elsewhere the cheapest that is. Left out: {left_out}. Second: what is believed about methods in more "
+        "than half of the worlds. Third: what is believed about noise in every world, and what misleads anywhere.",
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -121,16 +121,15 @@ def counted(metrics: pd.DataFrame, what: str) -> pd.Series:
 
 
 def advice_on_ranking(metrics: pd.DataFrame) -> str:
-    """The second sentence."""
+    """The second sentence. One world of several may be chance: so many metrics are asked."""
     found, worlds = counted(metrics, "methods"), metrics["world"].nunique()
-    if not found.max():
-        return (
-            "**Rank methods by no metric**: none is shown to find their true order in any world; remove parts instead."
-        )
-    best = found.index[found == found.max()]
+    best, most = " and ".join(found.index[found == found.max()]), int(found.max())
+    if 2 * most > worlds:
+        return f"**Rank methods by {best}**: shown to find their true order in {most} of {worlds} worlds."
+    which = f"at most in {most} of {worlds} ({best}), which may be chance" if most else "in none"
     return (
-        f"**Rank methods by {' or '.join(best)}**, and with care: shown to find their true order in {found.max()} of "
-        f"{worlds} worlds, more than any other metric."
+        "**Rank methods by no metric**: none is shown to find their true order in more than half of the worlds, "
+        f"{which}. Take parts out and ask the network instead."
     )
 
 
