@@ -44,8 +44,8 @@ def each_mean(v: np.ndarray) -> np.ndarray:
 
 
 @claim("P6.01", "X6.2", "report", "> 0",
-       "{WORLD}: Shapley values of the parts, which are told them, rank parts better than every method that is not "
-       "(least difference of mean rank correlations; no masks)", undefined=NOT_RUN, over=WORLDS)
+       "{WORLD}: Shapley values, which are told the parts, rank them better than every method that is not (least "
+       "difference of mean rank correlations; no masks)", undefined=NOT_RUN, over=WORLDS)
 def told_lead(tables: Tables, *, world: str, family: str):
     """Mean rank of Shapley (parts) minus that of each method that finds the parts itself: the least."""
     rows = tables["methods"]
@@ -57,8 +57,8 @@ def told_lead(tables: Tables, *, world: str, family: str):
 
 
 @claim("P6.06", "X6.3", "report", "<= 0",
-       "{WORLD}: at no more passes than occlusion no method that is not told the parts ranks them better than it "
-       "(largest difference of mean rank correlations; no masks)", undefined=NOT_RUN, over=WORLDS)
+       "{WORLD}: no method that needs at most occlusion's passes and is not told the parts ranks them better than "
+       "occlusion (largest difference of mean rank correlations; no masks)", undefined=NOT_RUN, over=WORLDS)
 def ahead_of_occlusion(tables: Tables, *, world: str, family: str):
     """Mean rank of each method with at most occlusion's passes minus occlusion's: the largest."""
     rows = tables["methods"]
@@ -95,8 +95,8 @@ def pooled_difference(tables: Tables, *, column: str, methods: Sequence[str]):
 
 
 @claim("P6.13", "X6.2", "report", ">= 0.5",
-       "Phantoms: {METHOD} sees the marker that the network reads, with at least half of the weight that it has among "
-       "the effects (mean share of the attribution over mean share of the effects)",
+       "Phantoms: {METHOD} gives the marker that the network reads at least half of the share that it has among the "
+       "effects (mean share of the attribution over mean share of the effects)",
        undefined="no marker has an effect",
        over=[{"METHOD": name, "method": name} for name in ("Grad-CAM", "RISE", "MP", "RP")])
 def marker_seen(tables: Tables, *, method: str):
@@ -138,8 +138,8 @@ def mark_rise(tables: Tables, *, without: str = "l2"):
 
 
 @claim("P6.19", "X6.2", "report", "< 0.5",
-       "Phantoms: who reads a map by its mean over a part instead of its sum gets another order of methods (Kendall's "
-       "tau of the two orders; no masks)", undefined=NOT_RUN)
+       "Phantoms: reading maps by their means over a part instead of their sums gives another order of methods "
+       "(Kendall's tau of the two orders; no masks)", undefined=NOT_RUN)
 def order_of_readings(tables: Tables):
     """τ of the methods' mean rank and mean density."""
     rows = tables["methods"]

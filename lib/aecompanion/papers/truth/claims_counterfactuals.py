@@ -66,7 +66,7 @@ def networks_differ(tables, *, column: str, ball: str):
        "than between any two balls (gain minus the largest difference of two balls)",
        over=[
            {"column": "aligned", "WHAT": "the alignment"},
-           {"column": "realism", "WHAT": "what the judge of another architecture believes"},
+           {"column": "realism", "WHAT": "the confidence of the judge of another architecture"},
        ])
 def robustness_before_ball(tables, *, column: str):
     """Gain from plain to multi, mean over balls, minus the difference of every two balls, mean over both networks; the
@@ -87,8 +87,8 @@ def robustness_before_ball(tables, *, column: str):
 
 
 @claim("P6.61", "X6.8", "report", "> 0",
-       "{NETWORK} network, l1.5 ball: that of all other digits' true changes the target's is the one that the change "
-       "resembles most happens more often than for the digit erased, which knows no target (difference of shares)",
+       "{NETWORK} network, l1.5 ball: of the true changes to all other digits the change resembles the target's most, "
+       "more often than erasing the digit does, which knows no target (difference of shares)",
        column="named", second=NONE | {"change": "erased"},
        over=[{"first": MULTI, "NETWORK": "Multiple-norm robust"}, {"first": PLAIN, "NETWORK": "Plain"}])
 @claim("P6.63", "X6.8", "report", "< 0",

@@ -3,9 +3,8 @@
 Each is about the composed worlds, where every network has a training seed of its own and pictures are new; mosaics of
 few photographs stand in the table. Levels of noise, shares, draws and thresholds were fixed before any of these
 numbers was seen. That pictures with three parts come first was decided after a pilot with the same networks on eight
-other scenes, in which pictures of two parts hardly told methods apart.
-A metric that only removes pixels and one that is told the footprint are
-asked the same question.
+other scenes, in which pictures of two parts hardly told methods apart. A metric that only removes pixels and one that
+is told the footprint are asked the same question.
 """
 
 from collections.abc import Mapping
@@ -53,7 +52,7 @@ def order(tables: Tables, *, metric: str):
 
 
 @claim("P6.39", "X6.6", "report", "> 0.5",
-       "{metric} falls as the truth degrades to noise (mean τ of single pictures, least over composed worlds)",
+       "{metric} gets worse as the truth degrades to noise (mean τ of single pictures, least over composed worlds)",
        over=ASKED)
 def falls(tables: Tables, *, metric: str):
     """Mean over pictures of τ of the metric with the share of truth in the map."""

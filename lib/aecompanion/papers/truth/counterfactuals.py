@@ -102,7 +102,7 @@ def score_panels(rows: pd.DataFrame, **options) -> Figure:
     handles, names = axes[0].get_legend_handles_labels()
     more = {
         "nearest to the truth in the ball": {"color": "black", "marker": "o", "mfc": "none"},
-        "gradient the truth, same ball": {"color": "black", "marker": "+"},
+        "farthest along the truth in the ball": {"color": "black", "marker": "+"},
         "noise in the ball": {"color": GREY, "marker": "x"},
     }
     handles += [plt.Line2D([], [], ls="", **look) for look in more.values()]
