@@ -100,10 +100,12 @@ def pooled_difference(tables: Tables, *, column: str, methods: Sequence[str]):
        undefined="no marker has an effect",
        over=[{"METHOD": name, "method": name} for name in ("Grad-CAM", "RISE", "MP", "RP")])
 def marker_seen(tables: Tables, *, method: str):
-    """Mean share of |a| on the marker over that of |e|, on pairs in which the marker has an effect."""
+    """Mean share of |a| on the marker over that of |e|, on pairs in which the marker has an effect; a map that gives
+    nothing to any part (no share) gives nothing to the marker.
+    """
     rows = at(tables["methods"], **CHEST)
     rows = rows[rows["method"] == method]
-    idle = rows[["marked", "marked_true"]].where(rows["marked_true"] > 0)
+    idle = rows[["marked", "marked_true"]].fillna({"marked": 0.0}).where(rows["marked_true"] > 0)
     read = rows.assign(**idle)[rows["item"].isin(rows.loc[idle["marked"].notna(), "item"])]
     if read.empty:
         return untestable()
