@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aecompanion.papers.truth.claims import CHEST, marker_seen
+from aecompanion.papers.truth.claims import CHEST, ahead_of_occlusion, marker_seen
 
 
 def marked_rows(shares, true):
@@ -21,4 +21,10 @@ def test_pictures_whose_marker_does_nothing_do_not_count():
     values, statistic = marker_seen(marked_rows([0.4, 0.9, np.nan], [0.5, 0.0, np.nan]), method="RISE")
     assert values.shape[1] == 1 and statistic(values) == pytest.approx(0.8)
     values, statistic = marker_seen(marked_rows([0.4], [0.0]), method="RISE")
+    assert np.isnan(statistic(values))
+
+
+def test_occlusion_alone_is_compared_with_nothing():
+    row = {"method": "occlusion", "seed": 1, "item": "chest 0", "rank": 0.5, "forward": 10, "backward": 0}
+    values, statistic = ahead_of_occlusion({"methods": pd.DataFrame([row | CHEST])}, **CHEST)
     assert np.isnan(statistic(values))

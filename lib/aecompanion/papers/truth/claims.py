@@ -67,6 +67,8 @@ def ahead_of_occlusion(tables: Tables, *, world: str, family: str):
         return untestable()
     spent = cost(at(rows, world=world, family=family))
     others = [each for each in here if each not in (*TOLD, "occlusion") and spent[each] <= spent["occlusion"]]
+    if not others:
+        return untestable()
     v = values(rows, "rank", ["occlusion", *others], world=world, family=family)
     return v, largest(lambda each: each_mean(each)[1:] - each_mean(each)[0])
 
