@@ -102,3 +102,10 @@ def test_the_published_page_is_what_the_tables_say(tmp_path, methods, metrics):
     assert (which.NAME in pages.texts()) == (published is not None)
     if published is not None:
         assert (paths.ROOT / which.NAME).read_text() == which.page(*published)
+
+
+def test_what_is_never_advised_is_what_the_studies_call_so():
+    from aecompanion.papers.truth.tables import TOLD
+    from aecompanion.studies.truth import CONTROLS
+
+    assert (which.CONTROLS, which.TOLD) == (CONTROLS, TOLD)
