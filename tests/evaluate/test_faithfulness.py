@@ -1,4 +1,5 @@
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -110,6 +111,23 @@ def test_flipping_in_the_right_order_is_convex_and_the_best():
         assert (pixel_flipping(Linear(weights), images, other, 0, own, fill="black") < best).all()
     by_hand = contribution(images, weights).flatten(1).sort(1, descending=True).values
     assert (curve[:, 0] - curve[:, 1]).tolist() == pytest.approx(by_hand[:, :8].sum(1).tolist(), rel=1e-4)
+
+
+def test_flipping_holds_one_batch_of_changed_images_at_a_time(monkeypatch):
+    made, alive, replaced = [], [], faithfulness.replaced
+
+    def watched(*given):
+        alive.append(sum(each() is not None for each in made))
+        found = replaced(*given)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(faithfulness, "replaced", watched)
+    images, weights = pictures()
+    asked = Linear(weights), images, contribution(images, weights), 0
+    curve = faithfulness.flipping_curve(*asked, given(images, batch=4), fill="black")
+    assert len(made) == 5 and max(alive) == 0
+    assert torch.allclose(curve, faithfulness.flipping_curve(*asked, given(images), fill="black"), atol=1e-5)
 
 
 def test_road_prefers_the_right_order_and_is_odd_in_it():

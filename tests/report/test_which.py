@@ -102,3 +102,17 @@ def test_the_published_page_is_what_the_tables_say(tmp_path, methods, metrics):
     assert (which.NAME in pages.texts()) == (published is not None)
     if published is not None:
         assert (paths.ROOT / which.NAME).read_text() == which.page(*published)
+
+
+def test_the_page_says_whom_its_rule_favours():
+    own = pd.DataFrame({"world": "w", "network": "n", "method": ["occlusion", "EP"], "rank": [0.8, 0.5]})
+    found = which.labelled(own.assign(rank_high=[0.85, 0.81]))
+    assert found["good"].all()
+    assert which.labelled(own.assign(rank_high=[0.85, 0.79]))["good"].tolist() == [True, False]
+
+
+def test_what_is_never_advised_is_what_the_studies_call_so():
+    from aecompanion.papers.truth.tables import TOLD
+    from aecompanion.studies.truth import CONTROLS
+
+    assert (which.CONTROLS, which.TOLD) == (CONTROLS, TOLD)

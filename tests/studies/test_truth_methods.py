@@ -75,6 +75,20 @@ def test_rows_have_items_numbers_and_passes(rows):
     assert ranks.loc["Shapley (parts)"].tolist() == pytest.approx([1, 1])  # the network is additive, the ground black
 
 
+def test_wide_pictures_are_explained_one_by_one(rows, monkeypatch):
+    found = pairs_of(rows, World(), pictures=3, targets=2, least=0.2)
+    run = {"references": torch.zeros_like, "seed": 0, "least": 0.2, "multi_label": True, "rise_masks": 40}
+    names, shown = ["IG", "RISE", "SmoothGrad", "Shapley (parts)"], []
+    whole = study.scored(Places(READS_ALL), found, names, **run)
+    monkeypatch.setattr(study, "PIXELS", 1)
+    network = Places(READS_ALL)
+    network.register_forward_pre_hook(lambda module, given: shown.append(len(given[0])))
+    single = study.scored(network, found, ["IG"], **run)
+    assert max(shown) == 24  # the points of one pair
+    assert len(single) == len(whole[whole["method"].isin(single["method"].unique())])
+    pd.testing.assert_frame_equal(whole, study.scored(Places(READS_ALL), found, names, **run), atol=1e-5)
+
+
 def test_rows_do_not_depend_on_who_shares_the_job(rows):
     found = pairs_of(rows, World(), pictures=3, targets=2, least=0.2)
     run = {"references": torch.zeros_like, "seed": 0, "least": 0.2, "multi_label": True, "rise_masks": 40}

@@ -70,6 +70,11 @@ def test_the_truth_scores_highest_and_degrades(rows):
     assert np.isnan(study.degradation(rows, "max-sensitivity")).all()
 
 
+def test_nothing_but_noise_is_unchanged_by_construction(rows):
+    here = rows[(rows["metric"] == "randomisation") & (rows["noise"] == 1)]
+    assert len(here) == 3 and here["value"].abs().max() < 1e-6
+
+
 def test_a_picture_has_the_same_rows_alone(rows):
     pictures, targets = study.chosen([picture(f"p{i}", i) for i in range(4)], 3)
     alone = study.measured(

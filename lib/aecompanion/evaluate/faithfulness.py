@@ -98,12 +98,12 @@ def flipping_curve(
     marks = torch.tensor([round(share * rank.shape[1]) for share in given.shares]).reshape(-1, 1, 1, 1)
     end = filled(images, fill, given).to(images)
     rank, count = rank.reshape(maps.shape), len(maps) * len(marks)
-    parts = [
-        replaced(images, end, rank, marks, first, min(given.batch, count - first))
-        for first in range(0, count, given.batch)
-    ]
-    each = target.repeat_interleave(len(marks))
-    values = [odds(model, part, own, given) for part, own in zip(parts, each.split(given.batch), strict=True)]
+    each, values = target.repeat_interleave(len(marks)), []
+    for first in range(0, count, given.batch):
+        many = min(given.batch, count - first)
+        shown = replaced(images, end, rank, marks, first, many)
+        values.append(odds(model, shown, each[first : first + many], given))
+        del shown  # before the next ones are made
     return torch.cat(values).reshape(len(maps), -1)
 
 

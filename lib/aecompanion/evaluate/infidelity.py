@@ -3,10 +3,11 @@
     infidelity        E_I ( β I·A - (f(x) - f(x - I)) )²     β: the scale that fits A best; lower is better
     max-sensitivity   max_{|δ| <= r} ‖A(x + δ) - A(x)‖ / ‖A(x)‖                  lower is better
 
-f: log-odds of the class in nats. I removes a random square, that is, the difference to the reference there; or it is
-Gaussian noise, equal in all channels. Max-sensitivity asks how steady a map is, not how true: a map that is the same
-for every picture is the steadiest. Source: Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS
-2019. Where we depart: everything random is drawn per picture from (seed, key).
+f: log-odds of the class in nats. I is the indicator of a random square, and x - I the picture with the reference in
+that square; or I is Gaussian noise, equal in all channels. β may be negative: a map and its negative score alike.
+Max-sensitivity asks how steady a map is, not how true: a map that is the same for every picture is the steadiest.
+Source: Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019. Where we depart: everything
+random is drawn per picture from (seed, key).
 """
 
 from collections.abc import Callable

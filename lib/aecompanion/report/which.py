@@ -39,7 +39,8 @@ def page(methods: pd.DataFrame, metrics: pd.DataFrame) -> str:
         "\n".join(f"{number}. {sentence}" for number, sentence in enumerate(advice, 1)),
         "## Explanations",
         "Rank correlation of what a map gives to the parts with what they do, mean over pictures and networks. "
-        "Bold: as good as the best of its column, the 95 % interval reaches the best mean. Passes: forward and "
+        "Bold: as good as the best of its column, the 95 % interval reaches the best mean. Masks ran on fewer pictures "
+        "than the rest: their intervals are wider, and a wide one reaches the best more easily. Passes: forward and "
         "backward ones.",
         tables.markdown(method_matrix(methods)),
         "## Metrics",

@@ -39,10 +39,14 @@ SHARED_AREA = 0.1  # of the image that is removed where no method makes masks
 def pictures_of(dataset: Dataset, scenes: Scenes, images: Sequence[int], *, split: str = "test") -> list[Picture]:
     """Images of a composed data set (positions in it), each with its parts and itself without each of them.
 
-    Raises ValueError if these scenes are not those that the data set was made of.
+    Raises ValueError if these scenes are not those that the data set was made of, and for a position outside the split.
     """
     numbers, worlds = {position: k for k, position in enumerate(dataset.indices(split))}, {}
     for position in dict.fromkeys(map(int, images)):
+        if position not in numbers:
+            raise ValueError(
+                f"image {position} is not in the split {split!r}, expected one of its {len(numbers)} images"
+            )
         picture = SceneWorld(scenes, split, least=1, start=numbers[position], count=1).picture(0)
         if not np.array_equal(picture.image, (255 * dataset.batch([position])[0]).round().byte().numpy()):
             raise ValueError(

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 
 from aecompanion.data.worlds import Picture, World
-from aecompanion.explain.methods import METHODS
-from aecompanion.explain.neighbours import NEIGHBOURS, PartOptions, explain_any, row_of, signed
+from aecompanion.explain.methods import METHODS, Method
+from aecompanion.explain.neighbours import NEIGHBOURS, PartOptions, row_of, signed
 from aecompanion.studies import truth
+from aecompanion.studies.own_values import of_images
 
 DEAR = "mask"  # the family of methods that run on fewer pictures
+PIXELS = 24 * 64**2  # explained together: the two dozen pairs of a job at 64 px, one pair at 224 px
 VARIANTS = (  # of masks, on the fewest: how RP and MP compare from equal and from own starts
     *("RP (start 0.5)", "MP (start 0.5)", "RP (start 1)", "MP (start 1)"),
     *("RP (published)", "MP (published)"),
@@ -74,6 +76,19 @@ def wanted(first: int, *, dear: int, variants: int, varied: bool) -> list[str]:
     return [*names, *(VARIANTS if varied and first < variants else ())]
 
 
+def explained(
+    row: Method, model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: PartOptions
+) -> torch.Tensor:
+    """The maps of one method, n×1×H×W, PIXELS at a time: IG shows a network two dozen points of every pair in one pass,
+    which costs EfficientNet-Lite0 at 224 px gigabytes for a few pairs.
+    """
+    step, parts = max(1, PIXELS // (images.shape[-2] * images.shape[-1])), []
+    for i in range(0, len(images), step):
+        own = images[i : i + step], target[i : i + step], of_images(options, i, i + step)
+        parts.append(row.explain(model, *own).maps.detach())
+    return torch.cat(parts)
+
+
 def scored(
     model: nn.Module,
     pairs: Pairs,
@@ -92,10 +107,9 @@ def scored(
     parts = [torch.from_numpy(picture.masks) for picture in pairs.pictures]
     options |= {"references": references(images), "parts": parts, "seed": seed, "keys": pairs.numbers}
     maps = truth.controls(pairs.pictures, pairs.effects, seed=seed, keys=pairs.numbers)
-    passes = dict.fromkeys(maps, (0, 0))
+    passes, given = dict.fromkeys(maps, (0, 0)), PartOptions(**options)
     for name in names:
-        maps[name] = explain_any(name, model, images, target, **options).maps.detach()
-        given = PartOptions(**options)
+        maps[name] = explained(row_of(name, given), model, images, target, given)
         passes[name] = row_of(name, given).passes(given)
     meaning = {*truth.SIGNED, *signed}
     rows = truth.scored(maps, pairs.pictures, pairs.targets, pairs.effects, signed=meaning, least=least)

@@ -114,7 +114,9 @@ def measured(
 
     Columns: pair, picture, target, rank (the truth's score of the map), method (or "degraded truth"), noise (its share,
     NaN for methods), metric, value (as defined), better (larger = better). Max-sensitivity is asked of methods alone:
-    only they can be made again for another picture.
+    only they can be made again for another picture. The degraded truths of both networks have the same noise, as a
+    method has the same seed: nothing but noise is a map that ignores the network, and randomisation says 0 of it, by
+    construction.
     """
     keys = list(range(len(pictures))) if keys is None else list(map(int, keys))
     images, target = truth.images_of(pictures), torch.tensor(targets)

@@ -158,7 +158,9 @@ def photograph_errors(own: pd.DataFrame, world: Mosaics) -> dict[str, float]:
     """The mean effect of a photograph on its own class, averaged over networks, with three standard errors.
 
     mean; cells: as if every cell of every mosaic were new; photographs: of the means of `by_photograph`; everywhere:
-    the jackknife that leaves out all mosaics in which a photograph lies.
+    the jackknife that leaves out all mosaics in which a photograph lies. The last is too wide rather than too narrow:
+    a mosaic is left out with each of its grid² photographs, so that what photographs do not share (the cells around,
+    the fillings) counts up to grid² times in the variance.
     """
     cells = own.groupby(["picture", "part", "photograph"], sort=False)["effect"].mean().reset_index()
     of_photograph = by_photograph(own).mean(0)

@@ -67,6 +67,8 @@ def ahead_of_occlusion(tables: Tables, *, world: str, family: str):
         return untestable()
     spent = cost(at(rows, world=world, family=family))
     others = [each for each in here if each not in (*TOLD, "occlusion") and spent[each] <= spent["occlusion"]]
+    if not others:
+        return untestable()
     v = values(rows, "rank", ["occlusion", *others], world=world, family=family)
     return v, largest(lambda each: each_mean(each)[1:] - each_mean(each)[0])
 
@@ -100,10 +102,12 @@ def pooled_difference(tables: Tables, *, column: str, methods: Sequence[str]):
        undefined="no marker has an effect",
        over=[{"METHOD": name, "method": name} for name in ("Grad-CAM", "RISE", "MP", "RP")])
 def marker_seen(tables: Tables, *, method: str):
-    """Mean share of |a| on the marker over that of |e|, on pairs in which the marker has an effect."""
+    """Mean share of |a| on the marker over that of |e|, on pairs in which the marker has an effect; a map that gives
+    nothing to any part (no share) gives nothing to the marker.
+    """
     rows = at(tables["methods"], **CHEST)
     rows = rows[rows["method"] == method]
-    idle = rows[["marked", "marked_true"]].where(rows["marked_true"] > 0)
+    idle = rows[["marked", "marked_true"]].fillna({"marked": 0.0}).where(rows["marked_true"] > 0)
     read = rows.assign(**idle)[rows["item"].isin(rows.loc[idle["marked"].notna(), "item"])]
     if read.empty:
         return untestable()
@@ -131,6 +135,7 @@ def mark_rise(tables: Tables, *, without: str = "l2"):
     methods = [name for name in shared[0] if name in shared[1]]
     objects = rows[rows["world"] == "objects"]
     carried = objects[objects["item"].isin(objects.loc[objects["marked_true"].notna(), "item"])]
+    carried = carried.assign(marked=carried["marked"].fillna(0))  # a map of nothing puts nothing on the mark
     if not methods or carried.empty:
         return untestable()
     v = np.stack([values(carried, "marked", methods, world="objects", family=family) for family in families], -1)

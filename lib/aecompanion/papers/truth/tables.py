@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from aecompanion.explain.methods import AS_PUBLISHED, METHODS, OTHERS, STARTS
+from aecompanion.explain.methods import METHODS
 from aecompanion.explain.neighbours import NEIGHBOURS
 from aecompanion.report.cubes import cube, mean_row
 from aecompanion.studies.truth import CONTROLS
@@ -30,7 +30,6 @@ FAMILIES = {  # of objects
 }
 TOLD = ("Shapley (parts)",)  # methods that are told the parts
 COLUMNS = ("share", "error", "sign", "pointing", "marked")
-EXTRA = (*STARTS, *AS_PUBLISHED, *OTHERS[:2])  # variants of masks: X6.4
 
 
 def compared(rows: pd.DataFrame) -> list[str]:
