@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from truth_rows import counterfactual_rows, metric_rows
 
 from aecompanion.data.worlds import Part, Picture
 from aecompanion.explain.methods import METHODS
@@ -105,4 +106,5 @@ def paper6_tables():
     """The truth bench's tables by name."""
     rows = [row for network in NETWORKS for seed in (1, 2) for row in rows_of_network(*network, seed)]
     numbers = ["rank", "density", "size", "share", "error", "sign", "pointing", "marked", "marked_true"]
-    return {"methods": pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))}
+    methods = pd.DataFrame(rows).astype(dict.fromkeys(numbers, float))
+    return {"methods": methods, "counterfactuals": counterfactual_rows(), "metrics": metric_rows()}

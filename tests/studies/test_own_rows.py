@@ -43,6 +43,8 @@ def test_pictures_are_the_images_of_the_set_taken_apart(scenes):
     other = Scenes(scenes.kind, scenes.digits, scenes.parts, size=64, seed=4)
     with pytest.raises(ValueError, match="^image 1 is not scene 0 of seed 4, expected its own$"):
         own_rows.pictures_of(dataset, other, places[1:2])
+    with pytest.raises(ValueError, match="^image 0 is not in the split 'test', expected one of its 4 images$"):
+        own_rows.pictures_of(dataset, scenes, [0])
 
 
 class Left(nn.Module):

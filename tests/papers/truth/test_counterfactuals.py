@@ -6,36 +6,17 @@ import pytest
 import torch
 from drawn import fits, image, names, shown, ticks, titles
 from scipy.stats import spearmanr
+from truth_rows import ALIGNED, BY_BALL, IMAGES, SEEDS, counterfactual_rows
 
 from aecompanion.papers.truth import claims_counterfactuals as claims, counterfactuals as draw
-from aecompanion.studies.counterparts import COLUMNS, CONTROLS
+from aecompanion.studies.counterparts import COLUMNS
 
 OPTIONS = {"resamples": 100, "seed": 0}
-SEEDS, IMAGES = (1, 2), range(4)
-ALIGNED = {"plain": 0.1, "l2": 0.2, "multi": 0.5}
-CONTROLS_OF_NONE = {"another digit": 0.6, "erased": 0.45, "mean difference": 0.1, "truth": 1.0, "image": 0.0}
-BY_BALL = {"l1": 0.0, "l1.5": 0.05, "l2": 0.02, "FW-L1-q": 0.01}
-
-
-def row(seed, network, ball, change, image, **values):
-    own = {"seed": seed, "network": network, "ball": ball, "change": change, "image": image}
-    return dict.fromkeys(COLUMNS, 0.5) | own | values
 
 
 @pytest.fixture
 def rows():
-    """Alignments are those of ALIGNED plus BY_BALL plus a thousandth per image; the judge believes the square."""
-    found = []
-    for seed, number, (network, base), ball in itertools.product(SEEDS, IMAGES, ALIGNED.items(), claims.BALLS):
-        aligned = base + BY_BALL[ball] + number / 1000
-        values = {"aligned": aligned, "realism": aligned**2, "realism_robust": -aligned, "erased": 0.6, "painted": 0.2}
-        values["named"] = float(network == "multi" and number < 3)
-        found.append(row(seed, network, ball, "counterfactual", number, **values))
-        found += [row(seed, network, ball, control, number, aligned=0.02) for control in CONTROLS]
-    for seed, number in itertools.product(SEEDS, IMAGES):
-        for change, aligned in CONTROLS_OF_NONE.items():
-            found.append(row(seed, "", "", change, number, aligned=aligned))
-    return pd.DataFrame(found)
+    return counterfactual_rows()
 
 
 @pytest.fixture

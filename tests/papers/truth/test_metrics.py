@@ -2,43 +2,19 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from support import estimators
+from truth_rows import metric_rows
 
 from aecompanion.evaluate.faithfulness import METRICS
 from aecompanion.evaluate.intervals import interval
 from aecompanion.papers.truth import claims_metrics, metrics
-from aecompanion.studies.truth_metrics import CEILING, DEGRADED, LEVELS, REPEATED
-
-METHODS = ("BP", "IG", "RISE", "Grad-CAM")
-
-
-def toy(worlds=("voc", "chest"), seeds=(1, 2, 3), pictures=8):
-    """Deletion is right everywhere, insertion the wrong way round, the others are noise; in "chest" deletion is noise
-    too. Methods have true ranks of 0.2, 0.4, 0.6, 0.8.
-    """
-    rng, rows = np.random.default_rng(0), []
-    maps = [(name, np.nan, 0.2 * (place + 1)) for place, name in enumerate(METHODS)]
-    maps += [(DEGRADED, level, 1 - level) for level in LEVELS]
-    for world in worlds:
-        for seed in seeds:
-            for pair in range(pictures):
-                for method, noise, rank in maps:
-                    facts = {"world": world, "family": "vgg", "seed": seed, "pair": pair, "picture": f"p{pair}"}
-                    facts |= {"method": method, "noise": noise, "rank": rank + 0.01 * rng.standard_normal()}
-                    for metric in (*METRICS, CEILING):
-                        right = {"deletion": world == "voc", "insertion": -1, CEILING: 1}.get(metric, 0)
-                        value = right * rank + 0.01 * rng.standard_normal() if right else rng.random()
-                        value = 0.0 if metric == "constant" else value
-                        if metric != "max-sensitivity" or method != DEGRADED:
-                            rows.append(facts | {"metric": metric, "better": value})
-    return pd.DataFrame(rows)
+from aecompanion.studies.truth_metrics import CEILING, REPEATED
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return toy()
+    return metric_rows()
 
 
 @pytest.fixture(scope="module")

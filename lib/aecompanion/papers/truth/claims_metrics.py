@@ -25,7 +25,7 @@ ASKED = [{"metric": metric} for metric in
          ("deletion", "insertion", "class distortion", "reverse confidence", "energy pointing", "ROAD", "infidelity",
           "pixel flipping (blur)", "randomisation")]
 NOTES = {
-    "randomisation": "both networks get the same noise, so that nothing but noise counts as unchanged (0) by construction",
+    "randomisation": "both networks get the same noise, so that by construction nothing but noise counts as unchanged",
     "energy pointing": "nearly by construction wherever the network uses the part that shows the class",
 }
 
