@@ -2,8 +2,8 @@
 
 Nothing is computed but the rules, which the page itself states: an explanation is as good as the best of a world if
 its mean reaches the lower end of the best one's interval; a metric is believed where X6.5 says so. Three sentences of
-advice follow from the tables alone, so other tables give other advice. Never advised: controls, what is told the parts, and
-guided rules, which are known to ignore much of a network, a fault that these tables cannot see.
+advice follow from the tables alone, so other tables give other advice. Never advised: controls, what is told the
+parts, and guided rules, which are known to ignore much of a network, a fault that these tables cannot see.
 """
 
 from pathlib import Path

@@ -68,7 +68,7 @@ def panels(
         in this order within every ball and kind of change.
     """
     columns = 1 + 2 * len(changed)
-    figure, axes = plt.subplots(len(images), columns, figsize=(2.2 * columns, 2.5 * len(images)), squeeze=False)
+    figure, axes = plt.subplots(len(images), columns, figsize=(1.8 * columns, 2.1 * len(images)), squeeze=False)
     for i, line in enumerate(axes):
         picture(line[0], channels_last(images[i]), title=classes[labels[i]][:24])
         line[0].contour(regions[i, 0], [0.5], colors=COLOURS[1], linewidths=1.5)
