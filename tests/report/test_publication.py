@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from aecompanion.pipeline import paths
 from aecompanion.report import claims, headlines, publication
@@ -28,6 +30,30 @@ def test_a_copy_replaces_what_a_run_makes_and_keeps_the_rest(tmp_path):
     new = {f"{name}/new": "new" for name in ("figures", "tables", "cards", "metrics")}
     new |= dict.fromkeys(("claims.csv", "distances.csv", "records.json"), "new")
     assert found == new | {"replications/a": "old", "benchmarks.csv": "old"}
+
+
+def test_a_heavy_picture_is_published_smaller_and_looks_alike(tmp_path):
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 200, 300)[:, None, None] + np.zeros((300, 400, 3))
+    Image.fromarray((ramp + rng.integers(0, 56, ramp.shape)).astype(np.uint8)).save(tmp_path / "heavy.png")
+    before = np.asarray(Image.open(tmp_path / "heavy.png"), float)
+    publication.fit(tmp_path / "heavy.png", 50_000)
+    after = Image.open(tmp_path / "heavy.png")
+    assert (tmp_path / "heavy.png").stat().st_size <= 50_000
+    assert after.width / after.height == pytest.approx(4 / 3, abs=0.02)
+    assert after.width < 400
+    wide = np.asarray(after.convert("RGB").resize((400, 300)), float)
+    assert np.abs(wide.mean((1, 2)) - before.mean((1, 2))).max() < 6  # the ramp is where it was
+
+
+def test_a_light_picture_and_one_of_few_colours_stay_as_they_are(tmp_path):
+    dots = np.random.default_rng(0).integers(0, 2, (200, 200)).astype(np.uint8) * 255
+    Image.fromarray(dots).convert("P").save(tmp_path / "dots.png")
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "light.png")
+    for name, largest in (("dots.png", 10), ("light.png", 1000)):
+        before = (tmp_path / name).read_bytes()
+        publication.fit(tmp_path / name, largest)
+        assert (tmp_path / name).read_bytes() == before
 
 
 def test_a_run_that_did_not_end_is_not_published(tmp_path):

@@ -3,16 +3,20 @@
 A run writes build/results/ and never results/, so that the published results stay as they were committed. This copies
 the one over the other, takes the run's counted passes into results/passes.json and writes the generated pages anew.
 What only results/ has (replications, benchmarks, other profiles) stays. A profile's results, below
-build/profiles/NAME/build/results/, are published as results/NAME/.
+build/profiles/NAME/build/results/, are published as results/NAME/. Photographs make large files: a picture of more than
+`LARGEST` bytes is published at the size that has fewer, since a clone downloads all of them; a run has it in full.
 """
 
 import argparse
+import io
 import shutil
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from aecompanion.pipeline import parameters, passes, paths
-from aecompanion.report import pages
+from aecompanion.report import figures, pages
 
 PUBLISHED = (
     "figures",
@@ -23,6 +27,7 @@ PUBLISHED = (
     "distances.csv",
     "records.json",
 )  # README.md is written anew
+LARGEST = 250_000  # bytes
 
 
 def made(profile: str | None = None, root: Path | None = None) -> Path:
@@ -48,6 +53,23 @@ def copy(source: Path, target: Path) -> None:
         part.replace(place)
 
 
+def fit(file: Path, largest: int = LARGEST) -> None:
+    """Scale a PNG file down until it has at most that many bytes. One with a palette stays as it is: it has few
+    colours, as halftones have, whose dots would be averaged away.
+    """
+    data, picture = file.read_bytes(), Image.open(file)
+    if picture.mode == "P":
+        return
+    full, scale = picture.convert("RGB"), 1.0
+    while len(data) > largest:
+        scale *= min(0.95, (largest / len(data)) ** 0.5)
+        small = full.resize([max(1, round(side * scale)) for side in full.size], Image.Resampling.LANCZOS)
+        figures.lighter(small).save(written := io.BytesIO(), "PNG", optimize=True)
+        data = written.getvalue()
+    if scale < 1:
+        file.write_bytes(data)
+
+
 def publish(profile: str | None = None) -> Path:
     """Publish the last run and return the folder. Raises FileNotFoundError where there is none, ValueError for a
     profile or a page that is not what it should be.
@@ -56,6 +78,8 @@ def publish(profile: str | None = None) -> Path:
         raise ValueError(f"no profile {profile!r}, expected one of: {', '.join(known)}")
     target = paths.ROOT / "results" / profile if profile else paths.ROOT / "results"
     copy(made(profile), target)
+    for file in sorted(target.glob("figures/*.png")):
+        fit(file)
     if profile:
         for name, text in pages.of_results(target).items():
             pages.replace(target / name, text)
