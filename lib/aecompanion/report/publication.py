@@ -62,7 +62,7 @@ def fit(file: Path, largest: int = LARGEST) -> None:
         return
     full, scale = picture.convert("RGB"), 1.0
     while len(data) > largest:
-        scale *= min(0.95, (largest / len(data)) ** 0.5)
+        scale *= min(0.95, max(0.8, (largest / len(data)) ** 0.5))  # in steps: a smaller one may do with a palette
         small = full.resize([max(1, round(side * scale)) for side in full.size], Image.Resampling.LANCZOS)
         figures.lighter(small).save(written := io.BytesIO(), "PNG", optimize=True)
         data = written.getvalue()
