@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from aecompanion.pipeline import paths
-from aecompanion.report import data_page, displays, gallery, networks_page, tables, which
+from aecompanion.report import data_page, displays, gallery, networks_page, tables
 from aecompanion.report.gallery import VERDICTS
-from aecompanion.report.papers import Paper, papers
+from aecompanion.report.papers import ROOM, Paper, papers
 
 
 def paper_table(claims: pd.DataFrame) -> str:
@@ -95,9 +95,15 @@ def texts() -> dict[str, str]:
         found[name] = (paths.ROOT / name).read_text()
         for mark, table in marked.items():
             found[name] = insert(found[name], table, mark, name)
-    if (published := which.read(results)) is not None:
-        found[which.NAME] = which.page(*published)
-    return found | {f"results/{name}": text for name, text in of_results(results).items()}
+    return found | own_pages(results) | {f"results/{name}": text for name, text in of_results(results).items()}
+
+
+def own_pages(results: Path) -> dict[str, str]:
+    """The pages of docs/ that a paper's folder makes of its published tables: `HANDLE/page.py`, where there is one."""
+    own = [paper.handle for paper in papers() if (ROOM / paper.handle / "page.py").is_file()]
+    modules = [importlib.import_module(f"aecompanion.papers.{handle}.page") for handle in own]
+    published = {module: module.read(results) for module in modules}
+    return {module.NAME: module.page(*read) for module, read in published.items() if read is not None}
 
 
 def of_results(results: Path) -> dict[str, str]:

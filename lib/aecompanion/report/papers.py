@@ -3,6 +3,7 @@
     HANDLE/paper.yaml     number, title, authors, venue, links, question, first notebook, tables, notes, displays
     HANDLE/reported.yaml  the numbers that the paper reports (`report.reported`)
     HANDLE/tables.py, figures.py, claims.py   what makes its tables and figures, and what its claims are tested by
+    HANDLE/page.py        a page of docs/ made of its published tables, where there is one (`report.pages`)
 
 The folder's name is the paper's handle. A paper more is a folder more, with its notebooks and stages.
 """

@@ -5,7 +5,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from aecompanion.report import own_page
+from aecompanion.papers.truth import own_page
 from aecompanion.studies.own_method import OWN
 
 

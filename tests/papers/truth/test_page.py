@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
+from aecompanion.papers.truth import page as which
 from aecompanion.pipeline import paths
-from aecompanion.report import displays, pages, which
+from aecompanion.report import displays, pages
 
 WORLDS = ("scenes", "objects")
 
