@@ -14,6 +14,8 @@ from aecompanion.pipeline.paths import ROOT
 
 SHARED = ROOT.parent / "shared" / "data"  # real data sets, outside the project
 
+SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # not in Python 3.11.0 to 3.11.3
+
 
 def fill(folder, number, *, shape=(8, 8), suffix="png", first=0):
     """`number` grey images whose pixels depend on their path, so that no two are alike."""
@@ -373,7 +375,7 @@ def unpacked(name, folder, wanted):
         pytest.skip(f"{archive} is absent: real data sets are not part of the project")
     with tarfile.open(archive) as opened:
         members = [member for member in opened if member.name.startswith(wanted)]
-        opened.extractall(folder, members, filter="data")
+        opened.extractall(folder, members, **SAFELY)
     return folder / name
 
 

