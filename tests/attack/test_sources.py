@@ -7,26 +7,16 @@ from torch import nn
 from aecompanion.attack.gradient import perturb
 from aecompanion.attack.sources import by_source
 from aecompanion.attack.transfer import all_signs, attack_all
-from aecompanion.pipeline.rng import seeded
-
-KEYS = [("resnet", 1), ("resnet", 2), ("vgg", 1), ("vgg", 2)]
-
-
-@pytest.fixture
-def networks():
-    found = {}
-    for number, key in enumerate(KEYS):
-        with seeded(4, number):
-            found[key] = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 6 * 6, 3)).eval()
-    return found
 
 
 def test_one_source_gives_the_black_box_arm(networks, images, labels):
     signs = all_signs(networks.items(), images, labels)
     rows = by_source(networks.items(), signs, images, labels, eps=[0.05, 0.3])
-    known = attack_all(networks.items(), signs, images, labels, eps=[0.05, 0.3], source="vgg")
+    known = attack_all(networks.items(), signs, images, labels, eps=[0.05, 0.3], source="vgg_deep")
     known = known[(known["arm"] == "black") & (known["eps"] > 0)]
-    same = rows[rows["source"] == "vgg"].merge(known, on=["network", "seed", "eps", "image"], validate="one_to_one")
+    same = rows[rows["source"] == "vgg_deep"].merge(
+        known, on=["network", "seed", "eps", "image"], validate="one_to_one"
+    )
     assert len(same) == len(known) == 4 * 2 * len(images)
     assert (same["correct"] == (same["prediction"] == same["label"])).all()
 
@@ -36,7 +26,7 @@ def test_nobody_is_attacked_with_its_own_gradient(networks, images, labels):
     rows = by_source(networks.items(), signs, images, labels, eps=[0.1])
     own = rows[rows["source"] == rows["network"]]
     assert (own["seed"] != own["source_seed"]).all()
-    assert rows.groupby(["source", "network", "seed"]).ngroups == 2 * len(KEYS)
+    assert rows.groupby(["source", "network", "seed"]).ngroups == 2 * len(networks)
 
 
 def test_hand_made_signs_decide(networks, images, labels):

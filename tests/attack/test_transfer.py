@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 
 from aecompanion.attack.gradient import fgsm, gradient_signs, perturb
 from aecompanion.attack.transfer import (
@@ -16,20 +15,10 @@ from aecompanion.attack.transfer import (
     source_of,
 )
 from aecompanion.networks.read import predict
-from aecompanion.pipeline.rng import generator, seeded
+from aecompanion.pipeline.rng import generator
 
 EPS = [0.05, 0.3]
 KEYS = [("resnet", 1), ("resnet", 2), ("vgg_deep", 1), ("vgg_deep", 2)]
-
-
-@pytest.fixture
-def networks():
-    """Four small networks under their keys."""
-    found = {}
-    for number, key in enumerate(KEYS):
-        with seeded(4, number):
-            found[key] = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 6 * 6, 3)).eval()
-    return found
 
 
 @pytest.fixture
