@@ -27,6 +27,13 @@ export OMP_WAIT_POLICY ?= passive
 export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export JUPYTER_PREFER_ENV_PATH = 1
+ifneq ($(shell grep -ow -m1 avx2 /proc/cpuinfo 2>/dev/null),)  # the same bits everywhere: lib/aecompanion/pipeline/arithmetic.py
+export ATEN_CPU_CAPABILITY ?= avx2
+export ONEDNN_MAX_CPU_ISA ?= AVX2
+export MKL_CBWR ?= COMPATIBLE
+export OPENBLAS_CORETYPE ?= Haswell
+export NPY_DISABLE_CPU_FEATURES ?= X86_V4 AVX512_ICL AVX512_SPR
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data repro verify pull bundle dag status missing plan test nbval paper-scale lab bench notebooks site lint lock clean

@@ -27,7 +27,7 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from aecompanion.data import sources
-from aecompanion.pipeline import conditions, parameters, passes, record
+from aecompanion.pipeline import arithmetic, conditions, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
 from aecompanion.pipeline.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
@@ -68,6 +68,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         "OMP_NUM_THREADS": str(params.get("threads", 2)),  # other thread counts change the last digits
         "OMP_WAIT_POLICY": "passive",
         **KEEP,
+        **arithmetic.environment(),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         SAVED_VARIABLE: str(saved),
