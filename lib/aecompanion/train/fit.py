@@ -78,7 +78,7 @@ def fit(
     train, share = checked(views, batch), batch // len(views)
     steps = len(train) // share
     network.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     rows: list[dict] = []
     measure = metric(views[0])
