@@ -14,6 +14,7 @@ from aecompanion.evaluate.dissimilarity import vid
 from aecompanion.evaluate.intervals import interval
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
+MODES = {"own_pred": "own class", "clean_pred": "class of the clean prediction"}  # what is explained
 ARMS = {"white": "white-box", "black": "black-box", "noise": "random signs"}
 # Mean of the quantity plotted in Fig. 4 (it behaves as SSIM), read off the figure at LEVELS, ±0.03
 DIGITISED = {
