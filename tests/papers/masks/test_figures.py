@@ -146,7 +146,7 @@ def test_the_motivation_is_the_first_pair_with_its_box_and_its_map_on_the_scale_
     figure = masks_figures.motivation(phantoms, regions, maps)
     left, right, bar = figure.axes
     assert left.get_title() == "image, box of the finding"
-    assert right.get_title() == "what the network needs for “cat” (RP)"
+    assert right.get_title() == "what RP takes away for “cat”"
     assert (frames(left), texts(left)) == ([(2, 3, 8, 9)], ["cat"])
     assert (frames(right), texts(right)) == ([], [])
     below, over = right.images

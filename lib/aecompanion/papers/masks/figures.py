@@ -57,7 +57,7 @@ def motivation(dataset: Dataset, part: Regions, maps: torch.Tensor) -> Figure:
     image, name = dataset.batch(part.image[:1])[0], dataset.classes[part.label[0]]
     picture(axes[0], channels_last(image), title="image, box of the finding")
     box(axes[0], part.boxes[0], name)
-    picture(axes[1], channels_last(image), title=f"what the network needs for “{name}” (RP)")
+    picture(axes[1], channels_last(image), title=f"what RP takes away for “{name}”")
     shown = axes[1].imshow(maps[0, 0].numpy(), cmap=HEAT, alpha=0.65, vmin=0, vmax=1)
     figure.colorbar(shown, ax=axes[1], shrink=0.8, label="attribution, 1 - m")
     return figure
