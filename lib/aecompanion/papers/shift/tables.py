@@ -120,10 +120,13 @@ def accuracy_table(predictions: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """T5.3: VID per network and class mode in its three readings (the spread of one level is averaged over levels)."""
-    rows = []
-    for mode in (mode for arm, mode in settings(shift) if arm == "white"):
+    """T5.3: VID per network and class mode in its three readings (the spread of one level is averaged over levels), and
+    `noise`, that of the MOD of random signs of equal size (NaN where they were not drawn).
+    """
+    rows, measured = [], settings(shift)
+    for mode in (mode for arm, mode in measured if arm == "white"):
         values = cube(shift, "nissim", mode=mode)
+        noise = cube(shift, "nissim", mode=mode, arm="noise") if ("noise", mode) in measured else None
         for i, network in enumerate(names(shift)):
             paper = digitised(network)
             row = {
@@ -134,7 +137,7 @@ def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame
             for reading in ("mod", "image", "spread"):
                 found = interval(vid_statistic(reading), values[:, :, i], resamples=resamples, seed=seed)
                 row |= {reading: found.value, f"{reading}_low": found.low, f"{reading}_high": found.high}
-            rows.append(row)
+            rows.append(row | {"noise": np.nan if noise is None else vid_statistic("mod")(noise[:, :, i])})
     return pd.DataFrame(rows)
 
 
