@@ -113,10 +113,10 @@ def median_moves(tables, *, column: str, mode: str):
     return values, worst(lambda v: np.diff(np.nanmedian(v, axis=(0, 1)), axis=1))
 
 
-@claim("P5.14", "X5.1", "expected", "> 0",
+@claim("P5.14", "X5.1", "report", "> 0",
        "At ε = 0.01 fooled images moved more than still-correct ones, own class (NISSIM difference)", mode="own_pred",
        level=0.01, undefined="no network has both outcomes at this level",
-       note="part of this is built in, since a fooled image is explained for another class")
+       note="part of this is built in, since a fooled image is explained for another class; P5.15 is without it")
 @claim("P5.15", "X5.1", "expected", "> 0",
        "The same with one class for both, that of the clean prediction (NISSIM difference)", mode="clean_pred",
        level=0.01, undefined="no network has both outcomes at this level")
