@@ -195,6 +195,12 @@ def test_the_rows_are_the_pairs_with_their_box_class_and_the_map_of_every_method
     assert fits(figure)
 
 
+def test_rows_of_several_data_sets_say_of_which_they_are(rows):
+    panels = np.reshape(masks_figures.qualitative(rows, names=("VOC-like", "COCO-like")).axes[:-1], (5, 4))
+    labels = [line[0].get_ylabel() for line in panels]
+    assert labels == ["VOC-like\ncat", "VOC-like\ncup", "VOC-like\ndog", "COCO-like\ncup", "COCO-like\ncat"]
+
+
 def test_all_maps_have_one_scale_and_one_colour_map_and_grey_images_another(rows):
     figure = masks_figures.qualitative(rows)
     *panels, bar = figure.axes
