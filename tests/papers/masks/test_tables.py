@@ -461,10 +461,12 @@ def test_the_lead_is_over_the_largest_mean_and_not_over_the_largest_value():
     assert statistic(values) == -0.5
 
 
-def test_a_pair_that_rp_raises_as_well_is_not_cured(scores):
-    rows = changed(scores, "worst", 0.4, data="voc", family="vgg", method="RP", pair=3)
+@pytest.mark.parametrize("pair", [3, 5])  # in pair 5 L_M's mask raises nothing
+def test_a_pair_that_rp_raises_counts_against_it(scores, pair):
+    rows = changed(scores, "worst", 0.4, data="voc", family="vgg", method="RP", pair=pair)
     values, statistic = ESTIMATORS["cured"](One(rows), data="voc", least=0.1)
     assert statistic(values) == pytest.approx(5 / 12)
+    assert statistic(values[..., ::-1]) == pytest.approx(-5 / 12)  # a share of pairs could not say so
 
 
 @pytest.mark.parametrize(
