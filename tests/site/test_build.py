@@ -23,6 +23,7 @@ def site(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # half of the time, for what is tested below or elsewhere
         patch.setattr(SearchEnglish, "stem", lambda self, word: word.lower())
         patch.setattr(build, "shrink", lambda out: None)
+        patch.setattr(build, "LARGEST", 10**9)  # of pictures that are not made smaller
         build.build(out, CHOSEN)  # which raises for warnings and dead links
     return out
 
