@@ -29,6 +29,7 @@ DEFENCES = {  # kind, network; counts without attack, under FGSM, I-FGSM and PGD
     "grey, other seed": ("control", "grey", (8, 9), (5, 7), (5, 6), (6, 8)),
     "grey, twice the updates": ("control", "grey_twice", (9, 9), (5, 8), (5, 7), (5, 7)),
     "grey, shifts": ("control", "grey_shifts", (9, 9), (6, 8), (6, 8), (6, 8)),
+    "grey, noise": ("control", "grey_noise", (8, 9), (6, 8), (5, 8), (6, 7)),
     "adversarial training": ("robust", "adversarial", (7, 9), (7, 9), (7, 8), (7, 9)),
     "adversarial training + halftone": ("robust", "adversarial", (7, 9), (6, 9), (7, 9), (7, 9)),
     "halftone, grey network": ("inverse", "grey", (2, 4), (2, 3), (2, 3), (2, 4)),

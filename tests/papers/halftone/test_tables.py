@@ -242,7 +242,8 @@ def test_the_comparison_table_averages_over_the_attacks_and_subtracts_from_the_h
     assert list(known.index) == [
         *("no defence", "jpeg", "bits", "tv", "median", "tv, retrained", "halftone network"),
         *("halftone network, shifts", HYBRID, EQUAL, "hybrid without halftoning", "grey, other seed"),
-        *("grey, twice the updates", "grey, shifts", "adversarial training", "adversarial training + halftone"),
+        *("grey, twice the updates", "grey, shifts", "grey, noise", "adversarial training"),
+        "adversarial training + halftone",
     ]
     columns = ["top1_clean", "top1", "hybrid_gain_top1", "top5_clean", "top5", "hybrid_gain_top5"]
     thirds = {name: (known.loc[name, columns] * 30).round(6).tolist() for name in known.index}
@@ -465,6 +466,8 @@ BY_HAND = [
     ("gain_over", {"defences": ["grey, other seed"]}, 0.1),
     ("gain_over", {"defences": ["tv, retrained"]}, 3 / 30),
     ("gain_over", {"defences": ["grey, twice the updates"]} | TOP1, 0.1),
+    ("gain_over", {"defences": ["grey, noise"]} | TOP1, 1 / 30),
+    ("gain_over", {"defences": ["grey, noise"]}, 1 / 30),
     ("gain_over", {"defences": ["adversarial training"]}, -2 / 30),
     ("gain_over", {"defences": ["adversarial training"], "defence": "adversarial training + halftone"} | TOP1, -1 / 30),
     ("source_cost", TOP1, 5 / 30),
