@@ -12,7 +12,7 @@ Source: Goh, Lapuschkin, Weber, Samek and Binder, ICPR 2020 (arXiv 2004.10484), 
 descriptions of others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -38,5 +38,9 @@ def smooth_taylor(
 
 def taylor_term(model: nn.Module, images: torch.Tensor, target: int | torch.Tensor, **options) -> torch.Tensor:
     """What A is the size of, with its sign, N×1×H×W; options as in `smooth_taylor`, all of them."""
-    noisy = noisy_gradients(model, images, target, **options)
-    return torch.stack([(-shift * slopes).mean(0).sum(0, keepdim=True) for shift, slopes in noisy]).to(images.dtype)
+    return of_noisy(noisy_gradients(model, images, target, **options)).to(images.dtype)
+
+
+def of_noisy(noisy: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """The same of N images from their `noisy_gradients`."""
+    return torch.stack([(-shift * slopes).mean(0).sum(0, keepdim=True) for shift, slopes in noisy])
