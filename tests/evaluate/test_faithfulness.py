@@ -12,7 +12,6 @@ from aecompanion.evaluate.faithfulness import METRICS, average_drop, measure, pi
 from aecompanion.evaluate.given import Given
 from aecompanion.evaluate.imputation import imputed
 from aecompanion.evaluate.infidelity import infidelity, max_sensitivity
-from aecompanion.networks.borrow import borrowed
 
 SIDE = 8
 
@@ -249,15 +248,3 @@ def test_bad_inputs_get_one_sentence():
         measure("deletion", model, images, maps, 9, own)
     with pytest.raises(ValueError, match="no card"):
         measure("deletion", model, images, maps, 0, dataclasses.replace(own, multi_label=None))
-
-
-def test_quantus_agrees_on_max_sensitivity():
-    quantus = pytest.importorskip("quantus")
-    images, weights = pictures(1)
-    own = given(images, radius=0.0)
-    asked = quantus.MaxSensitivity(nr_samples=2, lower_bound=0.0, upper_bound=0.0, disable_warnings=True)
-    maps = own.explain(images, 0)
-    explain = {"explain_func": lambda model, inputs, targets, **_: torch.as_tensor(inputs).sum(1).numpy()}
-    with borrowed(Linear(weights)) as model:
-        found = asked(model=model, x_batch=images.numpy(), y_batch=np.array([0]), a_batch=maps.numpy(), **explain)
-    assert found == pytest.approx(max_sensitivity(model, images, maps, 0, own).tolist())
