@@ -5,9 +5,9 @@
 `effects` of `studies.truth` computes one network's; here are the networks of each world, the table over all of them,
 and its summaries. Mosaics of a few photographs share them. `by_photograph` averages, per network, all effects of a
 photograph on its own class, so that the photograph is the unit; what the photographs beside it and in its place add
-stays out of that. `photograph_errors` therefore has a second standard error beside it, which
-leaves out every mosaic that shows the photograph in any cell (a delete-one jackknife), and the naive one, of mosaics
-as if they had nothing in common.
+stays out of that. `photograph_errors` therefore has a second standard error beside it, which leaves out every mosaic
+that shows the photograph in any cell (a delete-one jackknife), and the naive one, of mosaics as if they had nothing in
+common. What is measured on mosaics elsewhere keeps to those that share no photograph (`data.mosaics`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
