@@ -44,6 +44,17 @@ def test_every_missing_folder_is_named_with_what_belongs_there(root):
     assert "--download" not in lines[0] and lines[1].endswith("or add --download")
 
 
+def test_missing_weights_of_the_recogniser_are_one_sentence(root):
+    params = {"faces_train": {"recogniser": "public/weights/net.ckpt"}}
+    with pytest.raises(FileNotFoundError) as caught:
+        public.check(params)
+    assert str(caught.value).startswith(f"faces_train.recogniser: {root}/public/weights/net.ckpt is missing or empty, ")
+    assert "SHA-256: profiles/public.yaml" in str(caught.value)
+    (root / "public" / "weights").mkdir(parents=True)
+    (root / "public" / "weights" / "net.ckpt").write_bytes(b"1")
+    assert public.check(params) == [f"faces_train.recogniser: {root}/public/weights/net.ckpt"]
+
+
 def test_a_download_fills_what_is_missing_once_and_leaves_what_is_there(root, monkeypatch):
     asked = []
 

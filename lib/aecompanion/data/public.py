@@ -61,6 +61,12 @@ def voc2007(folder: Path) -> None:
 
 PLACES = (
     Place("faces_data", "root", "one folder of images per person", "ORL: cam-orl.co.uk/facedatabase.html; VGGFace2"),
+    Place(
+        "faces_train",
+        "recogniser",
+        "the weights of a MobileFaceNet (or null in the profile)",
+        "file, source and SHA-256: profiles/public.yaml",
+    ),
     Place("photos_data", "root", "{train,test}/CLASS/*.jpg", "CIFAR-10 (download), ImageNet: image-net.org", cifar10),
     Place("objects_data", "root", "{train,test}/CLASS/*.jpg", "CIFAR-10 (download), ImageNet: image-net.org", cifar10),
     Place("scenes_data", "voc_root", "VOCdevkit/VOC2007", "PASCAL VOC 2007 (download)", voc2007),

@@ -522,6 +522,25 @@ def test_full_size_networks_count_as_their_family(predictions, shift, name, argu
     assert estimate(name, predictions, full, **arguments) == estimate(name, predictions, shift, **arguments)
 
 
+SIDES = [
+    ("deep_minus_wide", {"arm": "white"}),
+    ("deep_below_wide", OWN | {"level": 0.05}),
+    ("wide_fall_more", {"arm": "black"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), SIDES)
+def test_a_recogniser_is_neither_deep_nor_wide(predictions, shift, name, arguments):
+    both = [
+        pd.concat([rows, rows[rows["network"] == "xception"].assign(network="mobilefacenet", family="recogniser")])
+        for rows in (predictions, shift)
+    ]
+    assert estimate(name, *both, **arguments) == estimate(name, predictions, shift, **arguments)
+    alone = {each: rows[rows["family"] != "wide"] for each, rows in zip(("predictions", "shift"), both, strict=True)}
+    values, statistic = ESTIMATORS[name](alone, **arguments)
+    assert np.isnan(statistic(values))
+
+
 @pytest.mark.parametrize("networks", [["resnet", "inception"], ["vgg"], ["resnet"]])
 def test_every_claim_has_a_verdict_for_other_networks_than_the_papers(predictions, shift, renderings, networks):
     """A claim about a family that was not trained, or about a comparison, is not testable there."""

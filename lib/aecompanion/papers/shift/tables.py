@@ -164,6 +164,13 @@ def gap_between_outcomes(v: np.ndarray) -> float:
     return float(np.mean(gaps)) if gaps else np.nan
 
 
-def family_mask(rows: pd.DataFrame) -> np.ndarray:
-    family = rows.drop_duplicates("network").set_index("network")["family"]
-    return (family[names(rows)] == "deep").to_numpy()
+def families_of(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which networks the paper calls deep, and which wide; a network of another kind is neither."""
+    family = rows.drop_duplicates("network").set_index("network")["family"][names(rows)]
+    return (family == "deep").to_numpy(), (family == "wide").to_numpy()
+
+
+def recognisers(rows: pd.DataFrame) -> np.ndarray:
+    """Which networks are enrolled instead of trained (`train.enrol`), so that seeds share their weights."""
+    family = rows.drop_duplicates("network").set_index("network")["family"][names(rows)]
+    return (family == "recogniser").to_numpy()
