@@ -103,6 +103,7 @@ PATH = "path"
 Folder = File = Annotated[str | None, PATH]  # of the reader's: `aecompanion run -p` takes it from the current folder
 NetworkWeights = Annotated[str | None, PATH, "pretrained", "none"]  # a file of the reader's, or one of these words
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+Part = Literal["train", "test"]  # of a folder of images
 Unreadable = Literal["error", "skip"]  # what a broken file does
 Dots = Literal["floyd_steinberg", "jarvis", "stucki", "atkinson", "bayer"]
 Fill = Literal["mean", "ring", "black", "white", "blur", "inpaint"]
