@@ -113,7 +113,8 @@ Families = different(Literal["googlenet", "resnet"], least=0)  # beside VGG
 FamilyNetworks = dict[Literal["vgg", "googlenet", "resnet"], str]  # "package.module:factory" of each
 
 TOP_LEVEL = {"threads": Positive, "device": Device, "precision": Literal["float32", "bfloat16"]}  # of params.yaml
-PROFILE = {"extends": str, "download": bool}  # of a profile: what it lies over; whether to fetch data that are missing
+# of a profile: what it lies over; whether to fetch data that are missing; files by path, which must have their hashes
+PROFILE = {"extends": str, "download": bool, "files": dict[str, dict[Literal["sha256", "source"], str]]}
 NOTEBOOKS = "notebooks"  # what a profile extends to start from the notebooks' own values
 
 
