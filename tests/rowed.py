@@ -504,6 +504,12 @@ def explained_with(data: str, family: str, seed: int) -> list[str]:
     return [*names, "random"]
 
 
+def at_equal_area(row: dict, method: str) -> dict:
+    """With every map cut to RP's area: RP's own numbers; of others half the change, twice the reverse image's p."""
+    times = 1 if method == "RP" else 2
+    return {"p_reverse_cut": times * row["p_reverse"], "change_cut": row["change"] / times}
+
+
 def score_rows() -> pd.DataFrame:
     """A stuck mask is constant: no energy, nothing removed, all pixels tied."""
     places = {method: place for place, method in enumerate(MASKED)}
@@ -518,6 +524,7 @@ def score_rows() -> pd.DataFrame:
                     row = {name: factor * mean * (1 + off + more) for name, mean in means.items()}
                     row |= {name: times * row["cds_absolute"] for name, times in FORMS.items()}
                     row |= {"p_clean": 0.95, "p_masked": row["deletion"] / 2, "level": row["change"] / 2}
+                    row |= at_equal_area(row, method)
                     row |= {"worst": WORST[method][seed][pair] if method in WORST and len(away) == 6 else 0.2}
                     row |= {"ties": 0.9 if method == "EP" else 0.25, "area": 0.1, "stuck": 0.0}
                     if method == "MP (start 1)" and pair < STUCK[seed]:
@@ -542,6 +549,7 @@ def rows_beside() -> pd.DataFrame:
     for place, (method, means) in enumerate(BESIDE.items()):
         away = np.roll(AWAY["vgg"], place)[like["pair"]] + like["seed"].map(MORE)
         own = {name: mean * (1 + away) for name, mean in zip(names, means, strict=True)}
+        own |= at_equal_area(own, method)
         own |= {"method": method, "area": 0.05 if method == "RP (published)" else 0.1}
         own["stuck"] = (like["pair"] < like["seed"].map(STUCK)) * float(method == grid_name("MP", 1, 1))
         parts.append(like.assign(**own))

@@ -74,6 +74,12 @@ def where_explained(estimator):
        column="p_reverse", methods=["RP", "MP"],
        over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
              {"data": "chest", "DATA": "chest phantoms"}])
+@claim("P3.83", "T3.1", "report", "> 0",
+       "{DATA}: cut to RP's area, RP's map shows more of the class in the reverse image than MP's (p, difference)",
+       column="p_reverse_cut", methods=["RP", "MP"],
+       note="the hottest pixels of either map, as many on each pair as RP's mask removes",
+       over=[{"data": "voc", "DATA": "VOC-like"}, {"data": "coco", "DATA": "COCO-like"},
+             {"data": "chest", "DATA": "chest phantoms"}])
 @claim("P3.38", "T3.6", "expected", "<= 0.05",
        "VOC-like: RP does not excite the others in the reverse image more than T alone (mean p, difference at most "
        "0.05)", data="voc", column="level", methods=["RP", "T"])
