@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks.zoo import Network
+from aecompanion.pipeline import jobs
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.train.reading import ahead, readers
 from aecompanion.train.score import metric, right, score
@@ -117,7 +118,7 @@ def fit(
                 "rows": rows,
                 "best": best,
             }
-            part = resume.with_name(f".part.{resume.name}")
+            part = jobs.own(resume)  # two runs may be at one state
             torch.save(state, part)
             part.replace(resume)
         progress(rows[-1])
