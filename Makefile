@@ -98,7 +98,7 @@ missing: setup  ## list the displays and claims that wait for a number of their 
 plan: setup  ## print what the pipeline would cost, per stage, without running it (PROFILE=paper DEVICE=h100)
 	@python -m aecompanion plan $(PROFILE) --device $(DEVICE) --devices $(DEVICES)
 
-test: data $(DASK)  ## unit tests, the tutorial-size pipeline, and what its notebooks print against their stored outputs
+test: data  ## unit tests, the tutorial-size pipeline, and what its notebooks print against their stored outputs
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile
 	python -m aecompanion profile tutorial
 	cd $(TUTORIAL) && PYTHONPATH=$(TUTORIAL)/lib python -m pytest tests/test_stored_outputs.py
