@@ -30,7 +30,6 @@ from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks.zoo import Network
-from aecompanion.pipeline import jobs
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.train.reading import ahead, readers
 from aecompanion.train.score import metric, right, score
@@ -79,7 +78,7 @@ def fit(
     train, share = checked(views, batch), batch // len(views)
     steps = len(train) // share
     network.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     rows: list[dict] = []
     measure = metric(views[0])
@@ -118,7 +117,7 @@ def fit(
                 "rows": rows,
                 "best": best,
             }
-            part = jobs.own(resume)  # two runs may be at one state
+            part = resume.with_name(f".part.{resume.name}")
             torch.save(state, part)
             part.replace(resume)
         progress(rows[-1])
