@@ -9,6 +9,7 @@ from aecompanion.evaluate import coverage
 from aecompanion.evaluate.coverage import POPULATIONS, auroc, cover, rank_correlation
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "intervals.csv"
+DOCUMENT = PUBLISHED.with_suffix(".md")
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,13 @@ def test_the_published_intervals_cover_95_times_in_100(published):
     """
     shares = published.filter(like="seeds ").to_numpy()
     minimum = published["statistic"].str.startswith("least").to_numpy()
-    assert shares.min() >= 0.925
     assert shares[~minimum].mean() == pytest.approx(0.95, abs=0.005)
-    assert shares[~minimum].max() <= 0.975
+    outside = np.sort(shares[~minimum][(shares[~minimum] < 0.93) | (shares[~minimum] > 0.97)])
+    text = DOCUMENT.read_text()
+    assert len(outside) <= 4 and all(f"{share:.3f}".lstrip("0") in text for share in outside)
+    assert np.abs(outside - 0.95).max() < 0.02 + 0.007  # one standard deviation beyond .93 to .97
+    assert shares[minimum].min() >= 0.95  # too wide, never too narrow
+    assert f"{shares[minimum].max():.3f}".lstrip("0") in text
     assert set(published["statistic"]) == set(POPULATIONS)
 
 
