@@ -1,5 +1,5 @@
 # The companion on a CPU, data included: docker build -t companion . && docker run --rm -it -p 8888:8888 companion
-# Results land in the container; to keep them: docker run --rm -v "$PWD/results:/companion/results" companion make repro
+# Results land in the container; to keep them: docker run --rm -v "$PWD/build:/companion/build" companion make repro
 FROM python:3.11-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make \
