@@ -230,7 +230,7 @@ def test_no_two_methods_look_alike_neighbours_included():
     assert len({row.colour for row in rows}) == len({row.marker for row in rows}) == len(rows)
 
 
-@pytest.mark.parametrize("name", signed)
+@pytest.mark.parametrize("name", sorted(signed))
 def test_the_sign_says_for_or_against(net, photos, name):
     """With the logits of two classes turned round, what spoke for one speaks against it."""
 
