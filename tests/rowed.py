@@ -29,6 +29,7 @@ DEFENCES = {  # kind, network; counts without attack, under FGSM, I-FGSM and PGD
     "grey, other seed": ("control", "grey", (8, 9), (5, 7), (5, 6), (6, 8)),
     "grey, twice the updates": ("control", "grey_twice", (9, 9), (5, 8), (5, 7), (5, 7)),
     "grey, shifts": ("control", "grey_shifts", (9, 9), (6, 8), (6, 8), (6, 8)),
+    "grey, noise": ("control", "grey_noise", (8, 9), (6, 8), (5, 8), (6, 7)),
     "adversarial training": ("robust", "adversarial", (7, 9), (7, 9), (7, 8), (7, 9)),
     "adversarial training + halftone": ("robust", "adversarial", (7, 9), (6, 9), (7, 9), (7, 9)),
     "halftone, grey network": ("inverse", "grey", (2, 4), (2, 3), (2, 3), (2, 4)),
@@ -52,7 +53,7 @@ VIEWS = {  # network: counts on grey images, halftones and inverse halftones
 }
 EPOCHS = {"hybrid_updates": 5} | {name: 20 for name in VIEWS if name.endswith(("_twice", "_shifts"))}  # others: 10
 HYBRID, RANDOM = "hybrid + halftone", "hybrid + randomised halftone"
-CONTROL, BLUR = "hybrid without halftoning", "hybrid + 4 levels, blur"
+CONTROL, BLUR, NOISE = "hybrid without halftoning", "hybrid + 4 levels, blur", "grey, noise"
 ADAPTIVE = [  # defence, arm, adversary, steps, drawn as a curve, {level: counts}
     (HYBRID, "clean", "none", 0, True, {0: (8, 9)}),
     (HYBRID, "transfer", "transfer", 0, True, {4: (8, 9), 8: (7, 9), 16: (5, 8)}),
@@ -71,9 +72,20 @@ ADAPTIVE = [  # defence, arm, adversary, steps, drawn as a curve, {level: counts
     *((name, "transfer", "transfer", 0, False, {8: (7, 8)}) for name in (CONTROL, BLUR)),
     (CONTROL, "adaptive", "worst case", 10, False, {2: (7, 8), 4: (5, 7), 8: (4, 6)}),
     (BLUR, "adaptive", "worst case", 10, False, {2: (6, 8), 4: (5, 7), 8: (3, 6)}),
+    *(
+        (HYBRID, "adaptive", f"worst case, × {times}", 10 * times, False, levels)
+        for times, levels in ((2, {2: (6, 9), 4: (5, 9), 8: (3, 7)}), (4, {2: (6, 9), 4: (5, 9), 8: (3, 6)}))
+    ),
+    *(
+        (CONTROL, "adaptive", f"worst case, × {times}", 10 * times, False, levels)
+        for times, levels in ((2, {2: (7, 8), 4: (4, 7), 8: (4, 6)}), (4, {2: (6, 8), 4: (4, 7), 8: (2, 5)}))
+    ),
     ("no defence", "clean", "none", 0, True, {0: (9, 9)}),
     ("no defence", "transfer", "transfer", 0, True, {4: (6, 8), 8: (3, 5), 16: (2, 3)}),
     ("no defence", "adaptive", "worst case", 10, True, {4: (6, 8), 8: (2, 4), 16: (1, 3)}),
+    (NOISE, "clean", "none", 0, False, {0: (8, 9)}),
+    (NOISE, "transfer", "transfer", 0, False, {8: (7, 8)}),
+    (NOISE, "adaptive", "worst case", 10, False, {2: (6, 9), 4: (5, 7), 8: (4, 7)}),
 ]
 
 
@@ -492,6 +504,12 @@ def explained_with(data: str, family: str, seed: int) -> list[str]:
     return [*names, "random"]
 
 
+def at_equal_area(row: dict, method: str) -> dict:
+    """With every map cut to RP's area: RP's own numbers; of others half the change, twice the reverse image's p."""
+    times = 1 if method == "RP" else 2
+    return {"p_reverse_cut": times * row["p_reverse"], "change_cut": row["change"] / times}
+
+
 def score_rows() -> pd.DataFrame:
     """A stuck mask is constant: no energy, nothing removed, all pixels tied."""
     places = {method: place for place, method in enumerate(MASKED)}
@@ -506,6 +524,7 @@ def score_rows() -> pd.DataFrame:
                     row = {name: factor * mean * (1 + off + more) for name, mean in means.items()}
                     row |= {name: times * row["cds_absolute"] for name, times in FORMS.items()}
                     row |= {"p_clean": 0.95, "p_masked": row["deletion"] / 2, "level": row["change"] / 2}
+                    row |= at_equal_area(row, method)
                     row |= {"worst": WORST[method][seed][pair] if method in WORST and len(away) == 6 else 0.2}
                     row |= {"ties": 0.9 if method == "EP" else 0.25, "area": 0.1, "stuck": 0.0}
                     if method == "MP (start 1)" and pair < STUCK[seed]:
@@ -530,6 +549,7 @@ def rows_beside() -> pd.DataFrame:
     for place, (method, means) in enumerate(BESIDE.items()):
         away = np.roll(AWAY["vgg"], place)[like["pair"]] + like["seed"].map(MORE)
         own = {name: mean * (1 + away) for name, mean in zip(names, means, strict=True)}
+        own |= at_equal_area(own, method)
         own |= {"method": method, "area": 0.05 if method == "RP (published)" else 0.1}
         own["stuck"] = (like["pair"] < like["seed"].map(STUCK)) * float(method == grid_name("MP", 1, 1))
         parts.append(like.assign(**own))

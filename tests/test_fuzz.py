@@ -314,10 +314,10 @@ def test_damaged_parameters_are_read_or_refused(tmp_path, source):
         values.pop("extends", None)
         conditions.check(parameters.complete(parameters.compose(parameters.layered(None), values)), file.name)
 
-    for turn in range(TIMES // 4):  # five files of this kind
+    for turn in range(TIMES):
         if turn % 2:
             file.write_bytes(bytes_damaged(text.encode(), draw))
         else:
             file.write_text(values_damaged(text, draw))
         read += read_or_refused(composed, file.name)
-    assert 0 < read <= TIMES // 4
+    assert 0 < read < TIMES

@@ -41,7 +41,9 @@ OF_REPORT = (
 OF_COMMANDS = {  # outside pipeline/, what only `public` and `report` use: it reads parameters and notebooks
     f"aecompanion.{name}" for name in ("data.public", *(f"report.{each}" for each in OF_REPORT))
 }
-PINNED = re.findall(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / "requirements.txt").read_text())
+PIN = r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)"
+PINNED = re.findall(PIN, (ROOT / "requirements.txt").read_text())
+OF_CLUSTER = re.findall(PIN, (ROOT / "requirements-cluster.txt").read_text())
 EXAMPLE = """
 import json, lib, aecompanion
 from aecompanion.attack.gradient import fgsm
@@ -91,9 +93,10 @@ def module_of(file):
 
 
 def test_every_range_contains_the_pin_that_is_tested():
-    direct = {normal(line.partition("==")[0]) for line in (ROOT / "requirements.in").read_text().splitlines()}
+    inputs = "".join((ROOT / name).read_text() for name in ("requirements.in", "requirements-cluster.in"))
+    direct = {normal(line.partition("==")[0]) for line in inputs.splitlines()}
     pins = {}
-    for name, version in PINNED:
+    for name, version in PINNED + OF_CLUSTER:
         pins.setdefault(normal(name), []).append(version)
     for group, texts in GROUPS.items():
         for requirement in map(Requirement, texts):
@@ -124,8 +127,15 @@ def test_what_notebooks_and_tests_import_is_declared():
             assert needed(file.read_text()) <= declared("", "all"), file
 
 
-def test_the_extra_all_is_every_extra():
-    assert declared("all") == declared(*PROJECT["optional-dependencies"])
+def test_the_extra_all_is_every_extra_but_the_cluster_s():
+    assert declared("all") == declared(*(name for name in PROJECT["optional-dependencies"] if name != "cluster"))
+
+
+def test_the_cluster_s_packages_move_no_pin():
+    known = {}
+    for name, version in PINNED:
+        known.setdefault(name, set()).add(version)
+    assert {name: version for name, version in OF_CLUSTER if version not in known.get(name, {version})} == {}
 
 
 # ---- what is installed

@@ -24,6 +24,7 @@ COMMANDS = {  # name: what it runs, and what `aecompanion --help` says of it
     "repro": ("pipeline.repro:main", "regenerate every figure and table, or the stages that are named"),
     "profile": ("pipeline.profile:main", "the same at another size or on other data, in a side tree"),
     "run": ("pipeline.run:main", "execute one notebook as its stage, or by hand with `-p name=value`"),
+    "cluster": ("pipeline.cluster:main", "start a scheduler and workers on this machine for jobs to run on"),
     "status": ("pipeline.repro:status", "say which modules changed since the last run, and what is stale"),
     "plan": ("pipeline.plan.__main__:main", "print what the pipeline would cost, without running it"),
     "code": ("pipeline.fingerprint:main", "write the fingerprint of every notebook's code (the first stage)"),

@@ -1,5 +1,6 @@
 import math
 
+import pyautoattack
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -337,11 +338,10 @@ def trained(digits, *, eps):
 
 @pytest.mark.parametrize("eps", [0.0, 0.1], ids=["plain", "adversarially trained"])
 def test_agreement_with_autoattack_within_a_point(digits, eps):
-    autoattack = pytest.importorskip("pyautoattack")
     model = trained(digits, eps=eps)
     images, labels = digits[0][:100], digits[1][:100]
     radius = 20 / 255
-    theirs = autoattack.AutoAttack(model, norm="Linf", eps=radius, seed=0)
+    theirs = pyautoattack.AutoAttack(model, norm="Linf", eps=radius, seed=0)
     theirs.square.n_queries = 100  # both networks have gradients, so that nothing hangs on it
     theirs.apgd_targeted.n_target_classes, theirs.fab.n_target_classes, theirs.fab.n_iter = 4, 4, 20
     with torch.no_grad():

@@ -233,6 +233,30 @@ def test_two_classes_do_not_give_the_same_places_to_validation(tmp_path):
     assert not np.array_equal(ann, bob)
 
 
+def test_validation_images_of_the_test_folder_leave_all_of_train_for_training(tmp_path):
+    sizes = {"ann": 20, "bob": 30}
+    folder = layout(tmp_path, train=dict.fromkeys(sizes, 4), test=sizes)
+    dataset = image_folder(folder, size=8, validation="test")
+    assert pixels(dataset, "train") == on_disk(folder / "train")
+    assert np.bincount(labels(dataset, "validation")).tolist() == [2, 3]
+    assert np.bincount(labels(dataset, "test")).tolist() == [18, 27]
+    assert pixels(dataset, "test") | pixels(dataset, "validation") == on_disk(folder / "test")
+
+
+def test_a_class_whose_only_test_image_would_be_validation_is_named(tmp_path):
+    layout(tmp_path, train={"ann": 4, "bob": 4}, test={"ann": 1, "bob": 2})
+    assert len(image_folder(tmp_path, size=8).indices("test")) == 3
+    with pytest.raises(ValueError, match=r"test/ann: 1 readable image, expected none or at least 2 per class"):
+        image_folder(tmp_path, size=8, validation="test")
+
+
+def test_a_folder_with_val_keeps_its_own_validation_images(tmp_path):
+    sizes = {"ann": 3, "bob": 3}
+    layout(tmp_path, train=sizes, val=sizes, test=sizes)
+    first, second = (image_folder(tmp_path, size=8, validation=each) for each in ("train", "test"))
+    assert np.array_equal(first.split, second.split)
+
+
 def test_classes_limits_every_part(halves):
     dataset = image_folder(halves, size=8, classes=2)
     assert dataset.classes == ["ann", "bob"]

@@ -27,6 +27,18 @@ def test_cells_are_different_classes_and_fillings_others(grid):
         assert np.array_equal(world.members(index), cells)
 
 
+@pytest.mark.parametrize(("grid", "apart"), [(2, 3), (3, 1)])
+def test_mosaics_of_a_round_share_no_class_and_rounds_differ(grid, apart):
+    world = mosaics(grid=grid, fillings=3)
+    assert world.apart == apart
+    rounds = []
+    for start in range(0, 45, apart):
+        shown = np.concatenate([world.members(index) for index in range(start, start + apart)])
+        assert len(set(LABELS[shown])) == len(shown) == apart * grid**2
+        rounds.append(tuple(shown))
+    assert len(set(rounds)) == len(rounds)
+
+
 def test_a_mosaic_worked_by_hand():
     world = mosaics(fillings=3)
     (a, b, c, d), fillings = world.drawn(0)

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 
@@ -6,6 +7,8 @@ import pytest
 from PIL import Image
 
 from aecompanion.data import public
+from aecompanion.networks.cifar_resnet import FILES
+from aecompanion.pipeline import parameters
 
 
 def fill(folder, number=2):
@@ -42,6 +45,65 @@ def test_every_missing_folder_is_named_with_what_belongs_there(root):
     assert len(lines) == 2
     assert lines[0].startswith("faces_data.root: ") and "one folder of images per person" in lines[0]
     assert "--download" not in lines[0] and lines[1].endswith("or add --download")
+
+
+def test_missing_weights_of_the_recogniser_are_one_sentence(root):
+    params = {"faces_train": {"recogniser": "public/weights/net.ckpt"}}
+    with pytest.raises(FileNotFoundError) as caught:
+        public.check(params)
+    assert str(caught.value).startswith(f"faces_train.recogniser: {root}/public/weights/net.ckpt is missing or empty, ")
+    (root / "public" / "weights").mkdir(parents=True)
+    (root / "public" / "weights" / "net.ckpt").write_bytes(b"1")
+    assert public.check(params) == [f"faces_train.recogniser: {root}/public/weights/net.ckpt"]
+
+
+CONTENT = b"weights"
+LISTED = {"public/weights/a.th": {"sha256": hashlib.sha256(CONTENT).hexdigest(), "source": "a site"}}
+
+
+def test_a_file_has_its_hash(root):
+    (root / "public" / "weights").mkdir(parents=True)
+    file = root / "public" / "weights" / "a.th"
+    file.write_bytes(CONTENT)
+    params = {"photos_train": {"start": "public/weights/a.th"}}
+    assert public.check(params, LISTED) == [f"photos_train.start: {file}"]
+    file.write_bytes(CONTENT[:-1])
+    with pytest.raises(FileNotFoundError) as caught:
+        public.check(params, LISTED)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{file} has SHA-256 {hashlib.sha256(CONTENT[:-1]).hexdigest()}, expected ")
+    assert lines[0].endswith("take it from a site")
+
+
+def test_a_missing_file_is_one_sentence_with_its_source_and_hash(root):
+    params = {"photos_train": {"start": "public/weights/a.th"}, "objects_train": {"start": "public/weights/a.th"}}
+    with pytest.raises(FileNotFoundError) as caught:
+        public.check(params, LISTED)
+    assert str(caught.value) == (
+        f"{root}/public/weights/a.th is missing, put the file of that name there (a site; SHA-256 "
+        f"{LISTED['public/weights/a.th']['sha256']})"
+    )
+
+
+def test_a_file_of_ones_own_needs_no_hash(root):
+    params = {"objects_train": {"start": "public/mine.pt"}}
+    with pytest.raises(FileNotFoundError, match=r"^objects_train.start: .*mine.pt is missing or empty, put a state"):
+        public.check(params)
+    (root / "public").mkdir()
+    (root / "public" / "mine.pt").write_bytes(b"mine")
+    assert len(public.check(params)) == 1
+
+
+def test_the_public_profile_lists_every_file_where_training_begins_with_the_hash_of_the_zoo():
+    """The zoo's manifest and the profile name the same files."""
+    params = parameters.composed("public")
+    listed = {path.rpartition("/")[2]: facts["sha256"] for path, facts in params["files"].items()}
+    starts = [params["objects_train"]["start"], params["objects_train"]["judge_start"], params["photos_train"]["start"]]
+    assert {*starts, params["faces_train"]["recogniser"]} == set(params["files"])
+    known = {each.file: each.sha256 for each in FILES.values()}
+    assert {each.rpartition("/")[2] for each in starts} <= known.keys()
+    assert all(known.get(name, hashed) == hashed for name, hashed in listed.items())
 
 
 def test_a_download_fills_what_is_missing_once_and_leaves_what_is_there(root, monkeypatch):

@@ -16,7 +16,7 @@ from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import claims
 
 NETWORKS = {"grey", "halftone", "hybrid", "hybrid_updates", "tv"}
-NETWORKS |= {"grey_twice", "grey_shifts", "halftone_shifts", "adversarial"}
+NETWORKS |= {"grey_twice", "grey_shifts", "grey_noise", "halftone_shifts", "adversarial"}
 CNN = "CNN inverse, grey network"
 
 
@@ -77,6 +77,7 @@ def test_the_controls_transform_nothing_and_one_of_them_is_the_grey_network_of_t
         "grey, other seed": ("grey", True),
         "grey, twice the updates": ("grey_twice", False),
         "grey, shifts": ("grey_shifts", False),
+        "grey, noise": ("grey_noise", False),
     }
     assert all(BY_NAME[name].transform is unchanged for name in controls)
     assert [defence.name for defence in ALL if defence.next_seed] == ["grey, other seed"]
@@ -105,7 +106,7 @@ def test_every_network_behind_a_defence_is_trained():
 def test_rivals_of_the_hybrid_network_make_as_many_updates():
     updates = {label: len(views) * epochs for label, (views, epochs) in regimes(10).items()}
     equal = {label for label, count in updates.items() if count == updates["hybrid"]}
-    assert equal == {"hybrid", "tv", "grey_twice", "grey_shifts", "halftone_shifts"}
+    assert equal == {"hybrid", "tv", "grey_twice", "grey_shifts", "grey_noise", "halftone_shifts"}
     assert updates["hybrid_updates"] == updates["grey"] == updates["halftone"] == updates["hybrid"] / 2
 
 

@@ -33,12 +33,19 @@ CALLS = {
     "method": lambda x: x.relu(),
     "method in place": lambda x: x.relu_(),
     "keyword": lambda x: F.relu(input=x),
+    "clamp": lambda x: torch.clamp(x, min=0),
+    "clamp, method": lambda x: x.clamp(0),
+    "clamp in place": lambda x: x.clamp_(min=0.0),
+    "clip": lambda x: x.clip(0, None),
+    "clamp_min": lambda x: torch.clamp_min(x, 0),
+    "clamp_min in place": lambda x: x.clamp_min_(0),
 }
 SIXES = {
     "module": nn.ReLU6(),
     "in place": nn.ReLU6(inplace=True),
     "functional": F.relu6,
     "functional in place": lambda x: F.relu6(x, True),
+    "clamp": lambda x: x.clamp(0, 6),
 }
 
 
@@ -67,6 +74,17 @@ def test_agrees_with_captum_where_all_relus_are_modules(convolutional, images, l
     found = guided_gradcam(convolutional, images, labels, layer="conv2")
     assert found.amax() > 0
     assert torch.allclose(found, expected.abs().amax(1, keepdim=True), atol=1e-6)
+
+
+class Clamp(nn.Module):
+    """Cuts values; a ReLU only where the limits are those of one."""
+
+    def __init__(self, low, high):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, values):
+        return values.clamp(self.low, self.high)
 
 
 class Called(nn.Module):
@@ -106,7 +124,7 @@ def test_networks_of_other_activations_are_refused(images, activation):
         guided_backprop(model, images, 0)
 
 
-@pytest.mark.parametrize("activation", [nn.Tanh(), nn.Hardtanh(), nn.Identity()])
+@pytest.mark.parametrize("activation", [nn.Tanh(), nn.Hardtanh(), nn.Identity(), Clamp(0, 1), Clamp(-1, None)])
 def test_networks_without_a_relu_are_refused(images, activation):
     with seeded(1, 9):
         model = nn.Sequential(nn.Conv2d(2, 3, 3), activation, nn.Flatten(), nn.Linear(108, 2)).eval()

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from aecompanion.explain.methods import METHODS, Options, explain, rescaled
-from aecompanion.explain.neighbours import NEIGHBOURS, PartOptions, explain_any, row_of, signed
+from aecompanion.explain.neighbours import NEIGHBOURS, NOISY, PartOptions, explain_any, explain_several, row_of, signed
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
 
@@ -67,6 +67,23 @@ def parts():
 def settings(images, **change):
     small = {"noisy_samples": 5, "channels": 4, "windows": 3, "blocks": 4, "rise_masks": 12, "segments": (4, 9)}
     return {"references": mean_colour(images), "parts": parts(), "layer": "conv2", **small} | change
+
+
+# ---- several at once
+
+
+def test_several_methods_have_the_maps_of_each_alone_and_share_noisy_gradients(net, photos):
+    given, shown = PartOptions(**settings(photos), seed=4, keys=[3, 1, 7]), []
+    names = ["BP", "SmoothTaylor", "occlusion", "SmoothGrad"]
+    hook = net.register_forward_hook(lambda module, images, logits: shown.append(len(logits)))
+    found = explain_several(names, net, photos, LABELS, given)
+    together = sum(shown)
+    shown.clear()
+    alone = {name: explain_any(name, net, photos, LABELS, **vars(given)).maps for name in names}
+    hook.remove()
+    assert list(found) == names and set(NOISY) <= set(names)
+    assert all(torch.equal(found[name], alone[name]) for name in names)
+    assert sum(shown) - together == 3 * given.noisy_samples
 
 
 # ---- the contract

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from aecompanion.explain.smooth_taylor import smooth_taylor
+from aecompanion.explain.smooth_taylor import smooth_taylor, taylor_term
 from aecompanion.pipeline.rng import generator
 
 
@@ -18,7 +18,7 @@ def noise_of(image, samples, share, seed, key):
 
 
 def test_the_taylor_term_of_a_square_per_pixel(images):
-    found = smooth_taylor(Squares(), images, 0, samples=6, noise=0.2, signed=True, seed=4, keys=range(5, 10))
+    found = taylor_term(Squares(), images, 0, samples=6, noise=0.2, seed=4, keys=range(5, 10))
     for row, image in enumerate(images):
         away = noise_of(image, 6, 0.2, 4, 5 + row)  # (x - r) 2r, with r = x + away
         expected = (-away * 2 * (image + away)).mean(0).sum(0, keepdim=True)
@@ -29,7 +29,7 @@ def test_the_taylor_term_of_a_square_per_pixel(images):
 
 
 def test_all_pixels_together_are_the_mean_fall_of_a_linear_networks_logit(linear, images, labels):
-    found = smooth_taylor(linear, images, labels, samples=9, noise=0.5, signed=True, seed=3).sum((1, 2, 3))
+    found = taylor_term(linear, images, labels, samples=9, noise=0.5, seed=3, keys=None).sum((1, 2, 3))
     with torch.no_grad():
         for row, image in enumerate(images):
             roots = image + noise_of(image, 9, 0.5, 3, row)
@@ -50,5 +50,6 @@ def test_a_key_and_not_the_place_in_the_batch_decides_the_noise(convolutional, i
 
 def test_the_sign_of_a_linear_network_is_that_of_the_noise(linear, images):
     """So that it is no sign for or against the class: it changes with the seed."""
-    one, other = (smooth_taylor(linear, images, 1, signed=True, seed=seed).sign() for seed in (1, 2))
+    run = {"samples": 24, "noise": 0.15, "keys": None}
+    one, other = (taylor_term(linear, images, 1, seed=seed, **run).sign() for seed in (1, 2))
     assert 0.4 < (one == other).float().mean() < 0.6

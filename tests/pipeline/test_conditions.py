@@ -33,6 +33,11 @@ BROKEN = [  # changed values, the parameter that is blamed, what was expected
     ),
     ({"mod_vid.window": 65}, "mod_vid.window", "expected at most 64, the side of the images (faces_data.size)"),
     (
+        {"photos_data.size": 32},
+        "photos_train.network",
+        "expected another network, since photos_data.size is 32 and the compact ones take images from 48 px on",
+    ),
+    (
         {"photos_attack.eps": [2 / 255, 4 / 255, 16 / 255]},
         "photos_attack.eps",
         "expected 8/255 among the strengths (the tables are at 8/255)",
@@ -151,6 +156,8 @@ KEPT = [  # changes that leave every condition satisfied
     {"counterfactual_sets.images": 200, "objects_data.root": "~/cifar"},
     {"scenes_data.coco_images": "a", "scenes_data.coco_instances": "b"},
     {"mod_vid.window": 63},
+    {"photos_data.size": 48},
+    {"photos_data.size": 32, "photos_train.network": "aecompanion.networks.cifar_resnet:resnet20"},
 ]
 
 

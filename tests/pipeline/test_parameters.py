@@ -38,8 +38,11 @@ GOOD = [  # values at the edge of what is allowed
     ("photos_data", "classes", 2),
     ("photos_data", "train", 2),
     ("photos_data", "test", 1),
-    ("photos_data", "size", 48),
+    ("photos_data", "size", 32),
     ("photos_data", "channels", 3),
+    ("photos_data", "validation_of", "test"),
+    ("photos_train", "start", "public/weights/net.th"),
+    ("objects_train", "judge_start", None),
     ("photos_data", "quality", 1),
     ("photos_data", "quality", 95),
     ("photos_data", "bits", 8),
@@ -110,8 +113,11 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("photos_data", "train", 1, "input should be greater than or equal to 2"),
     ("photos_data", "validation", 0, "input should be greater than or equal to 1"),
     ("photos_data", "test", None, "input should be a valid integer"),
-    ("photos_data", "size", 47, "input should be greater than or equal to 48"),
+    ("photos_data", "size", 31, "input should be greater than or equal to 32"),
     ("photos_data", "channels", 2, "input should be 1 or 3"),
+    ("photos_data", "validation_of", "val", "input should be 'train' or 'test'"),
+    ("objects_train", "start", 3, "input should be a valid string"),
+    ("objects_train", "start_lr", 0, "input should be greater than 0"),
     ("photos_data", "unreadable", "ignore", "input should be 'error' or 'skip'"),
     ("photos_data", "quality", 0, "input should be greater than or equal to 1"),
     ("photos_data", "quality", 96, "input should be less than or equal to 95"),
@@ -412,6 +418,14 @@ def test_a_profile_lies_over_the_one_it_extends(project):
     )
     expected = {"threads": 2, "mod_vid": {"window": 9}, "shift_gallery": {"face": 3}, "download": True}
     assert parameters.composed("real") == expected
+
+
+def test_a_profiles_files_have_a_hash_and_a_source(project):
+    facts = {"sha256": "0" * 64, "source": "a site"}
+    project({"threads": 2}, good={"files": {"public/a.th": facts}}, bad={"files": {"public/a.th": {"md5": "0"}}})
+    assert parameters.composed("good")["files"] == {"public/a.th": facts}
+    with pytest.raises(ValueError, match="bad.yaml: files is "):
+        parameters.composed("bad")
 
 
 def test_a_profile_that_extends_the_notebooks_starts_from_their_own_values_and_the_top_of_params_yaml(project):

@@ -23,6 +23,7 @@ def tree(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setattr(paths, name, value)
     monkeypatch.delenv("COMPANION_STAGE", raising=False)
+    monkeypatch.delenv(paths.NOTEBOOK_VARIABLE, raising=False)
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PIPELINE}))
     return tmp_path
 
@@ -171,6 +172,23 @@ def test_a_missing_folder_that_several_stages_write_into_names_them_all():
         FileNotFoundError, match=r"^build/faces is missing: run the stages faces_data, mod_vid first \("
     ):
         paths.find("faces")
+
+
+@pytest.mark.parametrize("opened", ["notebooks/5_evaluate/mod_vid.ipynb", "mod_vid.ipynb"])
+def test_in_an_open_notebook_one_command_makes_all_that_it_reads(monkeypatch, opened):
+    monkeypatch.setenv(paths.NOTEBOOK_VARIABLE, opened)
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"^build/faces/data is missing: run `dvc repro mod_vid` first, which makes all that mod_vid reads$",
+    ):
+        paths.find("faces/data")
+
+
+@pytest.mark.parametrize("opened", ["scratch.ipynb", "mod_vid", "console-1"])
+def test_in_a_notebook_of_ones_own_the_stage_that_writes_the_file_is_named(monkeypatch, opened):
+    monkeypatch.setenv(paths.NOTEBOOK_VARIABLE, opened)
+    with pytest.raises(FileNotFoundError, match=r"run the stage faces_data first \(`dvc repro faces_data`"):
+        paths.find("faces/data")
 
 
 def test_what_was_saved_is_noted_where_the_runner_asks_for_it(tree, monkeypatch):

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 import yaml
 from nbformat import v4
 
+from aecompanion.data import public
 from aecompanion.pipeline import notebooks, parameters, profile
 
 PARAMS = {"threads": 2, "mod_vid": {"window": 7, "resamples": 1000, "seed": 0}, "shift_gallery": {"face": 0}}
@@ -113,6 +115,20 @@ def test_the_side_trees_parameters_are_the_composed_ones_in_their_order(checkout
     assert composed == COMPOSED
     assert list(composed) == list(COMPOSED)
     assert yaml.safe_load((checkout / "params.yaml").read_text()) == PARAMS
+
+
+def test_files_are_checked_and_are_no_parameters(checkout, monkeypatch):
+    monkeypatch.setattr(public, "ROOT", checkout)
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    facts = f"files: {{public/a.th: {{sha256: {sha256}, source: a site}}}}"
+    write(checkout, {"profiles/weighty.yaml": f"extends: small\n{facts}\n"})
+    with pytest.raises(
+        FileNotFoundError, match=r"^.*public/a\.th is missing, put the file of that name there \(a site;"
+    ):
+        profile.prepare("weighty")
+    assert not profile.side_tree("weighty").exists()
+    write(checkout, {"public/a.th": "weights"})
+    assert "files" not in yaml.safe_load((profile.prepare("weighty") / "params.yaml").read_text())
 
 
 def test_the_side_tree_is_no_repository_and_shares_the_cache(checkout):

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import matplotlib.pyplot as plt
@@ -9,12 +10,13 @@ from matplotlib.colors import to_hex
 from PIL import Image
 from torch import nn
 
+from aecompanion.evaluate.intervals import interval
 from aecompanion.explain.gradcam import gradcam, heatmap
 from aecompanion.networks.compact import FAMILIES
 from aecompanion.networks.read import predict
 from aecompanion.networks.zoo import FULL_SIZE, create, short
 from aecompanion.papers.shift import figures as shift_figures, sanity as shift_sanity
-from aecompanion.papers.shift.tables import LEVELS
+from aecompanion.papers.shift.tables import DIGITISED, LEVELS
 from aecompanion.pipeline import paths
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.report import figures
@@ -205,6 +207,9 @@ def test_the_densities_have_a_panel_per_level_with_a_tick_at_each_networks_media
         }
         curves = [line for line in panel.lines if line.get_marker() != "|"]
         assert sorted(map(look, curves)) == sorted(map(look, legend.get_lines()))
+        reported = [DIGITISED[network][LEVELS.index(level)] for network in NETWORKS]
+        crosses = sorted(each.get_offsets()[0, 0] for each in panel.collections)
+        assert crosses == pytest.approx(sorted(mean if quantity == "ssim" else (1 - mean) / 2 for mean in reported))
     assert [text.get_text() for text in legend.get_texts()] == ["vgg (as VGG16)", "resnet (as ResNet50)"]
 
 
@@ -255,7 +260,7 @@ def test_the_failure_panels_mark_noise_and_another_persons_maps(shift):
 
 def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_outcomes(shift):
     figure = shift_figures.failure_panels(shift)
-    assert [panel.get_title().split(":")[0] for panel in figure.axes] == ["own_pred", "clean_pred"]
+    assert [panel.get_title().split(":")[0] for panel in figure.axes] == ["own class", "class of the clean prediction"]
     for panel, mode in zip(figure.axes, ("own_pred", "clean_pred"), strict=True):
         rows = shift[(shift["eps"] == 0.01) & (shift["arm"] == "white") & (shift["mode"] == mode)]
         means = [
@@ -267,6 +272,19 @@ def test_the_failure_panels_have_one_panel_per_class_mode_and_the_means_of_both_
         assert points == pytest.approx(means, abs=1e-9)
     only = shift_figures.failure_panels(shift[shift["mode"] == "own_pred"])
     assert len(only.axes) == 1
+
+
+def test_the_failure_panels_bars_hold_training_seeds_and_not_images_alone(shift):
+    apart = shift.assign(nissim=shift["nissim"] + 0.2 * shift["seed"])
+    rows = apart[(apart["eps"] == 0.01) & (apart["arm"] == "white") & (apart["mode"] == "own_pred")]
+    panel = shift_figures.failure_panels(apart[apart["mode"] == "own_pred"], resamples=50).axes[0]
+    bars = [path.vertices[:, 1] for each in panel.collections for path in each.get_paths()]
+    for (low, high), (outcome, network) in zip(bars, itertools.product((True, False), NETWORKS), strict=True):
+        own = rows[(rows["network"] == network)]
+        values = own.assign(nissim=own["nissim"].where(own["correct"] == outcome))
+        expected = interval(np.nanmean, values.pivot(index="seed", columns="image", values="nissim"), resamples=50)
+        assert (low, high) == pytest.approx((expected.low, expected.high))
+        assert high - low > 0.2
 
 
 def test_a_strip_has_one_picture_per_image_with_frames_where_the_outcome_is_given():

@@ -128,6 +128,25 @@ def test_verdicts_are_counted_and_in_brackets_those_that_must_hold():
     ]
 
 
+def test_claims_about_scenes_that_stay_composed_are_no_evidence_on_real_images():
+    rows = [("P3.01", "T3.2", "VOC-like: it deletes"), ("P3.02", "T3.2", "COCO-like: it deletes")]
+    rows += [("P3.52", "X3.4", "BP: it changes"), ("P2.05", "T2.2", "it is sparse")]
+    given = pd.DataFrame(rows, columns=["id", "display", "statement"]).assign(verdict="reproduced")
+    found = pages.on_real_images(given).set_index("id")["verdict"]
+    assert found.to_dict() == {
+        "P3.01": "not testable here",
+        "P3.02": "reproduced",
+        "P3.52": "not testable here",
+        "P2.05": "reproduced",
+    }
+
+
+def test_the_published_public_run_has_no_finding_about_masks_on_real_images():
+    """Its scenes are composed, its COCO networks fail the gate, and no radiograph was explained."""
+    public = pages.on_real_images(pd.read_csv(paths.ROOT / "results" / "public" / "claims.csv"))
+    assert set(public.loc[public["paper"] == 3, "verdict"]) == {"not testable here"}
+
+
 def test_the_readmes_table_has_a_row_per_paper_with_its_verdicts():
     published = pd.read_csv(paths.ROOT / "results" / "claims.csv")
     _, _, *rows = pages.paper_table(published).splitlines()

@@ -37,13 +37,33 @@ def test_a_heavy_picture_is_published_smaller_and_looks_alike(tmp_path):
     ramp = np.linspace(0, 200, 300)[:, None, None] + np.zeros((300, 400, 3))
     Image.fromarray((ramp + rng.integers(0, 56, ramp.shape)).astype(np.uint8)).save(tmp_path / "heavy.png")
     before = np.asarray(Image.open(tmp_path / "heavy.png"), float)
-    publication.fit(tmp_path / "heavy.png", 50_000)
+    publication.fit(tmp_path / "heavy.png", 50_000, narrowest=100)
     after = Image.open(tmp_path / "heavy.png")
     assert (tmp_path / "heavy.png").stat().st_size <= 50_000
     assert after.width / after.height == pytest.approx(4 / 3, abs=0.02)
     assert after.width < 400
     wide = np.asarray(after.convert("RGB").resize((400, 300)), float)
     assert np.abs(wide.mean((1, 2)) - before.mean((1, 2))).max() < 6  # the ramp is where it was
+
+
+def test_below_the_least_width_a_picture_loses_colours_and_not_pixels(tmp_path):
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(0, 200, 300)[:, None, None] + np.zeros((300, 400, 3))
+    picture = Image.fromarray((ramp + rng.integers(0, 56, ramp.shape)).astype(np.uint8))
+    rows, found = np.asarray(picture).mean((1, 2)), {}
+    for largest in (150_000, 10):
+        picture.save(tmp_path / "heavy.png")
+        publication.fit(tmp_path / "heavy.png", largest, narrowest=350)
+        after = Image.open(tmp_path / "heavy.png")
+        assert (after.width, after.mode) == (350, "P")
+        found[largest] = len(after.getcolors())
+        assert largest == 10 or (tmp_path / "heavy.png").stat().st_size <= largest
+        small = np.asarray(after.convert("RGB").resize((400, 300)), float).mean((1, 2))
+        assert np.abs(small - rows).max() < 10  # the ramp is where it was
+    assert 256 >= found[150_000] > found[10] == publication.COLOURS[-1]
+    picture.save(tmp_path / "heavy.png")
+    publication.fit(tmp_path / "heavy.png", 150_000, narrowest=900)  # narrower from the start: its own width
+    assert Image.open(tmp_path / "heavy.png").size == (400, 300)
 
 
 def test_a_light_picture_and_one_of_few_colours_stay_as_they_are(tmp_path):

@@ -23,6 +23,7 @@ def site(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # half of the time, for what is tested below or elsewhere
         patch.setattr(SearchEnglish, "stem", lambda self, word: word.lower())
         patch.setattr(build, "shrink", lambda out: None)
+        patch.setattr(build, "LARGEST", 10**9)  # of pictures that are not made smaller
         build.build(out, CHOSEN)  # which raises for warnings and dead links
     return out
 
@@ -113,6 +114,24 @@ def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):
     (pages_ / "index.md").write_text("# Start\n\n[gone](docs/gone.md)\n")
     with pytest.raises(RuntimeError, match=r"1 warnings:\n.*docs/gone.md leads to no file"):
         build.render(pages_, out, build.Links({}), {})
+
+
+@pytest.mark.parametrize(("executed", "refused"), [(False, True), (True, False)])
+def test_a_site_that_is_too_large_to_send_is_refused(tmp_path, monkeypatch, executed, refused):
+    def render(folder, out, links, files):
+        out.mkdir()
+        (out / "index.html").write_text("<p>" + "x" * 2_000_000)
+
+    monkeypatch.setattr(build, "LARGEST", 1_000_000)
+    monkeypatch.setattr(build, "write_pages", lambda folder, *_, **__: (folder.mkdir(), {}))
+    monkeypatch.setattr(build, "render", render)
+    monkeypatch.setattr(build, "add_files", lambda out: None)
+    if refused:
+        with pytest.raises(RuntimeError, match=r"^the site has 2\.0 MB, expected 1 at most$"):
+            build.build(tmp_path / "site", executed=executed)
+    else:
+        build.build(tmp_path / "site", executed=executed)
+    assert build.size(tmp_path / "site") == 2_000_003
 
 
 @pytest.mark.parametrize(

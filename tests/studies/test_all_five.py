@@ -8,6 +8,7 @@ from torch import nn
 from aecompanion.attack.gradient import fgsm, quantise
 from aecompanion.attack.lp_ball import norm
 from aecompanion.explain.causal_effect import region_effects
+from aecompanion.explain.mask import PUBLISHED
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.studies.all_five import Options, boxes_or_hottest, examine
@@ -65,6 +66,12 @@ def test_a_counterfactual_stays_in_its_ball_and_makes_the_target_likelier(pictur
     assert (found.numbers["p_counterfactual"] > found.numbers["p_target"]).all()
     said = network()(found.counterfactuals).argmax(1)
     assert found.numbers["reached"].tolist() == (said == torch.tensor([1, 2, 0])).tolist()
+
+
+def test_the_mask_has_the_published_weight_and_no_noise():
+    settings = Options(mask_steps=7, side=5, variation=0.1).mask()
+    assert (settings.loss, settings.start, settings.area) == ("robust", 0, PUBLISHED["RP"].area)
+    assert (settings.steps, settings.side, settings.variation, settings.noise) == (7, 5, 0.1, 0)
 
 
 def test_a_large_ball_reaches_the_target():

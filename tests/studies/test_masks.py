@@ -234,7 +234,7 @@ def test_the_games_take_small_steps_first_and_end_with_the_whole_image():
 def test_every_pair_has_a_row_and_a_curve(reader, pairs, maps):
     rows, curves = table(reader, pairs, Explained(maps))
     scores = [f"{kind}_{name}" for name in DEFINITIONS for kind in ("cds", "reverse")]
-    assert list(rows.columns) == [*COLUMNS, "worst", "stuck", *scores]
+    assert list(rows.columns) == [*COLUMNS, "worst", "p_reverse_cut", "change_cut", "stuck", *scores]
     assert rows.index.tolist() == [0, 1, 2]
     assert {str(kind) for kind in rows.dtypes} == {"float64"}
     assert curves.shape == (3, 11 + 15)  # pixel by pixel up to 4, every 2 up to 16, then every 16 up to 256
@@ -338,9 +338,25 @@ def test_masks_are_taken_as_they_are_whatever_the_areas(reader, pairs, maps, stu
     assert rows["p_masked"].tolist() == pytest.approx(expit([0, -4, 1]), abs=1e-6)
     assert rows["p_reverse"].tolist() == pytest.approx(expit([0, 4, -2]), abs=1e-6)
     assert rows["stuck"].tolist() == ([0, 0, 0] if stuck is None else [0, 1, 0])
+    assert rows[["p_reverse_cut", "change_cut"]].isna().all(axis=None)
     plain, _ = table(reader, pairs, Explained(maps))
     for column in ("deletion", "insertion", "ties", "energy", "p_clean"):  # of the maps, not of the masks
         assert rows[column].tolist() == plain[column].tolist()
+
+
+def test_at_equal_area_the_hottest_pixels_count_and_not_the_mask(reader, pairs, maps):
+    """A mask that replaces everything shows each class in its reverse image; its map, cut to one, two and four pixels,
+    does so for the first two pairs only, whose hottest pixels are the evidence.
+    """
+    everything = torch.zeros(3, 1, SIZE, SIZE)
+    rows, _ = table(reader, pairs, Explained(maps, everything))
+    cut, _ = table(reader, pairs, Explained(maps))
+    assert rows["p_reverse"].tolist() == pytest.approx(expit([4, 4, 1]), abs=1e-6)
+    assert rows["p_reverse_cut"].tolist() == pytest.approx(expit([4, 4, -2]), abs=1e-6)
+    assert rows["change_cut"].tolist() == pytest.approx([0, (expit(1) - expit(-2)) / 2, 0], abs=1e-6)
+    assert (rows["change"] > rows["change_cut"] + 0.1).any()
+    for column in ("p_reverse", "change"):  # a map without a mask is cut already
+        assert cut[column].tolist() == cut[f"{column}_cut"].tolist() == rows[f"{column}_cut"].tolist()
 
 
 @pytest.mark.parametrize("masked", [True, False])

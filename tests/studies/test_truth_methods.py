@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from aecompanion.data.worlds import Picture
 from aecompanion.studies import truth, truth_methods as study
 from aecompanion.studies.truth_methods import VARIANTS, pairs_of, wanted
 
+FOUR = [[4.0, -2.0, 1.0], [0.5, 3.0, 0.0], [1.0, 2.0, 0.0], [-1.0, 0.5, 2.0]]  # weights of four classes
 LEVELS = [(200, 90, 5)] * 2 + [(50, 60, 250)] * 2
 
 
@@ -22,6 +25,12 @@ class World:
 
     def picture(self, index) -> Picture:
         return self.pictures[index]
+
+
+def relabelled(each: Picture, labels) -> Picture:
+    """The same picture with other classes."""
+    parts = [dataclasses.replace(part, label=label) for part, label in zip(each.parts, [*labels, -1], strict=True)]
+    return dataclasses.replace(each, parts=tuple(parts))
 
 
 @pytest.fixture
@@ -44,10 +53,18 @@ def test_another_target_is_left_out_from_picture_to_picture(rows):
     assert found.numbers == [0, 3, 4, 7]
 
 
-def test_in_mosaics_every_target_comes_once(rows):
-    found = pairs_of(rows, World(), pictures=4, targets=9, single=True, least=0.2)
-    assert (found.numbers, found.targets, found.items) == ([0, 3], [0, 1], ["class 0", "class 1"])
-    assert pairs_of(rows, World(), pictures=1, targets=9, single=True, least=0.2).numbers == [0]
+def test_pictures_apart_show_no_class_twice_and_first_targets_come_first():
+    class Grids(World):
+        pictures = [*map(relabelled, World.pictures, [(0, 1), (1, 2), (2, 3), (0, 3)])]
+
+    shown, targets = truth.pairs(Grids.pictures)
+    rows = truth.effects(Places(FOUR), shown, targets, multi_label=True)
+    found = pairs_of(rows, Grids(), pictures=4, targets=2, apart=True, least=0.2)
+    assert (found.items, found.targets, found.positions) == (list("acac"), [0, 2, 1, 3], [0, 2, 0, 2])
+    effect = truth.true_effects(rows, least=0.2)
+    assert all(np.array_equal(effect[pair], each) for pair, each in zip(found.numbers, found.effects, strict=True))
+    assert pairs_of(rows, Grids(), pictures=1, targets=9, apart=True, least=0.2).items == ["a", "a"]
+    assert pairs_of(rows, Grids(), pictures=4, targets=2, least=0.2).items == list("aabbccdd")
 
 
 def test_masks_run_on_the_first_pictures_only():

@@ -7,6 +7,7 @@ from torch import nn
 from aecompanion.data.mosaics import Mosaics
 from aecompanion.data.stored_worlds import StoredWorld
 from aecompanion.data.worlds import Part, Picture
+from aecompanion.evaluate.intervals import interval
 from aecompanion.networks import checkpoint
 from aecompanion.networks.zoo import create
 from aecompanion.studies import truth_worlds as study
@@ -136,3 +137,41 @@ def test_equal_effects_have_no_error():
     errors = study.photograph_errors(own, world)
     assert errors.pop("mean") == pytest.approx(3)
     assert np.allclose(list(errors.values()), 0)
+
+
+def covered(draw, *, simulations: int = 150) -> float:
+    """How often the interval of a mean score holds the truth, 0, where the score of a pair is what its photographs add,
+    half as much by the neighbours and a third by the fillings as by the target, and noise. draw: from photographs'
+    parts N and a generator to the scores, items.
+    """
+    held = []
+    for number in range(simulations):
+        rng = np.random.default_rng(number)
+        scores = draw(rng.normal(size=17), rng)
+        networks = scores + 0.3 * rng.normal(size=(3, len(scores)))
+        each = interval(np.mean, networks, resamples=60)
+        held.append(each.low <= 0 <= each.high)
+    return float(np.mean(held))
+
+
+def test_intervals_of_a_round_hold_the_truth_and_those_of_many_mosaics_do_not():
+    """A round of seventeen photographs, item the mosaic, against as many pairs as before, item the target."""
+    world = Mosaics(np.zeros((17, 3, 2, 2), np.uint8), np.arange(17), [str(k) for k in range(17)], seed=5, count=400)
+
+    def score(index, cell, own, rng):
+        members, fillings = world.drawn(index)
+        beside = np.delete(own[members], cell)
+        return own[members[cell]] + beside.sum() / 2 + own[fillings[cell]].mean() / 3 + 0.3 * rng.normal()
+
+    def of_a_round(own, rng):
+        first = world.apart * int(rng.integers(50))
+        places = range(first, first + world.apart)
+        return np.array([np.mean([score(place, cell, own, rng) for cell in (0, 1)]) for place in places])
+
+    def of_any(own, rng):
+        return np.array([score(4 * int(place), 0, own, rng) for place in rng.choice(100, 8, replace=False)])
+
+    assert world.apart == 4
+    apart, shared = covered(of_a_round), covered(of_any)
+    assert apart > 0.91
+    assert shared < apart - 0.05

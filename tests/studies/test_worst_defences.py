@@ -11,7 +11,8 @@ from aecompanion.defend.defences import unchanged
 from aecompanion.defend.halftone import halftone
 from aecompanion.defend.levels import Levels
 from aecompanion.pipeline.rng import generator, seeded
-from aecompanion.studies.worst_defences import TOPS, Case, attacked, portfolio, rows, united
+from aecompanion.studies import worst_defences
+from aecompanion.studies.worst_defences import TOPS, Case, attacked, doubled, portfolio, rows, united
 
 IMAGES = quantise(0.2 + 0.6 * torch.rand(6, 1, 8, 8, generator=generator(4, 1)))
 LABELS = torch.arange(6)
@@ -126,3 +127,78 @@ def test_a_random_defence_is_screened_by_its_own_draws_and_not_by_the_plain_netw
             behind = [case.network(halftone(IMAGES, threshold=0.4 + 0.1 * k)) for k in range(3)]
             for screened in logits[: attack.screen]:
                 assert any(torch.equal(screened, each) for each in behind)
+
+
+def left(right1, right5, levels=(4, 32)):
+    return pd.DataFrame(
+        [
+            {"level": level, "image": image, "top1": image in right1, "top5": image in right5}
+            for level in levels
+            for image in range(6)
+        ]
+    )
+
+
+def test_every_doubling_gives_what_is_left_twice_the_work_from_new_starts(monkeypatch):
+    """A judge that breaks image 2 at 32/255 in the second round, and nothing else."""
+    case, asked = Case(network(1), network(2), halftone), []
+
+    def watched(judge, images, labels, *, eps, attacks, tops, seed, indices):
+        asked.append((round(255 * eps[0]), tops, attacks[0].steps, attacks[-1].queries, seed, list(indices)))
+        assert torch.equal(images, IMAGES[list(indices)])
+        assert torch.equal(labels, LABELS[list(indices)])
+        broken = [i == 2 and eps[0] > 0.1 and attacks[0].steps == 12 for i in indices]
+        margin = torch.tensor([[[1.0 if each else -1.0 for each in broken]]])
+        return type("Worst", (), {"margin": margin, "spent": torch.full((1, 1, len(indices)), 7.0)})
+
+    monkeypatch.setattr(worst_defences, "worst_case", watched)
+    options = {"aims": {32: (1, 5), 4: (1,)}, "steps": 3, "queries": 4, "doublings": 3, "seed": 9}
+    found = doubled(case, IMAGES, LABELS, left({0, 2}, {0, 2, 3}).sample(frac=1, random_state=0), **options)
+    rounds = [
+        (4, (1,), 3, 8, [0, 2]), (32, (1,), 3, 8, [0, 2]), (32, (5,), 3, 8, [0, 2, 3]),
+    ]  # fmt: skip
+    expected = [(lv, k, 6, 16, 11, left) for lv, k, _, _, left in rounds]
+    expected += [(lv, k, 12, 32, 13, left) for lv, k, _, _, left in rounds]
+    expected += [(4, (1,), 24, 64, 17, [0, 2]), (32, (1,), 24, 64, 17, [0]), (32, (5,), 24, 64, 17, [0, 3])]
+    assert asked == expected
+    assert found["effort"].tolist() == [2] * 12 + [4] * 12 + [8] * 12
+    table = found.set_index(["effort", "level", "image"])
+    assert table.loc[(2, 32), "top1"].tolist() == [True, False, True, False, False, False]
+    assert table.loc[(4, 32), "top1"].tolist() == [True, False, False, False, False, False]
+    assert table.loc[(4, 32), "top5"].tolist() == [True, False, False, True, False, False]
+    assert table.loc[(8, 4), "top1"].tolist() == [True, False, True, False, False, False]
+    assert table.loc[(8, 32), "spent"].tolist() == [14, 0, 0, 7, 0, 0]
+    assert found["top1"].dtype == bool
+
+
+def test_what_breaks_at_a_small_radius_or_in_top5_is_broken_at_larger_ones_and_in_top1(monkeypatch):
+    case = Case(network(1), network(2))
+
+    def all_broken_in_top5(judge, images, labels, *, tops, **rest):
+        return type("Worst", (), {"margin": torch.full((1, 1, len(images)), 1.0 if tops == (5,) else -1.0)}
+                    | {"spent": torch.ones(1, 1, len(images))})  # fmt: skip
+
+    monkeypatch.setattr(worst_defences, "worst_case", all_broken_in_top5)
+    options = {"steps": 3, "queries": 4, "doublings": 1, "seed": 0}
+    found = doubled(case, IMAGES, LABELS, left({0, 1}, {0, 1, 2}), aims={4: (1, 5), 32: (1,)}, **options)
+    assert not found[["top1", "top5"]].any(axis=None)
+
+
+def test_doublings_never_bring_an_image_back():
+    case = Case(network(1), network(2), halftone)
+    before = rows(
+        attacked(case, IMAGES, LABELS, eps=[4 / 255], steps=1, queries=1, seed=0), case.network, halftone, LABELS
+    )
+    options = {"aims": {4: (1, 5)}, "steps": 1, "queries": 1, "doublings": 2, "seed": 0}
+    found = doubled(case, IMAGES, LABELS, before, **options).pivot(
+        index="effort", columns="image", values=["top1", "top5"]
+    )
+    for k in TOPS:
+        counts = [before[f"top{k}"].sum(), *found[f"top{k}"].astype(int).sum(axis=1)]
+        assert counts == sorted(counts, reverse=True)
+
+
+def test_a_random_defence_cannot_be_pushed():
+    case = Case(network(1), network(2), halftone, lambda images, k: halftone(images))
+    with pytest.raises(ValueError, match="a random defence"):
+        doubled(case, IMAGES, LABELS, left({0}, {0}), aims={4: (1,)}, steps=1, queries=1, doublings=1, seed=0)

@@ -3,7 +3,6 @@ import importlib
 import json
 import multiprocessing
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from safetensors.torch import load_file
 from aecompanion.data.dataset import Dataset, split_by_sample
 from aecompanion.networks import checkpoint, zoo
 from aecompanion.networks.compact import FAMILIES
-from aecompanion.pipeline import paths
+from aecompanion.pipeline import jobs, paths
 from aecompanion.train import adversarial, ensemble
 from aecompanion.train.ensemble import Run
 from aecompanion.train.fit import fit
@@ -30,12 +29,13 @@ NETWORKS = ["compact/vgg", "compact/resnet"]
 EPOCHS = 24
 OPTIONS = {"epochs": EPOCHS, "batch": 16, "lr": 1e-3}
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 300  # seconds until a test gives up waiting
 
 # the same call in a process of its own that tells its workers at each epoch; arguments: data, out, build
 SCRIPT = f"""
 import json, multiprocessing, sys
 from pathlib import Path
-from aecompanion.pipeline import paths
+from aecompanion.pipeline import jobs, paths
 from aecompanion.train.ensemble import train_all
 
 def tell(row):
@@ -167,7 +167,7 @@ def test_the_workers_of_a_killed_run_end(killed):
 
 def test_a_killed_run_continues_to_the_same_bits(killed, undisturbed, data, monkeypatch):
     folder, rows = killed[0], []
-    states = (folder / "build" / "by_hand" / "resume" / "networks").glob("[a-z]*.pt")
+    states = (folder / "build" / "by_hand" / "resume" / "jobs").glob("[a-z]*.pt")
     kept = sum(len(torch.load(file, weights_only=True)["rows"]) for file in states)
     assert 0 < kept < 2 * EPOCHS
     build_in(folder / "build", monkeypatch)
@@ -176,6 +176,47 @@ def test_a_killed_run_continues_to_the_same_bits(killed, undisturbed, data, monk
     pd.testing.assert_frame_equal(table, undisturbed[1], check_exact=True)
     for name in ("vgg_0.safetensors", "resnet_0.safetensors"):
         assert same_weights(folder / "out" / name, undisturbed[0] / name)
+
+
+def test_a_trained_network_is_not_trained_again_until_it_is_forgotten(data, build, tmp_path):
+    options = {"epochs": 1, "batch": 16, "workers": 1}
+    first = ensemble.train_all(["compact/vgg"], [0], data, tmp_path / "a", **options)
+    rows = []
+    again = ensemble.train_all(["compact/vgg"], [0], data, tmp_path / "b", on_epoch=rows.append, **options)
+    assert rows == []
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    names = sorted(file.name for file in (tmp_path / "b").iterdir())
+    assert names == ["vgg_0.json", "vgg_0.safetensors"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert not list(jobs.folder().glob(".part*"))
+
+
+def test_two_runs_at_one_state_both_end_with_the_same_bits(data, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = {key: value for key, value in os.environ.items() if key != paths.STAGE_VARIABLE}
+    environment["PYTHONPATH"] = str(ROOT / "lib")
+    command = [sys.executable, tmp_path / "script.py", data]
+    outs = [tmp_path / "first", tmp_path / "second"]
+    running = [
+        subprocess.Popen([*command, out, tmp_path / "build"], env=environment, stdout=subprocess.DEVNULL)
+        for out in outs
+    ]
+    assert [process.wait(PATIENCE) for process in running] == [0, 0]
+    for name in ("vgg_0.safetensors", "resnet_0.safetensors"):
+        assert same_weights(*(out / name for out in outs))
+
+
+def test_every_epoch_is_told_once_also_where_a_job_began_again(tmp_path):
+    files = [tmp_path / "a", tmp_path / "b"]
+    told = ensemble.reported(files)
+    assert next(told) == []
+    files[0].write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert next(told) == [{"epoch": 1}, {"epoch": 2}]
+    files[0].write_text('{"epoch": 1}\n{"epoch": 2}\n{"epoch": 1}\n{"epoch": 3}\n')
+    files[1].write_text('{"epoch": 1}\n')
+    assert next(told) == [{"epoch": 3}, {"epoch": 1}]
+    assert next(told) == []
 
 
 # runs of their own
@@ -277,7 +318,18 @@ def test_a_known_network_is_never_taken_for_an_unknown_one(name):
 
 
 JOB = {"name": "compact/vgg", "label": "vgg", "seed": 0, "device": "cpu", "options": {"epochs": 1}}
-JOB |= {"trainer": "aecompanion.train.fit:fit"}
+JOB |= {"trainer": "aecompanion.train.fit:fit", "resume": "unused"}
+
+
+def trained(job, folder):
+    """The table of one training, which leaves its files in folder/result."""
+    ensemble.train_one(JOB | {"rows": str(folder / "rows")} | job, folder / "result")
+    return pd.DataFrame(json.loads((folder / "result" / ensemble.HISTORY).read_text()))
+
+
+def told(folder):
+    """The rows that it reported on the way."""
+    return [json.loads(line) for line in (folder / "rows").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(("first", "measured"), [("squares", 0.25), ("negatives", 0.75)])
@@ -286,9 +338,9 @@ def test_the_card_is_about_the_first_representation(data, negative, tmp_path, mo
     scripted = {"squares": 0.25, "negatives": 0.75}
     monkeypatch.setattr(ensemble.score, "accuracy", lambda network, view, indices: scripted[view.source])
     folders = [str(data), str(negative)]
-    job = {"data": folders if first == "squares" else folders[::-1], "folder": str(tmp_path), "resume": "unused"}
-    table = ensemble.train_one(JOB | job)
-    card = checkpoint.card(tmp_path / "vgg_0.safetensors")
+    job = {"data": folders if first == "squares" else folders[::-1]}
+    table = trained(job, tmp_path)
+    card = checkpoint.card(tmp_path / "result" / "vgg_0.safetensors")
     assert (card["source"], card["accuracy"]) == (first, {"validation": measured, "test": measured})
     assert table["test_accuracy"].tolist() == [measured]
 
@@ -310,32 +362,30 @@ def several(tmp_path_factory):
     return folder
 
 
-def test_with_several_labels_the_auroc_stands_for_the_accuracy(several, tmp_path, monkeypatch):
-    updates = queue.Queue()
-    monkeypatch.setattr(ensemble, "_updates", updates)
-    job = {"name": "compact/digits", "label": "digits", "data": [str(several)], "folder": str(tmp_path)}
+def test_with_several_labels_the_auroc_stands_for_the_accuracy(several, tmp_path):
+    job = {"name": "compact/digits", "label": "digits", "data": [str(several)]}
     options = {"epochs": 2, "batch": 10, "lr": 1e-3}
-    table = ensemble.train_one(JOB | job | {"resume": str(tmp_path / "state.pt"), "options": options})
+    table = trained(job | {"resume": str(tmp_path / "state.pt"), "options": options}, tmp_path)
 
-    dataset, network = Dataset.load(several), checkpoint.load(tmp_path / "digits_0.safetensors")
+    dataset, network = Dataset.load(several), checkpoint.load(tmp_path / "result" / "digits_0.safetensors")
     measured = {split: auroc(network, dataset, dataset.indices(split)) for split in ("validation", "test")}
-    card = checkpoint.card(tmp_path / "digits_0.safetensors")
+    card = checkpoint.card(tmp_path / "result" / "digits_0.safetensors")
     assert "accuracy" not in card
     assert card["auroc"] == pytest.approx(measured)
     assert card["auroc"]["validation"] == table["validation_auroc"].max()
     assert table["test_auroc"].tolist() == [card["auroc"]["test"]] * 2
     assert not {"validation_accuracy", "test_accuracy"} & set(table)
-    assert set(updates.get()) >= {"network", "seed", "epoch", "loss", "train_accuracy", "validation_auroc"}
+    assert set(told(tmp_path)[0]) >= {"network", "seed", "epoch", "loss", "train_accuracy", "validation_auroc"}
 
 
 @pytest.mark.parametrize("kind", ["several", "one"])
 def test_the_card_tells_whether_an_image_may_have_several_labels(data, several, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(ensemble.fit, "fit", lambda *given, **options: pd.DataFrame({"epoch": [1]}))
     folder, name = (several, "compact/digits") if kind == "several" else (data, "compact/vgg")
-    job = {"name": name, "data": [str(folder)], "folder": str(tmp_path), "resume": "unused"}
-    ensemble.train_one(JOB | job)
-    assert checkpoint.card(tmp_path / "vgg_0.safetensors")["multi_label"] is (kind == "several")
-    assert checkpoint.load(tmp_path / "vgg_0.safetensors").card["multi_label"] is (kind == "several")
+    trained({"name": name, "data": [str(folder)]}, tmp_path)
+    file = tmp_path / "result" / "vgg_0.safetensors"
+    assert checkpoint.card(file)["multi_label"] is (kind == "several")
+    assert checkpoint.load(file).card["multi_label"] is (kind == "several")
 
 
 # trainers
@@ -364,7 +414,7 @@ def test_a_trainer_that_is_not_there_is_an_error_that_names_it(name, error, text
 
 
 def test_the_trainer_gets_the_arguments_of_fit_and_trains_the_network_that_is_saved(data, tmp_path, monkeypatch):
-    given, updates = {}, queue.Queue()
+    given = {}
 
     def train(network, views, **options):
         given.update(options, views=[view.source for view in views])
@@ -373,9 +423,8 @@ def test_the_trainer_gets_the_arguments_of_fit_and_trains_the_network_that_is_sa
         return pd.DataFrame({"epoch": [1], "loss": [0.5]})
 
     monkeypatch.setitem(sys.modules, "my_trainer", types.SimpleNamespace(train=train))
-    monkeypatch.setattr(ensemble, "_updates", updates)
-    job = {"data": [str(data)], "folder": str(tmp_path), "resume": "state.pt", "trainer": "my_trainer:train"}
-    table = ensemble.train_one(JOB | job | {"seed": 3, "options": {"epochs": 1, "threats": [1]}})
+    job = {"data": [str(data)], "resume": "state.pt", "trainer": "my_trainer:train"}
+    table = trained(job | {"seed": 3, "options": {"epochs": 1, "threats": [1]}}, tmp_path)
 
     progress = given.pop("progress")
     assert given == {
@@ -387,25 +436,24 @@ def test_the_trainer_gets_the_arguments_of_fit_and_trains_the_network_that_is_sa
         "threats": [1],
     }
     assert callable(progress)
-    assert updates.get() == {"network": "vgg", "seed": 3, "epoch": 1}
+    assert told(tmp_path) == [{"network": "vgg", "seed": 3, "epoch": 1}]
     assert table[["network", "epoch", "loss"]].to_numpy().tolist() == [["vgg", 1, 0.5]]
-    weights = load_file(tmp_path / "vgg_3.safetensors")
+    weights = load_file(tmp_path / "result" / "vgg_3.safetensors")
     assert weights["body.head.4.bias"].tolist() == [7.0] * 3
 
 
-def test_an_adversarial_run_gives_the_bits_of_its_trainer(several, tmp_path, monkeypatch):
-    monkeypatch.setattr(ensemble, "_updates", queue.Queue())
+def test_an_adversarial_run_gives_the_bits_of_its_trainer(several, tmp_path):
     dataset, threat = Dataset.load(several), {"norm": "l2", "eps": 0.1, "steps": 2}
     one = dataclasses.replace(dataset, labels=dataset.labels.argmax(1))
     one.save(tmp_path / "one")
     options = {"epochs": 1, "batch": 10, "lr": 1e-3, "threats": [threat]}
-    job = {"name": "compact/digits", "label": "digits", "data": [str(tmp_path / "one")], "folder": str(tmp_path)}
+    job = {"name": "compact/digits", "label": "digits", "data": [str(tmp_path / "one")]}
     job |= {"resume": str(tmp_path / "state.pt"), "trainer": "aecompanion.train.adversarial:fit", "options": options}
-    ensemble.train_one(JOB | job)
+    trained(job, tmp_path)
 
     network = zoo.create("compact/digits", classes=3, channels=1, size=16, seed=0)
     adversarial.fit(network, [one], **options)
-    weights = load_file(tmp_path / "digits_0.safetensors")
+    weights = load_file(tmp_path / "result" / "digits_0.safetensors")
     assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())
     other = zoo.create("compact/digits", classes=3, channels=1, size=16, seed=0)
     fit(other, [one], **{name: value for name, value in options.items() if name != "threats"})
@@ -528,18 +576,24 @@ def test_a_factory_that_cannot_be_imported_has_a_state_file(build):
     assert file.name.startswith("net_0_")
 
 
-@pytest.mark.parametrize(("stage", "folder"), [(None, "by_hand/resume/networks"), ("train", "resume/train")])
-def test_states_are_kept_in_a_place_of_their_own(build, monkeypatch, stage, folder):
-    if stage:
-        monkeypatch.setenv(paths.STAGE_VARIABLE, stage)
-    assert ensemble.resume_folder() == build / folder
-    assert ensemble.resume_file("a", JOB).parent == build / folder
+def test_a_state_file_depends_on_the_weights_that_it_starts_from(build, tmp_path):
+    start = tmp_path / "start.safetensors"
+    job = JOB | {"options": {"epochs": 1, "start": str(start)}}
+    start.write_bytes(b"a")
+    before = ensemble.resume_file("a", job)
+    assert ensemble.resume_file("a", job) == before
+    start.write_bytes(b"b")
+    assert ensemble.resume_file("a", job) != before
+
+
+def test_states_are_kept_with_the_results_that_wait(build):
+    assert ensemble.resume_file("a", JOB).parent == jobs.folder()
 
 
 def test_forget_resume_removes_the_states(build):
     ensemble.resume_file("a", JOB).write_bytes(b"state")
     ensemble.forget_resume()
-    assert not ensemble.resume_folder().exists()
+    assert not jobs.folder().exists()
     ensemble.forget_resume()  # nothing there is fine
 
 

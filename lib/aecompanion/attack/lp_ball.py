@@ -110,7 +110,7 @@ def largest(size: torch.Tensor) -> torch.Tensor:
 
 def power(values: torch.Tensor, exponent: float) -> torch.Tensor:
     """values^exponent, without the detour over logarithms where a product does (p = 2 and p = 1.5)."""
-    simple = {1.0: lambda: values, 1.5: lambda: values * values.sqrt()}  # torch knows 2 and 3 itself
+    simple = {1.0: lambda: values, 1.5: lambda: values / values.rsqrt()}  # torch knows 2 and 3 itself
     return simple.get(exponent, lambda: values**exponent)()
 
 

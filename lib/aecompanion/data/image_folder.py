@@ -4,7 +4,8 @@
     ROOT/{train,val,test}/CLASS/*.jpg     the folder's own split (CIFAR-10, ImageNet)
 
 Images may lie deeper below CLASS (Tiny-ImageNet: train/CLASS/images/); hidden files and folders hold none. Validation
-images are taken from train/ where there is no val/; val/ serves as the test split where there is no test/. A val/
+images are taken from train/ where there is no val/ (or from test/, for networks whose published weights have seen
+train/ and would be judged too well by it); val/ serves as the test split where there is no test/. A val/
 folder without class folders (Tiny-ImageNet: val/images and val_annotations.txt) is read through that table.
 """
 
@@ -31,6 +32,7 @@ def image_folder(
     unreadable: str = "error",
     classes: int | None = None,
     limit: int | None = None,
+    validation: str = "train",
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> Dataset:
     """Every image below `root` in one of the layouts above, as a data set.
@@ -38,8 +40,9 @@ def image_folder(
     Every file is decoded once here, so a broken one is found now and not in the middle of a training.
     `unreadable` is "error" (raise ValueError naming the file) or "skip" (leave it out and count it); `classes` keeps
     the first so many by name, `limit` so many images of every class in each part of the folder, an even spread over
-    their names. Raises FileNotFoundError for a missing root, ValueError for one without images, for a
-    class that a test split has and train/ has not, and for a class with too few images to split.
+    their names; `validation` is the part, "train" or "test", from which validation images are drawn. Raises
+    FileNotFoundError for a missing root, ValueError for one without images, for a class that a test split has and
+    train/ has not, and for a class with too few images to split.
     """
     root = Path(root)
     check_unreadable(unreadable)
@@ -68,7 +71,7 @@ def image_folder(
         images=np.stack(pixels) if keep_pixels and pixels else None,
         files=None if keep_pixels and pixels else [file for _, _, file in kept],
         labels=torch.from_numpy(labels),
-        split=split(root, np.array([part for part, _, _ in kept], object), labels, names, seed),
+        split=split(root, np.array([part for part, _, _ in kept], object), labels, names, seed, validation),
         classes=names,
         source=f"image folder {root.name}: {len(names)} classes",
         channels=channels,
@@ -128,8 +131,10 @@ def by_class(folder: Path) -> list[Listed]:
     return [(parts[0], file) for parts, file in files if len(parts) > 1]
 
 
-def split(root: Path, part: np.ndarray, labels: np.ndarray, names: list[str], seed: int) -> np.ndarray:
-    """Names of the splits: the folder's own, validation drawn from train/ where it has none."""
+def split(
+    root: Path, part: np.ndarray, labels: np.ndarray, names: list[str], seed: int, validation: str = "train"
+) -> np.ndarray:
+    """Names of the splits: the folder's own, validation drawn from the part of that name where it has none."""
     flat = not (root / "train").is_dir()
     counts = np.bincount(labels[part == ("all" if flat else "train")], minlength=len(names))
     least = 3 if flat else 2
@@ -143,9 +148,13 @@ def split(root: Path, part: np.ndarray, labels: np.ndarray, names: list[str], se
     if "test" not in part:
         raise ValueError(f"{root}: has train/ but neither val/ nor test/ with the same classes")
     if "validation" not in assigned:
-        train = np.flatnonzero(part == "train")
-        drawn = train_and_validation(labels[train], seed)
-        assigned[train[drawn]] = "validation"
+        if validation == "test":
+            for name, count in zip(names, np.bincount(labels[part == "test"], minlength=len(names)), strict=True):
+                if count == 1:  # it would be validation, and no test image be left
+                    raise ValueError(f"{root / 'test' / name}: 1 readable image, expected none or at least 2 per class")
+        whole = np.flatnonzero(part == validation)
+        drawn = train_and_validation(labels[whole], seed)
+        assigned[whole[drawn]] = "validation"
     return assigned
 
 

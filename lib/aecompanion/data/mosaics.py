@@ -7,9 +7,11 @@ are other photographs whose class is in none of the cells, the last one the cell
 intervention of its own, so the true effect of a cell is a mean over fillings, with a spread. Footprints are the cells:
 outside of one, nothing changes.
 
-Which photographs a mosaic is made of depends on (seed, grid, index) only. Mosaics of few photographs share them, so
-what is measured on them is not independent: `members` says which photograph lies in which cell, and an interval has to
-resample photographs, not mosaics.
+Mosaics come in rounds. A round takes one photograph of every class in random order and cuts it into as many mosaics as
+it yields (`apart`), so that no two of a round show the same photograph or class; the next round begins anew. Which
+photographs a mosaic is made of depends on (seed, grid, index) only. Mosaics of different rounds share photographs and
+are not independent: an interval over mosaics has to keep to one round. What stands in a cell's place is drawn from all
+other classes, those of the round's other mosaics included; this little is shared within a round, too.
 
 The grid as a test of explanations: Böhle, Fritz and Schiele, "Convolutional dynamic alignment networks for
 interpretable classifications", CVPR 2021; Rao, Böhle and Schiele, "Towards better understanding attribution methods",
@@ -74,13 +76,19 @@ class Mosaics:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def apart(self) -> int:
+        """How many mosaics a round has: so many, from the first on, show no photograph twice."""
+        return len(set(map(int, self.labels))) // self.grid**2
+
     def drawn(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Which photographs lie in the cells, grid² row by row, and which fill each of them, grid²×(fillings - 1)."""
-        rng = np.random.default_rng(derive(self.seed, self.grid, place_in(self, index)))
-        order = rng.permutation(len(self.photographs))
+        whole, place = divmod(place_in(self, index), self.apart)
+        order = np.random.default_rng(derive(self.seed, self.grid, whole)).permutation(len(self.photographs))
         _, first = np.unique(self.labels[order], return_index=True)  # one photograph per class, in random order
-        cells = order[np.sort(first)][: self.grid**2]
+        cells = order[np.sort(first)][place * self.grid**2 : (place + 1) * self.grid**2]
         rest = order[~np.isin(self.labels[order], self.labels[cells])]
+        rng = np.random.default_rng(derive(self.seed, self.grid, whole, place))
         return cells, np.stack([rng.permutation(rest)[: self.fillings - 1] for _ in cells])
 
     def members(self, index: int) -> np.ndarray:

@@ -124,7 +124,9 @@ def halved(picture: np.ndarray) -> np.ndarray:
 
 
 def mark(size: int) -> np.ndarray:
-    """m: the letters of MARK in the lower right corner, size×size zeros and ones."""
+    """m: the letters of MARK along the lower edge, ending at the right (at 32 pixels they are 30 wide and 6 high);
+    size×size zeros and ones.
+    """
     canvas = Image.new("1", (size, size))
     font = ImageFont.load_default_imagefont()
     left, top, right, bottom = font.getbbox(MARK)

@@ -4,10 +4,14 @@ A profile names every data set by a path; paths that begin with `public/` lie in
 git ignores (a folder, or a link to one). `aecompanion public NAME` checks what the profile NAME names and
 counts the files; with `--download` it first fetches, through torchvision and with its checksums, what torchvision can
 fetch (CIFAR-10, VOC 2007) into the layout that the loaders read. Without a network it says what to put where.
+
+Single files, such as weights, stand in the profile's section `files`, each with its SHA-256 and its source, and have to
+have that hash.
 """
 
 import argparse
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +25,7 @@ from aecompanion.pipeline import parameters
 from aecompanion.pipeline.paths import ROOT, remove
 
 FOLDER = "public"
+Files = dict[str, dict[str, str]]  # path: its sha256 and its source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,12 @@ def voc2007(folder: Path) -> None:
 
 PLACES = (
     Place("faces_data", "root", "one folder of images per person", "ORL: cam-orl.co.uk/facedatabase.html; VGGFace2"),
+    Place(
+        "faces_train",
+        "recogniser",
+        "the weights of a MobileFaceNet (or null in the profile)",
+        "the state dict of one for 112×96",
+    ),
     Place("photos_data", "root", "{train,test}/CLASS/*.jpg", "CIFAR-10 (download), ImageNet: image-net.org", cifar10),
     Place("objects_data", "root", "{train,test}/CLASS/*.jpg", "CIFAR-10 (download), ImageNet: image-net.org", cifar10),
     Place("scenes_data", "voc_root", "VOCdevkit/VOC2007", "PASCAL VOC 2007 (download)", voc2007),
@@ -69,6 +80,9 @@ PLACES = (
         "scenes_data", "coco_instances", "an annotation file such as instances_val2014.json", "COCO: cocodataset.org"
     ),
     Place("imagenet_data", "root", "val/WNID/*.jpg and classes.csv", "ImageNet: image-net.org, or a sample of it"),
+    Place("objects_train", "start", "a state dict", "weights of objects_train.network"),
+    Place("objects_train", "judge_start", "a state dict", "weights of objects_train.judge"),
+    Place("photos_train", "start", "a state dict", "weights of photos_train.network"),
     Place("chest_data", "root", "images/*.png under their released names", "NIH: nihcc.app.box.com/v/ChestXray-NIHCC"),
 )
 
@@ -83,11 +97,16 @@ def named(params: dict) -> list[tuple[Place, Path]]:
     return found
 
 
-def check(params: dict) -> list[str]:
-    """One line per named folder or file. Raises FileNotFoundError with one line for each that is missing or empty."""
-    lines, missing = [], []
+def check(params: dict, files: Files | None = None) -> list[str]:
+    """One line per named folder or file. Raises FileNotFoundError with one line for each that is missing or empty, or
+    that is a file of another hash than `files` has.
+    """
+    files = files or {}
+    lines, missing = [], [line for name in files if (line := wrong(name, **files[name]))]
     for place, path in named(params):
         parameter = f"{place.section}.{place.parameter}"
+        if not path.exists() and params[place.section][place.parameter] in files:
+            continue  # told already
         if path.is_file():
             lines.append(f"{parameter}: {path}")
             continue
@@ -100,6 +119,15 @@ def check(params: dict) -> list[str]:
     if missing:
         raise FileNotFoundError("\n".join(missing))
     return lines
+
+
+def wrong(name: str, *, sha256: str, source: str) -> str | None:
+    """What is wrong with a file of the checkout, in one sentence; None where it has its hash."""
+    path = ROOT / name
+    if not path.is_file():
+        return f"{path} is missing, put the file of that name there ({source}; SHA-256 {sha256})"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    return None if found == sha256 else f"{path} has SHA-256 {found}, expected {sha256}: take it from {source}"
 
 
 def download(params: dict) -> None:
@@ -124,9 +152,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         params = parameters.composed(arguments.profile)
+        files = params.pop("files", {})
         if arguments.download:
             download(params)
-        print("\n".join(check(params)))
+        print("\n".join(check(params, files)))
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         sys.exit(f"aecompanion public: {error}")
 

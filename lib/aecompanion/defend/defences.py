@@ -5,7 +5,8 @@
 `network` is a training regime: "grey" saw plain images, "halftone" dots, "hybrid" both (as many epochs as these, so
 twice the updates), "hybrid_updates" both in as many updates as these. The rivals have the hybrid's number of updates:
 "tv" saw images under that transform, "grey_twice" plain ones, "grey_shifts" and "halftone_shifts" images
-shifted at random; "adversarial" is the hybrid network, trained further on attacked images.
+shifted at random, "grey_noise" plain ones and noisy copies, the noise as large as the dots; "adversarial" is the hybrid
+network, trained further on attacked images.
 Attacks are crafted on the grey network, so what a defence gains has two parts: what the transformation does and what
 comes of not being the attacked network. The controls measure the second part alone.
 
@@ -162,6 +163,7 @@ DEFENCES = {
     "grey, other seed": Row("control", "grey", next_seed=True),
     "grey, twice the updates": Row("control", "grey_twice"),
     "grey, shifts": Row("control", "grey_shifts"),
+    "grey, noise": Row("control", "grey_noise"),
     "adversarial training": Row("robust", "adversarial"),
     "adversarial training + halftone": Row("robust", "adversarial", "halftone"),
     "halftone, grey network": Row("inverse", "grey", "halftone"),

@@ -28,7 +28,7 @@ import torch
 
 SHRINK = {
     1.0: lambda size, weight: (size - weight).clamp_min(0),
-    1.5: lambda size, weight: (((weight**2 + 4 * size).sqrt() - weight) / 2) ** 2,
+    1.5: lambda size, weight: (((weight**2 + 4 * size).rsqrt().reciprocal() - weight) / 2) ** 2,
     2.0: lambda size, weight: size / (1 + weight),
 }
 HALVINGS = 60  # of the bracket around λ

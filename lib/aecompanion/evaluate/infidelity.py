@@ -4,10 +4,10 @@
     max-sensitivity   max_{|δ| <= r} ‖A(x + δ) - A(x)‖ / ‖A(x)‖                  lower is better
 
 f: log-odds of the class in nats. I is the indicator of a random square, and x - I the picture with the reference in
-that square; or I is Gaussian noise, equal in all channels. β may be negative: a map and its negative score alike.
-Max-sensitivity asks how steady a map is, not how true: a map that is the same for every picture is the steadiest.
-Source: Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019. Where we depart: everything
-random is drawn per picture from (seed, key).
+that square: the attributions inside are asked what they add up to. β may be negative: a map and its negative score
+alike. Max-sensitivity asks how steady a map is, not how true: a map that is the same for every picture is the
+steadiest. Source: Yeh et al., "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019. Where we depart: all
+that is random is drawn per picture from (seed, key); squares alone, no noise that takes A as a gradient.
 """
 
 from collections.abc import Callable
@@ -26,24 +26,10 @@ SQUARE = (1 / 8, 1 / 2)  # sides of the squares, shares of the image's
 
 
 def infidelity(
-    model: nn.Module,
-    images: torch.Tensor,
-    maps: torch.Tensor,
-    target: int | torch.Tensor,
-    given: Given,
-    *,
-    kind: str = "square",
-    normalise: bool = True,
-    spread: float = 0.1,
+    model: nn.Module, images: torch.Tensor, maps: torch.Tensor, target: int | torch.Tensor, given: Given
 ) -> torch.Tensor:
-    """Infidelity in nats², through `captum.metrics.infidelity`. kind: "square" asks what the attributions inside a
-    square add up to (maps that share f out over pixels), "noise" takes A as a gradient, its noise of deviation
-    `spread`. normalise: with β, else β = 1. Cost: squares + 1 forward passes.
-    """
-    target, keys = checked(images, maps, target), given.keys_of(len(images))
-    if kind not in ("square", "noise"):
-        raise ValueError(f"kind is {kind!r}, expected 'square' or 'noise'")
-    references = given.needed("references") if kind == "square" else images
+    """Infidelity in nats², through `captum.metrics.infidelity`. Cost: squares + 1 forward passes."""
+    target, keys, references = checked(images, maps, target), given.keys_of(len(images)), given.needed("references")
     device, several, found = device_of(model), several_labels(model, given.multi_label), []
 
     def value(shown: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -51,16 +37,14 @@ def infidelity(
 
     with borrowed(model), torch.no_grad():
         for image, reference, each, own, key in zip(images, references, maps, target, keys, strict=True):
-            gen = generator(given.seed, key)
-            drawn = squares(given.squares, image, gen) if kind == "square" else noise(given.squares, image, gen, spread)
+            drawn = squares(given.squares, image, generator(given.seed, key))
 
             def perturb(shown: torch.Tensor, drawn=drawn, reference=reference) -> tuple[torch.Tensor, torch.Tensor]:
                 part = drawn[: len(shown)].to(shown)
-                change = shown - part * (shown - reference.to(shown)) if kind == "square" else shown - part
-                return part.expand_as(shown) / shown.shape[1], change
+                return part.expand_as(shown) / shown.shape[1], shown - part * (shown - reference.to(shown))
 
             whole = each.expand_as(image)[None].to(device, images.dtype)
-            options = {"n_perturb_samples": given.squares, "normalize": normalise}
+            options = {"n_perturb_samples": given.squares, "normalize": True}
             options |= {"additional_forward_args": (own.to(device).expand(1),)}
             found.append(captum_infidelity(value, perturb, image[None].to(device), whole, **options))
     return torch.cat(found).double().cpu()
@@ -76,11 +60,6 @@ def squares(count: int, image: torch.Tensor, gen: torch.Generator) -> torch.Tens
         top, left = (int(torch.randint(0, size - side + 1, (), generator=gen)) for size in (height, width))
         mask[:, top : top + side, left : left + side] = 1
     return drawn
-
-
-def noise(count: int, image: torch.Tensor, gen: torch.Generator, spread: float) -> torch.Tensor:
-    """Gaussian noise, equal in all channels, count×1×H×W."""
-    return spread * torch.randn(count, 1, *image.shape[1:], generator=gen)
 
 
 def max_sensitivity(

@@ -41,7 +41,7 @@ def sparsity(delta: torch.Tensor, masks: torch.Tensor) -> pd.DataFrame:
         "largest": size.flatten(1).amax(1),
         "l1": flat.sum(1),
         "l15": (flat**1.5).sum(1) ** (1 / 1.5),
-        "l2": flat.square().sum(1).sqrt(),
+        "l2": flat.norm(dim=1),
     }
     return pd.DataFrame({name: values.double().numpy() for name, values in columns.items()})
 

@@ -10,9 +10,10 @@ about the network: rows to be bad, beside others.
 Where we depart: captum sets the rule on modules `nn.ReLU`, and would take the plain gradient of every other ReLU
 without a word: nearly half of those of our residual networks are calls of `torch.relu`, and all of EfficientNet-Lite
 are calls of `relu6`. Here the rule stands on the functions, whoever calls them, and gives captum's maps where all are
-modules. A ReLU6 is guided as a ReLU that lets nothing back where it is saturated, as its derivative does. Networks with
-smooth activations (SiLU, GELU, hard swish, ...) or with leaky ones have no such rule and are refused, as are networks
-without any ReLU.
+modules. A clamp from 0 without an upper limit is a ReLU, one from 0 to 6 a ReLU6; other limits cut values, not
+features. A ReLU6 is guided as a ReLU that lets nothing back where it is saturated, as its derivative does. Networks
+with smooth activations (SiLU, GELU, hard swish, ...) or with leaky ones have no such rule and are refused, as are
+networks without any ReLU.
 Sources: Springenberg, Dosovitskiy, Brox and Riedmiller, ICLR Workshop 2015; Selvaraju et al., ICCV 2017.
 """
 
@@ -42,8 +43,25 @@ def of_hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):  # which the m
     return min_val, max_val, inplace
 
 
+def of_clamp(input, min=None, max=None, *, out=None):
+    relu = of_number(min, 0) and out is None and (max is None or of_number(max, 6, float("inf")))
+    return (0.0 if relu else None), torch.inf if max is None else max, False
+
+
+def of_clamp_(input, min=None, max=None):
+    return *of_clamp(input, min, max)[:2], True
+
+
+def of_number(value, *expected: float) -> bool:
+    return not isinstance(value, torch.Tensor) and value in expected
+
+
 RULES = dict.fromkeys((F.relu, torch.relu, torch.Tensor.relu), of_relu)
 RULES |= dict.fromkeys((torch.relu_, torch.Tensor.relu_), of_relu_)
+RULES |= dict.fromkeys((torch.clamp, torch.clip, torch.Tensor.clamp, torch.Tensor.clip), of_clamp)
+RULES |= dict.fromkeys((torch.clamp_min, torch.Tensor.clamp_min), of_clamp)
+RULES |= dict.fromkeys((torch.clamp_, torch.clip_, torch.Tensor.clamp_, torch.Tensor.clip_), of_clamp_)
+RULES |= dict.fromkeys((torch.clamp_min_, torch.Tensor.clamp_min_), of_clamp_)
 RULES |= {F.relu6: of_relu6, F.hardtanh: of_hardtanh}
 OTHERS = {F.silu, F.gelu, F.hardswish, F.mish, F.elu, F.selu, F.celu, F.softplus, F.leaky_relu, F.prelu, F.rrelu}
 
@@ -81,7 +99,7 @@ class Guided(TorchFunctionMode):
         if function not in RULES:
             return function(*args, **kwargs)
         low, ceiling, written = RULES[function](*args, **kwargs)
-        if low != 0:  # a hard tanh is no ReLU
+        if low != 0:  # a hard tanh or another clamp is no ReLU
             return function(*args, **kwargs)
         self.count += 1
         given = args[0] if args else kwargs["input"]

@@ -15,7 +15,8 @@ from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import borrowed, device_of
 
 STEPS = 24
-BATCH = 64  # points of lines per pass: `captum` would show all of them at once
+BATCH = 64  # points of lines per pass, of images up to 64 px: `captum` would show all of them at once
+PIXELS = BATCH * 64**2  # per pass of larger images: 64 points at 224 px hold five gigabytes of activations
 
 
 def integrated_gradients(
@@ -52,7 +53,7 @@ def integrated_gradients(
             baselines=references.detach().to(device, images.dtype),
             target=target.to(device),
             n_steps=steps,
-            internal_batch_size=max(BATCH, len(images)),
+            internal_batch_size=max(min(BATCH, PIXELS // (images.shape[-2] * images.shape[-1])), len(images)),
         )
     found = found.detach().to(images.dtype).sum(1, keepdim=True)
     return (found if signed else found.abs()).cpu()

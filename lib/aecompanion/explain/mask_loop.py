@@ -65,7 +65,7 @@ class Loop:
 
     def run(self, record: set[int], progress: Callable[[int], object]) -> Masks:
         """All steps."""
-        optimiser = torch.optim.Adam([self.u], lr=self.settings.lr)
+        optimiser = torch.optim.Adam([self.u], lr=self.settings.lr, fused=True)
         losses, history = [], [self.mask()] if 0 in record else []
         for step in range(1, self.settings.steps + 1):
             optimiser.zero_grad(set_to_none=True)

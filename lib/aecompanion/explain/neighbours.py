@@ -5,7 +5,8 @@ run over METHODS alone. Each row calls its method's own module. Maps of the meth
 for (+) or against (-) the class; those of all others only say how much.
 
 `explain_any` is the one call for all: a name in METHODS, a variant of a mask method that `settings` holds, or a name in
-NEIGHBOURS.
+NEIGHBOURS. `explain_several` gives the same maps of several methods, and asks the network once for what two of them
+read: SmoothGrad and SmoothTaylor are two means of the same noisy gradients.
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from aecompanion.explain.occlusion import WINDOWS, occlusion
 from aecompanion.explain.portions import per_pass
 from aecompanion.explain.score_cam import CHANNELS, score_cam
 from aecompanion.explain.shapley import COALITIONS, passes_of as coalitions_of, shapley, spread
-from aecompanion.explain.smooth_taylor import smooth_taylor
+from aecompanion.explain.smooth_taylor import of_noisy as taylor_of_noisy, smooth_taylor
 from aecompanion.explain.target import targets_of
 from aecompanion.networks.borrow import device_of
 
@@ -97,6 +98,12 @@ def smoothed(function: Callable) -> Callable:
         return function(model, images, target, **run)
 
     return maps
+
+
+NOISY = {  # what each makes of the noisy gradients
+    "SmoothGrad": noisy.of_noisy,
+    "SmoothTaylor": lambda found: taylor_of_noisy(found).abs(),
+}
 
 
 def weighted_by_score(model, images, target, options: PartOptions) -> torch.Tensor:
@@ -214,3 +221,18 @@ def explain_any(
     """
     given = PartOptions(**options)
     return row_of(method, given).explain(model, images, targets_of(target, len(images)), given)
+
+
+def explain_several(
+    methods: Sequence[str], model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: PartOptions
+) -> dict[str, torch.Tensor]:
+    """The maps n×1×H×W of several methods for n pairs, by name; names and errors as in `explain_any`."""
+    found, sharing = {}, [name for name in methods if name in NOISY]
+    if len(sharing) > 1:
+        run = {"samples": options.noisy_samples, "noise": options.noise, "seed": options.seed, "keys": options.keys}
+        drawn = list(noisy.noisy_gradients(model, images, target, **run))
+        found = {name: NOISY[name](drawn).to(images.dtype) for name in sharing}
+    for name in methods:
+        if name not in found:
+            found[name] = row_of(name, options).explain(model, images, target, options).maps.detach()
+    return {name: found[name] for name in methods}

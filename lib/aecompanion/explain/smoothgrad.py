@@ -9,7 +9,7 @@ copies, as many points as IG has, where Smilkov et al. show 50.
 Source: Smilkov, Thorat, Kim, Viégas and Wattenberg, ICML Workshop on Visualization 2017.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from captum.attr import Saliency
@@ -44,7 +44,12 @@ def smoothgrad(
     targets as in `explain.target`.
     """
     noisy = noisy_gradients(model, images, target, samples=samples, noise=noise, seed=seed, keys=keys)
-    return torch.stack([slopes.mean(0).abs().amax(0, keepdim=True) for _, slopes in noisy]).to(images.dtype)
+    return of_noisy(noisy).to(images.dtype)
+
+
+def of_noisy(noisy: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """A of N images from their `noisy_gradients`, N×1×H×W."""
+    return torch.stack([slopes.mean(0).abs().amax(0, keepdim=True) for _, slopes in noisy])
 
 
 def noisy_gradients(

@@ -120,7 +120,15 @@ def trained_objects(seeds: list[int], known: list[int]) -> str | None:
     return f"expected values of objects_train.seeds, whose networks it asks: {known}" if unknown else None
 
 
+def large_enough(network: str, size: int) -> str | None:
+    """compact networks for photographs take images from 48 px on."""
+    if size >= 48 or not network.startswith("compact/") or network == "compact/digits":
+        return None
+    return f"expected another network, since photos_data.size is {size} and the compact ones take images from 48 px on"
+
+
 OTHERS = (
+    Condition(("photos_train.network", "photos_data.size"), large_enough),
     Condition(("truth_worlds.seeds", "objects_train.seeds"), trained_objects),
     Condition(
         ("defence_adaptive.long_steps", "defence_adaptive.table_steps", "defence_adaptive.steps"),

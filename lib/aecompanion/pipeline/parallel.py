@@ -68,22 +68,18 @@ def start(shared: Any, parent: int) -> None:
     """Worker: keep what all jobs share, and end when the caller's process has gone."""
     global _shared
     _shared = shared
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """Worker: end when the process that started it has gone, also while computing."""
 
     def watch() -> None:
-        while alive(parent):
+        while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def alive(process: int) -> bool:
-    """Whether a process of this user runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def call(job: tuple[Callable[..., Result], Any]) -> Result:

@@ -103,6 +103,7 @@ PATH = "path"
 Folder = File = Annotated[str | None, PATH]  # of the reader's: `aecompanion run -p` takes it from the current folder
 NetworkWeights = Annotated[str | None, PATH, "pretrained", "none"]  # a file of the reader's, or one of these words
 Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+Part = Literal["train", "test"]  # of a folder of images
 Unreadable = Literal["error", "skip"]  # what a broken file does
 Dots = Literal["floyd_steinberg", "jarvis", "stucki", "atkinson", "bayer"]
 Fill = Literal["mean", "ring", "black", "white", "blur", "inpaint"]
@@ -112,7 +113,8 @@ Families = different(Literal["googlenet", "resnet"], least=0)  # beside VGG
 FamilyNetworks = dict[Literal["vgg", "googlenet", "resnet"], str]  # "package.module:factory" of each
 
 TOP_LEVEL = {"threads": Positive, "device": Device, "precision": Literal["float32", "bfloat16"]}  # of params.yaml
-PROFILE = {"extends": str, "download": bool}  # of a profile: what it lies over; whether to fetch data that are missing
+# of a profile: what it lies over; whether to fetch data that are missing; files by path, which must have their hashes
+PROFILE = {"extends": str, "download": bool, "files": dict[str, dict[Literal["sha256", "source"], str]]}
 NOTEBOOKS = "notebooks"  # what a profile extends to start from the notebooks' own values
 
 

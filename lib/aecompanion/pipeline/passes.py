@@ -57,6 +57,14 @@ class Counter:
         if graded:
             output.register_hook(lambda _: self.add(key, "backward", number))
 
+    def take(self, rows: list[dict[str, Any]]) -> None:
+        """Add what another counter has seen."""
+        with self.lock:
+            for row in rows:
+                key = tuple(row[name] for name in KEY)
+                forward, backward, batch = self.counts.get(key, [0, 0, 0])
+                self.counts[key] = [forward + row["forward"], backward + row["backward"], max(batch, row["batch"])]
+
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per network, sorted."""
         with self.lock:
@@ -86,14 +94,22 @@ def start(folder: Path) -> Counter:
     return current
 
 
+@contextlib.contextmanager
+def counted() -> Iterator[Counter]:
+    """A counter of its own for what this process does inside."""
+    global counter
+    before, counter = counter, Counter()
+    try:
+        yield counter
+    finally:
+        counter = before
+
+
 def merged(parts: Iterable[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """The rows of several processes as one list, sorted: images added up, the largest batch."""
     total = Counter()
-    for row in (row for part in parts for row in part):
-        key = tuple(row[name] for name in KEY)
-        before = total.counts.get(key, [0, 0, 0])
-        sums = (before[place] + row[way] for place, way in enumerate(("forward", "backward")))
-        total.counts[key] = [*sums, max(before[2], row["batch"])]
+    for part in parts:
+        total.take(part)
     return total.rows()
 
 

@@ -42,6 +42,7 @@ BUILD = ROOT / "build"
 BY_HAND = BUILD / "by_hand"
 STAGE_VARIABLE = "COMPANION_STAGE"  # set by aecompanion.pipeline.run for the kernel of a pipeline stage
 SAVED_VARIABLE = "COMPANION_SAVED"  # set by aecompanion run: the file in which `save` notes what it wrote
+NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"  # set by Jupyter's server, and by aecompanion run: the path of the notebook
 fetch: Callable[[str], object] | None = None  # set by aecompanion.data.sources, which lies above: fills DATA
 
 
@@ -82,17 +83,32 @@ def save(name: str, write: Callable[[Path], object]) -> Path:
 def find(name: str) -> Path:
     """The file or folder `name`: the pipeline's if it exists, else the one written by hand.
 
-    Raises FileNotFoundError that names the stages which write it.
+    Raises FileNotFoundError that names one command: the one that makes all that the open notebook reads, where it is
+    known and a stage, else the one that makes this file.
     """
     for place in (pipeline_place(name), BY_HAND / name):
         if place.exists():
             return place
-    writers = writers_of(name)
+    writers, reader = writers_of(name), open_notebook()
     advice = "no stage writes it"
-    if writers:
+    if writers and reader:
+        advice = f"run `dvc repro {reader}` first, which makes all that {reader} reads"
+    elif writers:
         stages = f"stage{'s' if len(writers) > 1 else ''} {', '.join(writers)}"
         advice = f"run the {stages} first (`dvc repro {' '.join(writers)}`, or by hand in a notebook)"
     raise FileNotFoundError(f"{pipeline_place(name).relative_to(ROOT)} is missing: {advice}")
+
+
+def open_notebook() -> str | None:
+    """The stage whose notebook this kernel runs by hand, as Jupyter's server or `aecompanion run` names its file."""
+    file = Path(os.environ.get(NOTEBOOK_VARIABLE, ""))
+    known = not stage() and file.suffix == ".ipynb" and (ROOT / "dvc.yaml").is_file()
+    return file.stem if known and file.stem in stages_of_pipeline() else None
+
+
+def stages_of_pipeline() -> dict[str, dict]:
+    """The stages of dvc.yaml, by name."""
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
 def raw(name: str) -> Path:
@@ -114,7 +130,7 @@ def writers_of(name: str) -> list[str]:
         return []
     wanted = pipeline_place(name).relative_to(ROOT)
     whole, parts = [], []
-    for writer, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+    for writer, body in stages_of_pipeline().items():
         for out in body.get("outs", []):
             path = Path(out if isinstance(out, str) else next(iter(out)))
             if path == wanted or path in wanted.parents:

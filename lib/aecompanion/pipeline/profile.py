@@ -39,9 +39,10 @@ def prepare(name: str) -> Path:
     download that fails.
     """
     params = parameters.composed(name)
+    files = params.pop("files", {})
     if params.pop("download", False):
         public.download(params)
-    public.check(params)
+    public.check(params, files)
     fetch_published(params)
     side = side_tree(name)
     lay_out(side, params)

@@ -27,9 +27,9 @@ import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from aecompanion.data import sources
-from aecompanion.pipeline import conditions, parameters, passes, record
+from aecompanion.pipeline import arithmetic, conditions, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
-from aecompanion.pipeline.paths import BUILD, BY_HAND, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
+from aecompanion.pipeline.paths import BUILD, BY_HAND, NOTEBOOK_VARIABLE, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
 BAR = re.compile(r"\d+%\||\d+it \[|it/s|s/it")  # a progress bar of tqdm
 KEEP = {  # glibc keeps the memory of large arrays that are freed, instead of asking for new pages in every pass
@@ -68,9 +68,11 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
         "OMP_NUM_THREADS": str(params.get("threads", 2)),  # other thread counts change the last digits
         "OMP_WAIT_POLICY": "passive",
         **KEEP,
+        **arithmetic.environment(),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "lib"), *filter(None, [os.environ.get("PYTHONPATH")])]),
         SAVED_VARIABLE: str(saved),
+        NOTEBOOK_VARIABLE: str(source),
     }
     if params.get("precision", "float32") != "float32":
         environment["COMPANION_PRECISION"] = params["precision"]  # read by aecompanion.train.ensemble

@@ -4,7 +4,8 @@ A run writes build/results/ and never results/, so that the published results st
 the one over the other, takes the run's counted passes into results/passes.json and writes the generated pages anew.
 What only results/ has (replications, benchmarks, other profiles) stays. A profile's results, below
 build/profiles/NAME/build/results/, are published as results/NAME/. Photographs make large files: a picture of more than
-`LARGEST` bytes is published at the size that has fewer, since a clone downloads all of them; a run has it in full.
+`LARGEST` bytes is published at the size that has fewer, since a clone downloads all of them; a run has it in full. Its
+labels are to be read all the same, so below a width of `NARROWEST` it loses colours and not pixels.
 """
 
 import argparse
@@ -28,6 +29,8 @@ PUBLISHED = (
     "records.json",
 )  # README.md is written anew
 LARGEST = 200_000  # bytes
+NARROWEST = 900  # pixels: the width of a page; a narrower picture keeps its own
+COLOURS = (256, 128)  # of a palette; fewer put bands into photographs and change the colours of lines
 
 
 def made(profile: str | None = None, root: Path | None = None) -> Path:
@@ -53,21 +56,36 @@ def copy(source: Path, target: Path) -> None:
         part.replace(place)
 
 
-def fit(file: Path, largest: int = LARGEST) -> None:
-    """Scale a PNG file down until it has at most that many bytes. One with a palette stays as it is: it has few
-    colours, as halftones have, whose dots would be averaged away.
+def fit(file: Path, largest: int = LARGEST, narrowest: int = NARROWEST) -> None:
+    """Scale a PNG file down until it has at most that many bytes, or is `narrowest` wide. If that does not do, give it
+    a palette, with the most of `COLOURS` that fits, else the fewest; it may then still have more bytes. One that comes
+    with a palette stays as it is: it has few colours, as halftones have, whose dots would be averaged away.
     """
     data, picture = file.read_bytes(), Image.open(file)
     if picture.mode == "P":
         return
-    full, scale = picture.convert("RGB"), 1.0
-    while len(data) > largest:
-        scale *= min(0.95, max(0.8, (largest / len(data)) ** 0.5))  # in steps: a smaller one may do with a palette
-        small = full.resize([max(1, round(side * scale)) for side in full.size], Image.Resampling.LANCZOS)
-        figures.lighter(small).save(written := io.BytesIO(), "PNG", optimize=True)
-        data = written.getvalue()
-    if scale < 1:
+    full, scale, before = picture.convert("RGB"), 1.0, data
+    least = min(1.0, narrowest / full.width)
+    while len(data) > largest and scale > least:
+        step = min(0.95, max(0.8, (largest / len(data)) ** 0.5))  # in steps: a smaller one may do with a palette
+        scale = max(least, scale * step)
+        data = png(figures.lighter(scaled(full, scale)))
+    for colours in COLOURS:
+        if len(data) > largest:
+            data = png(scaled(full, scale).quantize(colours, dither=Image.Dither.NONE))
+    if data is not before:
         file.write_bytes(data)
+
+
+def scaled(picture: Image.Image, scale: float) -> Image.Image:
+    """The picture with `scale` times as many pixels on each side."""
+    return picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.LANCZOS)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    picture.save(written := io.BytesIO(), "PNG", optimize=True)
+    return written.getvalue()
 
 
 def publish(profile: str | None = None) -> Path:

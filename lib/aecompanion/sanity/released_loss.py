@@ -66,7 +66,7 @@ def train_released(
     model.requires_grad_(variant == "released")
     if variant == "released":
         learning += [*model.parameters()]  # only f gets a gradient: the loss ends at the bottleneck
-    optimizer = torch.optim.Adam(learning, lr=lr)
+    optimizer = torch.optim.Adam(learning, lr=lr, fused=True)
     seen: dict[str, torch.Tensor] = {}
 
     def through(activations: torch.Tensor) -> torch.Tensor:

@@ -22,6 +22,7 @@ from aecompanion.site.links import Links
 from aecompanion.site.tree import write_pages
 
 STATIC = Path(__file__).parent / "static"
+LARGEST = 30_000_000  # bytes of the site with the stored outputs, which has 28.6 million: so that it grows no further
 OPTIONS = {
     "project": "Companion to five papers on adversarial examples and visual explanation",
     "html_title": "Adversarial examples and visual explanation",
@@ -96,7 +97,10 @@ class Notes:
 
 
 def build(out: Path, chosen: Collection[str] = (), *, executed: bool = False) -> None:
-    """Make the whole site in `out`. Raises RuntimeError for warnings and dead links."""
+    """Make the whole site in `out`.
+
+    Raises RuntimeError for warnings, dead links and, where the stored outputs are shown, more than LARGEST bytes.
+    """
     folder = out.with_name(f"{out.name}_pages")
     links, files = write_pages(folder, chosen, executed=executed)
     render(folder, out, links, files)
@@ -105,6 +109,13 @@ def build(out: Path, chosen: Collection[str] = (), *, executed: bool = False) ->
     add_files(out)
     if wrong := dead(out):
         raise RuntimeError(f"{len(wrong)} dead links:\n" + "\n".join(wrong[:20]))
+    if not executed and size(out) > LARGEST:
+        raise RuntimeError(f"the site has {size(out) / 1e6:.1f} MB, expected {LARGEST / 1e6:.0f} at most")
+
+
+def size(out: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
 
 
 def main() -> None:
@@ -116,5 +127,4 @@ def main() -> None:
         build(out, executed=options.executed)
     except (RuntimeError, ValueError, FileNotFoundError) as error:
         sys.exit(f"aecompanion site: {error}")
-    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    print(f"{(out / 'index.html').relative_to(ROOT)}: {len(list(out.rglob('*.html')))} pages, {size / 1e6:.1f} MB")
+    print(f"{(out / 'index.html').relative_to(ROOT)}: {len(list(out.rglob('*.html')))} pages, {size(out) / 1e6:.1f} MB")

@@ -29,7 +29,7 @@ from aecompanion.explain.cam import hottest
 from aecompanion.explain.counterfactual import counterfactual
 from aecompanion.explain.fills import replace
 from aecompanion.explain.gradcam import gradcam, heatmap, is_zero
-from aecompanion.explain.mask import Settings, optimise
+from aecompanion.explain.mask import PUBLISHED, Settings, optimise
 from aecompanion.explain.references import reference
 from aecompanion.networks.read import predict, several_labels, squashed
 
@@ -38,14 +38,15 @@ from aecompanion.networks.read import predict, several_labels, squashed
 class Options:
     """eps: of FGSM, pixel units. radius: of the l1.5-ball, pixel units, for images of 3×160×160; other sizes are scaled
     by d^(1/1.5), their number of values. steps: of the counterfactual. mask_steps, side, variation, blur: steps,
-    resolution and smoothness of the mask, strength of its blurred reference; a few steps leave a finer mask ragged.
+    resolution and smoothness of the mask, strength of its blurred reference; a few steps leave a finer mask ragged, and
+    with fewer than about 45 it is still shrinking.
     share: of the image that stands in for a box. fill: of the region.
     """
 
     eps: float = 4 / 255
     radius: float = 3.0
     steps: int = 20
-    mask_steps: int = 25
+    mask_steps: int = 50
     side: int = 10
     variation: float = 0.03
     blur: float = 0.125
@@ -59,9 +60,11 @@ class Options:
             raise ValueError(f"share is {self.share}, expected a part of the image inside (0, 1)")
 
     def mask(self) -> Settings:
-        """Robust Perturbation without noise, which foreign networks were not trained with (see `photo_masks`)."""
+        """Robust Perturbation with its published area weight, which `mask_tuning` chooses as well, and without noise,
+        which foreign networks were not trained with (see `photo_masks`).
+        """
         settings = {"side": self.side, "steps": self.mask_steps, "variation": self.variation}
-        return Settings("robust", area=1.0, noise=0.0, **settings)
+        return dataclasses.replace(PUBLISHED["RP"], noise=0.0, **settings)
 
     def radius_for(self, images: torch.Tensor) -> float:
         """The radius at this number of values per image."""

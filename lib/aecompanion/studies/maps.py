@@ -26,6 +26,7 @@ from aecompanion.studies.masks import score, unmasked
 Key = tuple[str, str, int]
 PAIRS, SETTINGS = "pairs", "settings.json"
 FAMILIES = ("vgg", "googlenet", "resnet")  # the order in which results are shown
+SHARED_AREA = 0.1  # of the image that is removed where no method makes masks
 FIELDS = ("maps", "mask", "stuck")  # of Explained
 
 
@@ -121,9 +122,10 @@ def scored(
     facts: Mapping[str, object],
 ) -> tuple[pd.DataFrame, dict[str, torch.Tensor]]:
     """The rows of `studies.masks.score` for every method of one chunk, and its deletion curves by method; methods
-    without a mask remove as many pixels as RP's mask does. Added columns: the `facts`, pair (the `keys`), method.
+    without a mask remove as many pixels as RP's mask does, or SHARED_AREA where there is none. Added columns: the
+    `facts`, pair (the `keys`), method.
     """
-    areas = found["RP"].maps.flatten(1).mean(1)
+    areas = found["RP"].maps.flatten(1).mean(1) if "RP" in found else torch.full((len(images),), SHARED_AREA)
     rows, curves, known = [], {}, unmasked(model, images, references)
     for name, each in found.items():
         given = (model, images, target, references, inside, each)

@@ -158,6 +158,14 @@ def unmasked(model: nn.Module, images: torch.Tensor, references: torch.Tensor) -
     return {name: probabilities(model, each, batch=BATCH) for name, each in shown.items()}
 
 
+def both_ways(
+    model: nn.Module, images: torch.Tensor, references: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network says, n×K probabilities each, of the masked and of the reverse image."""
+    masked = references + mask * (images - references)
+    return tuple(probabilities(model, each, batch=BATCH) for each in (masked, images + references - masked))
+
+
 def score(
     model: nn.Module,
     images: torch.Tensor,
@@ -166,7 +174,7 @@ def score(
     inside: torch.Tensor,
     explained: Explained,
     *,
-    areas: torch.Tensor,
+    areas: torch.Tensor | None,
     keys: Sequence[int],
     seed: int = 0,
     known: Mapping[str, torch.Tensor] | None = None,
@@ -178,21 +186,28 @@ def score(
             other maps the mask removes as many of the hottest pixels as `areas` (shares) says.
         known: of `unmasked`, where several methods explain the same pairs.
 
+    Masks of different areas show and hide different amounts, so every map is also cut to the same area: p_reverse_cut
+    and change_cut are p_reverse and change with a mask (0 or 1) that removes as many of the hottest pixels of the map
+    as `areas` says, whatever mask the method makes. Where fewer pixels differ from the rest, seeded ones are added; for
+    maps without a mask nothing new is measured. Both are NaN with `areas` None, which will do where all have masks.
+
     Columns: deletion, insertion (AUC; deleted pixels become the image's mean colour, inserted ones come out of the
     reference), ties, energy, area (share removed), p_clean, p_masked, p_reverse (of the class), change and level (mean
     over the other classes: |p_clean - p_masked|, and p in the reverse image), worst (largest rise of another class in
-    the reverse image), stuck, and cds_* and reverse_* for each definition.
+    the reverse image), p_reverse_cut, change_cut, stuck, and cds_* and reverse_* for each definition.
     """
-    mask = explained.mask
-    if mask is None:
-        mask = hottest_removed(explained.maps, areas, seed=seed, keys=keys)
-    masked = references + mask * (images - references)
+    cut = None if areas is None else hottest_removed(explained.maps, areas, seed=seed, keys=keys)
+    mask = cut if explained.mask is None else explained.mask
     known = unmasked(model, images, references) if known is None else known
-    after, reverse = (probabilities(model, each, batch=BATCH) for each in (masked, images + references - masked))
+    after, reverse = both_ways(model, images, references, mask)
     mean_colour = images.mean((2, 3), keepdim=True).expand_as(images)
     options = {"seed": seed, "keys": keys, "batch": BATCH}
     removed, inserted = steps(images.shape[2] * images.shape[3])
     clean, blurred, flat = (known[name] for name in ("image", "reference", "mean colour"))
+    if cut is None:
+        after_cut = reverse_cut = torch.full_like(clean, torch.nan)
+    else:
+        after_cut, reverse_cut = (after, reverse) if mask is cut else both_ways(model, images, references, cut)
     ends = [of_class(each, target) for each in (clean, flat, blurred)]
     given = (explained.maps, target)
     deletion = play(model, images, mean_colour, *given, steps=removed, ends=(ends[0], ends[1]), **options)
@@ -210,6 +225,8 @@ def score(
         "change": nontarget_change(clean, after, target),
         "level": nontarget_level(reverse, target),
         "worst": rise.amax(1),
+        "p_reverse_cut": of_class(reverse_cut, target),
+        "change_cut": nontarget_change(clean, after_cut, target),
         "stuck": torch.zeros(len(images)) if explained.stuck is None else explained.stuck.float(),
     }
     for definition in DEFINITIONS:

@@ -1,7 +1,7 @@
 """What tables say of a callable beside the built-in rows: one row per image (or pair) and name, the same for all.
 
     truths    rank, share and error of maps against what every part of a picture really does (`studies.truth`)
-    games     deletion, insertion, energy and class distortion of maps (`studies.masks.score`, as in T3.2)
+    games     deletion, insertion, energy and class distortion of maps (`studies.maps.scored`, as in T3.2)
     attacks   whether the class survives, and how far the attacked image is from the clean one
     defences  what the worst case of one portfolio, the same for all, leaves (`studies.worst_defences`)
     scores    what detectors say of clean and attacked images, `detected` the AUROC of each
@@ -26,14 +26,13 @@ from aecompanion.evaluate.defence import outcomes
 from aecompanion.evaluate.intervals import bounded, interval
 from aecompanion.evaluate.suspicion import Setting
 from aecompanion.explain.methods import METHODS, Explained, Options
-from aecompanion.studies import masks, truth, worst_defences
-from aecompanion.studies.maps import joined
+from aecompanion.studies import truth, worst_defences
+from aecompanion.studies.maps import joined, scored
 from aecompanion.studies.own_values import of_images
 
 ROUNDING = 0.5 / 255  # an attacked image is a file: half a grey level
 UNIT = ("share", "error", "energy", "deletion", "insertion", "pointing")
 BOUNDS = {"rank": (-1.0, 1.0), "randomised": (-1.0, 1.0), "other image": (-1.0, 1.0)} | dict.fromkeys(UNIT, (0.0, 1.0))
-SHARED_AREA = 0.1  # of the image that is removed where no method makes masks
 
 
 def pictures_of(dataset: Dataset, scenes: Scenes, images: Sequence[int], *, split: str = "test") -> list[Picture]:
@@ -106,16 +105,9 @@ def games(
     keys: Sequence[int],
     seed: int,
 ) -> pd.DataFrame:
-    """The rows of `studies.masks.score`, with method and pair. What makes no masks removes as many pixels as RP's mask,
-    where RP is among them, else a tenth.
-    """
-    areas = found["RP"].maps.flatten(1).mean(1) if "RP" in found else torch.full((len(images),), SHARED_AREA)
-    known, rows = masks.unmasked(model, images, references), []
-    for name, each in found.items():
-        given = (model, images, target, references, inside, each)
-        one, _ = masks.score(*given, areas=areas, keys=keys, seed=seed, known=known)
-        rows.append(one.assign(method=name, pair=list(keys)))
-    return pd.concat(rows, ignore_index=True)
+    """The rows of `studies.maps.scored`, those of the games of mask_games, with method and pair."""
+    rows, _ = scored(model, images, target, references, inside, found, keys=keys, seed=seed, facts={})
+    return rows.reset_index(drop=True)
 
 
 def attacks(

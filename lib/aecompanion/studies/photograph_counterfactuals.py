@@ -50,7 +50,7 @@ def neighbours(delta: torch.Tensor) -> np.ndarray:
     for first, second in ((delta[..., :-1], delta[..., 1:]), (delta[:, :, :-1], delta[:, :, 1:])):
         a, b = (each.flatten(1).double() for each in (first, second))
         a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-        found.append((a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt())
+        found.append((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)))
     return torch.stack(found).mean(0).numpy()
 
 

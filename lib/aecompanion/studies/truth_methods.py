@@ -1,7 +1,8 @@
 """Which pairs every method explains where effects are known, what it is given, and its scores and cost.
 
 A job is one network of one world and a chunk of pairs, because masks and their variants run on the first pictures only.
-In mosaics each pair has a photograph of its own as target, and a mosaic of its own, since mosaics share photographs.
+Mosaics are taken only as far as no two of them show the same class, and so the same photograph: the item of intervals
+is the mosaic, as it is the picture elsewhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +14,8 @@ import torch
 from torch import nn
 
 from aecompanion.data.worlds import Picture, World
-from aecompanion.explain.methods import METHODS, Method
-from aecompanion.explain.neighbours import NEIGHBOURS, PartOptions, row_of, signed
+from aecompanion.explain.methods import METHODS
+from aecompanion.explain.neighbours import NEIGHBOURS, PartOptions, explain_several, row_of, signed
 from aecompanion.studies import truth
 from aecompanion.studies.own_values import of_images
 
@@ -41,31 +42,37 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(
-    rows: pd.DataFrame, world: World, *, pictures: int, targets: int, single: bool = False, least: float
+    rows: pd.DataFrame, world: World, *, pictures: int, targets: int, apart: bool = False, least: float
 ) -> Pairs:
     """Pairs on the world's first `pictures` pictures, from the effects of one network (rows of `truth.effects`).
 
-    targets: the most per picture; where it has more, another one is left out from picture to picture. single: one pair
-    per picture, with a target that no earlier pair has; `pictures` of these, as far as they go. An item, the unit of
-    intervals, is the picture, or the target if `single`.
+    targets: the most per picture; where it has more, another one is left out from picture to picture. apart: of the
+    first pictures that show no class of an earlier one, as far as they go, and their first targets before all second
+    ones. An item, the unit of intervals, is the picture.
     """
-    shown = [world.picture(position) for position in range(len(world) if single else min(pictures, len(world)))]
-    place = {picture.name: position for position, picture in enumerate(shown)}
+    shown = []
+    for position in range(len(world)):
+        picture = world.picture(position)
+        if len(shown) < pictures and not (apart and shares(picture, [each for _, each in shown])):
+            shown.append((position, picture))
+    place = {picture.name: (position, picture) for position, picture in shown}
     rows = rows[rows["picture"].isin(place)]
     listed = rows[["pair", "picture", "target"]].drop_duplicates().sort_values("pair")
     effect = dict(zip(listed["pair"], truth.true_effects(rows, least=least), strict=True))
-    found, used = [], set()
+    found = []
     for name, part in listed.groupby("picture", sort=False):
-        position, free = place[name], part
-        if single:
-            free = part[~part["target"].isin(used)][: 1 if len(found) < pictures else 0]
-        elif len(part) > targets:
-            free = part.iloc[sorted((position + k) % len(part) for k in range(targets))]
-        for pair, target in zip(free["pair"], free["target"], strict=True):
-            used.add(target)
-            item = f"class {target}" if single else name
-            found.append((int(pair), shown[position], position, int(target), effect[pair], item))
+        position, picture = place[name]
+        if len(part) > targets:
+            part = part.iloc[sorted((position + k) % len(part) for k in range(targets))]
+        for turn, (pair, target) in enumerate(zip(part["pair"], part["target"], strict=True)):
+            found.append((turn if apart else 0, (int(pair), picture, position, int(target), effect[pair], name)))
+    found = [pair for _, pair in sorted(found, key=lambda each: each[0])]
     return Pairs(*map(list, zip(*found, strict=True)))
+
+
+def shares(picture: Picture, others: Sequence[Picture]) -> bool:
+    """Whether a picture shows a class that one of the others shows."""
+    return not set(picture.labels).isdisjoint(label for other in others for label in other.labels)
 
 
 def wanted(first: int, *, dear: int, variants: int, varied: bool) -> list[str]:
@@ -77,16 +84,14 @@ def wanted(first: int, *, dear: int, variants: int, varied: bool) -> list[str]:
 
 
 def explained(
-    row: Method, model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: PartOptions
-) -> torch.Tensor:
-    """The maps of one method, n×1×H×W, PIXELS at a time: IG shows a network two dozen points of every pair in one pass,
-    which costs EfficientNet-Lite0 at 224 px gigabytes for a few pairs.
-    """
+    names: Sequence[str], model: nn.Module, images: torch.Tensor, target: torch.Tensor, options: PartOptions
+) -> dict[str, torch.Tensor]:
+    """The maps of several methods, n×1×H×W, PIXELS at a time: masks of a few pairs at 224 px would take gigabytes."""
     step, parts = max(1, PIXELS // (images.shape[-2] * images.shape[-1])), []
     for i in range(0, len(images), step):
         own = images[i : i + step], target[i : i + step], of_images(options, i, i + step)
-        parts.append(row.explain(model, *own).maps.detach())
-    return torch.cat(parts)
+        parts.append(explain_several(names, model, *own))
+    return {name: torch.cat([part[name] for part in parts]) for name in names}
 
 
 def scored(
@@ -108,9 +113,8 @@ def scored(
     options |= {"references": references(images), "parts": parts, "seed": seed, "keys": pairs.numbers}
     maps = truth.controls(pairs.pictures, pairs.effects, seed=seed, keys=pairs.numbers)
     passes, given = dict.fromkeys(maps, (0, 0)), PartOptions(**options)
-    for name in names:
-        maps[name] = explained(row_of(name, given), model, images, target, given)
-        passes[name] = row_of(name, given).passes(given)
+    maps |= explained(names, model, images, target, given)
+    passes |= {name: row_of(name, given).passes(given) for name in names}
     meaning = {*truth.SIGNED, *signed}
     rows = truth.scored(maps, pairs.pictures, pairs.targets, pairs.effects, signed=meaning, least=least)
     rows["item"] = np.array(pairs.items)[rows["pair"]]

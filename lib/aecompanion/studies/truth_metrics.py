@@ -27,7 +27,9 @@ from aecompanion.evaluate.given import Given
 from aecompanion.evaluate.recovery import tau
 from aecompanion.evaluate.truth import above_floor, degraded
 from aecompanion.explain.neighbours import explain_any, signed
+from aecompanion.explain.portions import per_pass
 from aecompanion.explain.references import reference
+from aecompanion.networks.borrow import device_of
 from aecompanion.studies import truth
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -142,6 +144,7 @@ def measured(
         multi_label=multi_label,
         seed=seed,
         keys=keys,
+        batch=per_pass(images, device_of(model)),
         **dict(asked or {}),
     )
     tables = []

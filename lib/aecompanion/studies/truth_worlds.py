@@ -4,10 +4,10 @@
 
 `effects` of `studies.truth` computes one network's; here are the networks of each world, the table over all of them,
 and its summaries. Mosaics of a few photographs share them. `by_photograph` averages, per network, all effects of a
-photograph on its own class, so that the photograph is the unit that an interval resamples; what the photographs beside
-it and in its place add stays out of that. `photograph_errors` therefore has a second standard error beside it, which
-leaves out every mosaic that shows the photograph in any cell (a delete-one jackknife), and the naive one, of mosaics
-as if they had nothing in common.
+photograph on its own class, so that the photograph is the unit; what the photographs beside it and in its place add
+stays out of that. `photograph_errors` therefore has a second standard error beside it, which leaves out every mosaic
+that shows the photograph in any cell (a delete-one jackknife), and the naive one, of mosaics as if they had nothing in
+common. What is measured on mosaics elsewhere keeps to those that share no photograph (`data.mosaics`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +20,11 @@ from torch import nn
 
 from aecompanion.data.mosaics import Mosaics
 from aecompanion.data.worlds import NONE, World
+from aecompanion.explain.portions import per_pass
 from aecompanion.networks import checkpoint, pretrained
+from aecompanion.networks.borrow import device_of
 from aecompanion.pipeline.parallel import over
-from aecompanion.studies.truth import LEAST, effects, pairs
+from aecompanion.studies.truth import LEAST, effects, images_of, pairs
 
 REAL = "EfficientNet-Lite"  # family of the networks of mosaics
 KEYS = ["world", "family", "seed"]
@@ -88,7 +90,9 @@ def all_effects(
 
     def one(each: Asked) -> pd.DataFrame:
         pictures, targets = shown[each.world]
-        rows = effects(each.load(), pictures, targets, multi_label=worlds[each.world].multi_label, batch=32)
+        model = each.load()
+        batch = per_pass(images_of(pictures[:1]), device_of(model))
+        rows = effects(model, pictures, targets, multi_label=worlds[each.world].multi_label, batch=batch)
         return rows.assign(**{key: getattr(each, key) for key in KEYS})
 
     rows = pd.concat(progress(over(one, asked, workers=workers)), ignore_index=True)

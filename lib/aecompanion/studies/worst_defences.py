@@ -7,13 +7,14 @@
     then           one of them on a network of the same regime and another seed (transfer), Square, Square from the
                    best point
     then           what else was measured on the same images, seed and draw (`united`): single attacks, stored files
+    then           for some rows twice the work, four times, and so on, until nothing breaks (`doubled`)
 
 Where T is no transformation, its views are the network itself.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from aecompanion.attack.adaptive import Defended, Expected, Noisy, Together, ide
 from aecompanion.attack.climb import Climb
 from aecompanion.attack.gradient import quantise
 from aecompanion.attack.square import Square
-from aecompanion.attack.worst_case import Attack, Worst, judge_of, judge_of_draws, worst_case
+from aecompanion.attack.worst_case import Attack, Judge, Worst, judge_of, judge_of_draws, worst_case
 from aecompanion.defend.defences import Transform, unchanged
 from aecompanion.defend.inverse import low_pass
 from aecompanion.evaluate.defence import outcomes
@@ -92,12 +93,67 @@ def attacked(
     seed: int,
 ) -> Worst:
     """The worst case of the portfolio."""
-    if case.draw is None:
-        judge = judge_of(lambda x: case.network(case.transform(x)))
-    else:
-        judge = judge_of_draws([functools.partial(drawn, case, number=10**6 + k) for k in range(JUDGES)])
     attacks = portfolio(case, steps=steps, queries=queries)
-    return worst_case(judge, images, labels, eps=eps, attacks=attacks, tops=TOPS, seed=seed)
+    return worst_case(judge(case), images, labels, eps=eps, attacks=attacks, tops=TOPS, seed=seed)
+
+
+def judge(case: Case) -> Judge:
+    """The real defended network; of a random defence the attacker's own draws."""
+    if case.draw is None:
+        return judge_of(lambda x: case.network(case.transform(x)))
+    return judge_of_draws([functools.partial(drawn, case, number=10**6 + k) for k in range(JUDGES)])
+
+
+def doubled(
+    case: Case,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    left: pd.DataFrame,
+    *,
+    aims: Mapping[int, Sequence[int]],
+    steps: int,
+    queries: int,
+    doublings: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Does more work break more? Round r gives what is left 2^r times the steps and queries, from new random starts.
+
+    Args:
+        left: rows of `united` for this defence and network in the worst case so far (level, image, top1, top5).
+        aims: the values of k that are aimed at, per level (of 255); the others stay as they were left.
+        steps, queries: of the portfolio in the worst case so far.
+
+    Returns a row per round, level and image: effort (2^r), level, image, top1, top5 (whether the image is right still)
+    and spent (passes on it in this round). What breaks breaks at larger radii and smaller k, too. Raises ValueError for
+    a random defence, which has no image that stays broken.
+    """
+    if case.draw is not None:
+        raise ValueError("a random defence, expected one under which a broken image stays broken")
+    levels = sorted(aims)
+    table = left.set_index(["level", "image"]).sort_index()
+    right = {
+        (level, k): torch.from_numpy(table.xs(level)[f"top{k}"].loc[list(range(len(images)))].to_numpy(bool, copy=True))
+        for level in levels
+        for k in TOPS
+    }
+    parts = []
+    for effort in (2**r for r in range(1, doublings + 1)):
+        attacks = portfolio(case, steps=effort * steps, queries=effort * queries)
+        for level in levels:
+            spent = torch.zeros(len(images))
+            for k in aims[level]:
+                alive = right[level, k].nonzero().flatten()
+                if not len(alive):
+                    continue
+                options = {"eps": [level / 255], "attacks": attacks, "tops": (k,), "seed": seed + effort}
+                found = worst_case(judge(case), images[alive], labels[alive], indices=alive.tolist(), **options)
+                spent[alive] += found.spent[0, 0]
+                broken = alive[found.margin[0, 0] > 0]
+                for wider, fewer in ((each, top) for each in levels for top in TOPS if each >= level and top <= k):
+                    right[wider, fewer][broken] = False
+            facts = {"effort": effort, "level": level, "image": range(len(images)), "spent": spent.numpy()}
+            parts.append(pd.DataFrame(facts | {f"top{k}": right[level, k].numpy().copy() for k in TOPS}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def drawn(case: Case, images: torch.Tensor, *, number: int) -> torch.Tensor:

@@ -137,7 +137,7 @@ def fit_autoencoder(
         autoencoder.to(device, reference.dtype)
         spread = np.linspace(0, len(images) - 1, min(len(images), START_IMAGES)).round().astype(int)
         start_at_components(autoencoder, activations_of(model, images[spread], layer=layer))
-        optimizer = torch.optim.Adam(autoencoder.parameters(), lr=lr)
+        optimizer = torch.optim.Adam(autoencoder.parameters(), lr=lr, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * (len(images) // batch))
         rows = []
         for epoch in progress(range(epochs)):

@@ -11,13 +11,9 @@ import hashlib
 import importlib
 import inspect
 import json
-import multiprocessing
 import os
-import queue
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -25,13 +21,14 @@ import torch
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks import checkpoint, compact, zoo
-from aecompanion.pipeline import parallel, paths
+from aecompanion.pipeline import jobs
 from aecompanion.train import fit, reading, score
 
 PRECISION_VARIABLE = (
     "COMPANION_PRECISION"  # set by aecompanion.pipeline.run where params.yaml asks for other than float32
 )
-_updates = None  # the queue to the parent, set in each worker
+TRAIN = "aecompanion.train.ensemble:train_one"
+HISTORY = "history.json"  # beside the weights and the card of a result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +71,9 @@ def train(
         on_epoch: called in this process with each finished epoch's row (for a progress bar).
         options: of `train.fit.fit`, for all runs; without `precision` it is that of params.yaml.
 
-    A killed call continues where it stopped: states are kept below build/resume/ under a hash of the options, the data
-    and the training code, until `forget_resume()`.
+    A killed call continues where it stopped: what is trained, and the state of what is not, are kept below
+    build/resume/ under a hash of the options, the data and the code, until `forget_resume()`. Where it runs says
+    `pipeline.jobs`.
     """
     if PRECISION_VARIABLE in os.environ:
         options = {"precision": os.environ[PRECISION_VARIABLE]} | options
@@ -84,40 +82,59 @@ def train(
         raise ValueError(f"two runs share a label and a seed among {keys}, expected different files")
     folder.mkdir(parents=True, exist_ok=True)
     fingerprints = {data: code_and_data(data) for data in {run.data for run in runs}}
-    jobs = [
+    works = [
         {
             "name": run.name,
             "label": run.label,
             "seed": run.seed,
             "data": [str(data) for data in run.data],
-            "folder": str(folder),
             "device": device,
             "options": options | run.options,
             "trainer": run.trainer,
         }
         for run in runs
     ]
-    for job, run in zip(jobs, runs, strict=True):
-        job["resume"] = str(resume_file(fingerprints[run.data], job))
-    workers = parallel.capped(workers)
-    context = multiprocessing.get_context("spawn")
-    updates = context.Queue()
-    tables = []
-    with ProcessPoolExecutor(
-        workers, context, initializer=start_worker, initargs=(updates, os.getpid(), device)
-    ) as pool:
-        pending = {pool.submit(train_one, job) for job in jobs}
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                tables += [future.result() for future in done]
-                drain(updates, on_epoch)
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
-    drain(updates, on_epoch)
+    for work, run in zip(works, runs, strict=True):
+        work["resume"] = str(resume_file(fingerprints[run.data], work))
+    trained = jobs.files(TRAIN, works)
+    rows = [jobs.own(file.with_suffix(".rows")) for file in trained]
+    for work, file in zip(works, rows, strict=True):
+        work["rows"] = str(file)  # of this call, so no part of the result's name
+    told = reported(rows)
+
+    def tell(_: int) -> None:
+        for row in next(told):
+            on_epoch(row)
+
+    try:
+        jobs.run(TRAIN, works, trained, workers=workers, tick=tell)
+    finally:
+        for file in rows:
+            file.unlink(missing_ok=True)
+    for result in trained:
+        for file in result.glob("*.*"):
+            if file.name != HISTORY:
+                shutil.copyfile(file, folder / file.name)
+    tables = [pd.DataFrame(json.loads((result / HISTORY).read_text())) for result in trained]
     return pd.concat(tables).sort_values(["network", "seed", "epoch"], ignore_index=True)
+
+
+def reported(files: list[Path]) -> Iterator[list[dict]]:
+    """Again and again, the rows that workers have added to `files` since the last time, each epoch once."""
+    places, known = dict.fromkeys(files, 0), set()
+    while True:
+        rows = []
+        for file in filter(Path.exists, files):
+            with file.open("rb") as lines:
+                lines.seek(places[file])
+                whole = lines.read().rpartition(b"\n")[0]
+            places[file] += len(whole) + bool(whole)
+            for row in map(json.loads, whole.splitlines()):
+                key = (file, row["epoch"])
+                if key not in known:  # a job that was tried again tells some of its epochs again
+                    known.add(key)
+                    rows.append(row)
+        yield rows
 
 
 def cost(name: str) -> int:
@@ -126,8 +143,8 @@ def cost(name: str) -> int:
     return order.index(zoo.short(name)) if zoo.short(name) in order else -1
 
 
-def train_one(job: dict) -> pd.DataFrame:
-    """Worker: create, fit and save one network."""
+def train_one(job: dict, folder: Path) -> None:
+    """Job: create and fit one network; leave weights, card and a row per epoch in a new folder."""
     views = [Dataset.load(Path(data)) for data in job["data"]]
     first = views[0]
     network = zoo.create(
@@ -139,21 +156,28 @@ def train_one(job: dict) -> pd.DataFrame:
         multi_label=first.multi_label,
     )
     identity = {"network": job["label"], "seed": job["seed"]}
+
+    def tell(row: dict) -> None:
+        with Path(job["rows"]).open("a") as rows:
+            rows.write(json.dumps(identity | row) + "\n")
+
     history = function(job["trainer"])(
         network,
         views,
         seed=job["seed"],
         device=job["device"],
         resume=Path(job["resume"]),
-        progress=lambda row: _updates.put(identity | row),
+        progress=tell,
         **job["options"],
     )
     measure = score.metric(first)
     measured = {split: score.score(network, first, first.indices(split)) for split in ("validation", "test")}
-    file = Path(job["folder"]) / f"{identity['network']}_{job['seed']}.safetensors"
+    folder.mkdir()
+    file = folder / f"{job['label']}_{job['seed']}.safetensors"
     checkpoint.save(network, file, **{measure: measured}, epochs=job["options"]["epochs"], source=first.source)
     facts = {"family": network.card["family"], f"test_{measure}": measured["test"]}
-    return history.assign(**identity, **facts)
+    table = history.assign(**identity, **facts)
+    (folder / HISTORY).write_text(json.dumps(table.to_dict("records")))
 
 
 def function(name: str) -> Callable[..., pd.DataFrame]:
@@ -162,38 +186,9 @@ def function(name: str) -> Callable[..., pd.DataFrame]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def start_worker(updates, parent: int, device: str) -> None:
-    """Worker: one thread, and an end when the parent ends (a killed notebook must not leave workers behind)."""
-    global _updates
-    _updates = updates
-    if device == "cpu":
-        torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def drain(updates, on_epoch: Callable[[dict], None]) -> None:
-    """Hand over the epochs that have been reported so far."""
-    while True:
-        try:
-            on_epoch(updates.get_nowait())
-        except queue.Empty:
-            return
-
-
-def resume_folder() -> Path:
-    """Where states are kept between runs: outside declared outputs, which DVC deletes before it runs a stage."""
-    return (paths.BUILD if paths.stage() else paths.BY_HAND) / "resume" / (paths.stage() or "networks")
-
-
 def forget_resume() -> None:
-    """Remove the kept states, once the stage's outputs are in place."""
-    paths.remove(resume_folder())
+    """Remove what is kept, once the stage's outputs are in place."""
+    jobs.forget()
 
 
 def code_and_data(folders: tuple[Path, ...]) -> str:
@@ -201,19 +196,23 @@ def code_and_data(folders: tuple[Path, ...]) -> str:
     digest = hashlib.sha256(torch.__version__.encode())
     for module in (fit, reading, score, zoo, compact):
         digest.update(inspect.getsource(module).encode())
-    for file in (file for data in folders for file in sorted(data.iterdir())):
-        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    for data in folders:
+        digest.update(jobs.content(data).encode())
     return digest.hexdigest()
 
 
 def resume_file(fingerprint: str, job: dict) -> Path:
-    """One file per network, under a key of code (also of a factory's and the trainer's modules), data and options."""
+    """One file per network, under a key of code (also of a factory's and the trainer's modules), data, options and the
+    weights that it starts from.
+    """
     facts = {key: job[key] for key in ("name", "label", "seed", "device", "options", "trainer")}
     for name in (job["name"], job["trainer"]):
         if ":" in name:
             with contextlib.suppress(ImportError):  # the zoo says so in a sentence
                 fingerprint += inspect.getsource(importlib.import_module(name.partition(":")[0]))
+    if start := job["options"].get("start"):
+        fingerprint += jobs.content(Path(start))
     key = hashlib.sha256((fingerprint + json.dumps(facts, sort_keys=True)).encode()).hexdigest()[:16]
-    file = resume_folder() / f"{job['label']}_{job['seed']}_{key}.pt"
+    file = jobs.folder() / f"{job['label']}_{job['seed']}_{key}.pt"
     file.parent.mkdir(parents=True, exist_ok=True)
     return file

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks.zoo import Network
+from aecompanion.pipeline import jobs
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.train.reading import ahead, readers
 from aecompanion.train.score import metric, right, score
@@ -78,7 +79,7 @@ def fit(
     train, share = checked(views, batch), batch // len(views)
     steps = len(train) // share
     network.to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * steps)
     rows: list[dict] = []
     measure = metric(views[0])
@@ -117,7 +118,7 @@ def fit(
                 "rows": rows,
                 "best": best,
             }
-            part = resume.with_name(f".part.{resume.name}")
+            part = jobs.own(resume)  # two runs may be at one state
             torch.save(state, part)
             part.replace(resume)
         progress(rows[-1])

@@ -35,7 +35,7 @@ def fit_inverse(
     with seeded(seed):
         network = InverseHalftone()
     network.to(device).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs * (len(dots) // batch))
     errors = []
     for epoch in progress(range(epochs)):

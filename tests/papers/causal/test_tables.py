@@ -627,7 +627,7 @@ def test_detection_is_scikit_learns_auroc_per_seed(paper1_tables, score, attack,
     assert found == pytest.approx(sklearns(rows, score, attack, level))
 
 
-@pytest.mark.parametrize("scores", [["effect", "bottleneck"], ["heatmap", "effect"]])
+@pytest.mark.parametrize("scores", [["effect", "bottleneck"], ["heatmap", "effect"], ["effect", "confidence_two"]])
 def test_a_detection_lead_is_the_difference_of_two_aurocs(paper1_tables, scores):
     rows = paper1_tables["adversarial"]
     found = estimate("detection_lead", rows, scores=scores, attack="pgd", level=2)

@@ -97,6 +97,8 @@ def test_the_addition_is_image_plus_sign_equals_example(channels):
     assert middle.images[0].get_clim() == (-1, 1)
     if channels == 1:
         assert shown(middle) == pytest.approx(signs[0].numpy(), abs=1e-4)
+    else:  # -1 is black and 1 white in every colour, since imshow cuts off what is negative
+        assert shown(middle) == pytest.approx(signs.permute(1, 2, 0).numpy() / 2 + 0.5, abs=1e-4)
 
 
 def test_the_attack_rows_give_differences_to_clean_and_the_share_of_flipped_dots():
@@ -148,6 +150,13 @@ def test_a_strip_of_one_photograph_has_one_panel():
 
 
 # ---- activations
+
+
+def test_the_activations_stand_beside_a_coloured_input_in_its_colours():
+    maps = {"grey": {"clean": image(4, 5, 5), "attacked": image(4, 5, 5, part=1)}}
+    images = {f"grey/{kind}": image(3, 8, 8) for kind in ("clean", "attacked")}
+    figure = halftone_figures.activations(images, maps)
+    assert np.array_equal(shown(figure.axes[0]), image(3, 8, 8).permute(1, 2, 0))
 
 
 def test_the_activations_are_those_of_the_liveliest_channels_on_one_scale_clean_above_attacked():

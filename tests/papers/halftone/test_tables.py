@@ -19,7 +19,7 @@ NAMES = ("transfer", "representations", "adaptive")
 OPTIONS = {"resamples": 20, "seed": 0}
 EQUAL = "hybrid (equal updates) + halftone"
 RANDOM = "hybrid + randomised halftone"
-CONTROL, BLUR = "hybrid without halftoning", "hybrid + 4 levels, blur"
+CONTROL, BLUR, NOISE = "hybrid without halftoning", "hybrid + 4 levels, blur", "grey, noise"
 
 
 @pytest.fixture
@@ -242,7 +242,8 @@ def test_the_comparison_table_averages_over_the_attacks_and_subtracts_from_the_h
     assert list(known.index) == [
         *("no defence", "jpeg", "bits", "tv", "median", "tv, retrained", "halftone network"),
         *("halftone network, shifts", HYBRID, EQUAL, "hybrid without halftoning", "grey, other seed"),
-        *("grey, twice the updates", "grey, shifts", "adversarial training", "adversarial training + halftone"),
+        *("grey, twice the updates", "grey, shifts", "grey, noise", "adversarial training"),
+        "adversarial training + halftone",
     ]
     columns = ["top1_clean", "top1", "hybrid_gain_top1", "top5_clean", "top5", "hybrid_gain_top5"]
     thirds = {name: (known.loc[name, columns] * 30).round(6).tolist() for name in known.index}
@@ -311,6 +312,11 @@ def test_the_adaptive_table_holds_every_adversary_and_number_of_steps_at_the_lev
         **{(name, "none", 0): (8, 9) for name in (CONTROL, BLUR)},
         **{(name, "transfer", 0): (7, 8) for name in (CONTROL, BLUR)},
         (CONTROL, "worst case", 10): (4, 6),
+        **{(HYBRID, f"worst case, × {k}", 10 * k): found for k, found in ((2, (3, 7)), (4, (3, 6)))},
+        **{(CONTROL, f"worst case, × {k}", 10 * k): found for k, found in ((2, (4, 6)), (4, (2, 5)))},
+        (NOISE, "none", 0): (8, 9),
+        (NOISE, "transfer", 0): (7, 8),
+        (NOISE, "worst case", 10): (4, 7),
         (BLUR, "worst case", 10): (3, 6),
         ("no defence", "none", 0): (9, 9),
         ("no defence", "transfer", 0): (3, 5),
@@ -330,7 +336,7 @@ def test_the_short_table_holds_clean_transfer_and_the_worst_case_of_both_measure
             for metric in ("top1", "top5"):
                 value, low, high = found.loc[(row["defence"], adversary), [metric, f"{metric}_low", f"{metric}_high"]]
                 assert row[f"{arm}, top-{metric[3]}"] == f"{value:.2f} [{low:.2f}, {high:.2f}]"
-    assert [text.split()[0] for text in short["worst case, top-1"]] == ["0.40", "0.20", "0.40", "0.30", "0.20"]
+    assert [text.split()[0] for text in short["worst case, top-1"]] == ["0.40", "0.20", "0.40", "0.30", "0.20", "0.40"]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +349,12 @@ def test_the_short_table_holds_clean_transfer_and_the_worst_case_of_both_measure
         ("halftone_gain", {"metric": "top5"}, (1 + 2 + 2) / 30),
         ("halftone_gain", {"defence": BLUR}, (-1 + 0 - 1) / 30),
         ("halftone_gain", {"defence": BLUR, "control": HYBRID}, (-1 - 1 - 1) / 30),
+        ("halftone_gain", {"control": NOISE}, (1 + 1 + 0) / 30),
+        ("halftone_gain", {"control": NOISE, "metric": "top5"}, (0 + 2 + 1) / 30),
+        ("halftone_gain", {"most": True}, (0 + 1 + 1) / 30),
+        ("last_doubling", {"metric": "top1", "levels": (2, 4, 8)}, 0.0),
+        ("last_doubling", {"metric": "top5", "levels": (8,)}, 0.1),
+        ("last_doubling", {"metric": "top1", "levels": (2, 8), "defence": CONTROL}, (1 + 2) / 20),
     ],
 )
 def test_claims_about_the_worst_case_by_hand(adaptive, name, arguments, expected):
@@ -354,6 +366,24 @@ def test_claims_about_the_worst_case_by_hand(adaptive, name, arguments, expected
 def test_a_gain_over_the_control_needs_both_rows(adaptive):
     values, statistic = ESTIMATORS["halftone_gain"]({"adaptive": adaptive}, defence="hybrid + 9 levels")
     assert math.isnan(statistic(values))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("halftone_gain", {"most": True}), ("last_doubling", {"metric": "top1", "levels": (8,)})],
+)
+def test_without_doublings_what_is_said_about_them_is_undefined(adaptive, name, arguments):
+    never = adaptive[~adaptive["adversary"].str.startswith("worst case, ")]
+    values, statistic = ESTIMATORS[name]({"adaptive": never}, **arguments)
+    assert math.isnan(statistic(values))
+
+
+def test_the_first_doubling_is_compared_with_the_worst_case_on_its_own_seeds(adaptive):
+    once = adaptive[(adaptive["adversary"] != "worst case, × 4")]
+    once = once[(once["adversary"] != "worst case, × 2") | (once["seed"] == 1)]
+    values, statistic = ESTIMATORS["last_doubling"]({"adaptive": once}, metric="top1", levels=(8,))
+    assert values.shape[:2] == (1, 10)
+    assert statistic(values) == pytest.approx(0.5 - 0.4)  # seed 1 has one image more than the mean
 
 
 def test_the_table_of_flags_says_which_are_raised_by_the_largest_over_seeds():
@@ -465,6 +495,8 @@ BY_HAND = [
     ("gain_over", {"defences": ["grey, other seed"]}, 0.1),
     ("gain_over", {"defences": ["tv, retrained"]}, 3 / 30),
     ("gain_over", {"defences": ["grey, twice the updates"]} | TOP1, 0.1),
+    ("gain_over", {"defences": ["grey, noise"]} | TOP1, 1 / 30),
+    ("gain_over", {"defences": ["grey, noise"]}, 1 / 30),
     ("gain_over", {"defences": ["adversarial training"]}, -2 / 30),
     ("gain_over", {"defences": ["adversarial training"], "defence": "adversarial training + halftone"} | TOP1, -1 / 30),
     ("source_cost", TOP1, 5 / 30),

@@ -146,7 +146,7 @@ def test_the_motivation_is_the_first_pair_with_its_box_and_its_map_on_the_scale_
     figure = masks_figures.motivation(phantoms, regions, maps)
     left, right, bar = figure.axes
     assert left.get_title() == "image, box of the finding"
-    assert right.get_title() == "what the network needs for “cat” (RP)"
+    assert right.get_title() == "what RP takes away for “cat”"
     assert (frames(left), texts(left)) == ([(2, 3, 8, 9)], ["cat"])
     assert (frames(right), texts(right)) == ([], [])
     below, over = right.images
@@ -193,6 +193,12 @@ def test_the_rows_are_the_pairs_with_their_box_class_and_the_map_of_every_method
             assert shown(panel) == pytest.approx(expected)
             assert shown(panel).max() == pytest.approx(0 if flat else 1)
     assert fits(figure)
+
+
+def test_rows_of_several_data_sets_say_of_which_they_are(rows):
+    panels = np.reshape(masks_figures.qualitative(rows, names=("VOC-like", "COCO-like")).axes[:-1], (5, 4))
+    labels = [line[0].get_ylabel() for line in panels]
+    assert labels == ["VOC-like\ncat", "VOC-like\ncup", "VOC-like\ndog", "COCO-like\ncup", "COCO-like\ncat"]
 
 
 def test_all_maps_have_one_scale_and_one_colour_map_and_grey_images_another(rows):

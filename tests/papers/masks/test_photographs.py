@@ -43,6 +43,19 @@ def test_before_after_marks_a_class_whose_share_has_risen_and_not_one_that_only_
     plt.close(figure)
 
 
+def test_a_rival_that_has_no_share_anywhere_has_no_line(photographs, explained, photograph_rows):
+    masks = {name: explained[name].mask for name in ("MP", "RP")}
+    rival = photograph_rows.loc[photograph_rows["role"] == "rival", "class"].iloc[0]
+    rows = photograph_rows.assign(share=photograph_rows["share"].where(photograph_rows["class"] != rival, 0.001))
+    names = []
+    for each in (photograph_rows, rows):
+        figure = masks_photographs.before_after(*photographs, masks, each)
+        names.append({text.get_text() for text in figure.axes[5].get_yticklabels()})
+        plt.close(figure)
+    assert rival in names[0]
+    assert names[1] == names[0] - {rival}
+
+
 def test_a_long_name_is_cut():
     assert masks_photographs.short("American Staffordshire terrier") == "American Staffordsh…"
     assert masks_photographs.short("boxer") == "boxer"

@@ -47,8 +47,27 @@ def test_the_source_itself_is_left_out():
     values = np.zeros((1, 1, 3, 1))
     values[0, 0, 0] = 1  # a deep network that only counts where it is not the source
     deep = np.array([True, True, False])
-    assert lead(values, deep, 0) == 0
-    assert lead(values, deep, 1) == 1
+    assert lead(values, deep, ~deep, 0) == 0
+    assert lead(values, deep, ~deep, 1) == 1
+
+
+def with_recogniser(rows):
+    """A recogniser that is right under its own signs, and nothing else is."""
+    attacked = rows[rows["network"] == "vgg"].assign(network="mobilefacenet", family="recogniser", correct=False)
+    every = pd.concat([rows, attacked], ignore_index=True)
+    sender = every[every["source"] == "vgg"].assign(source="mobilefacenet", correct=False)
+    sender["correct"] = sender["network"] == "mobilefacenet"
+    return pd.concat([every, sender], ignore_index=True)
+
+
+def test_a_recogniser_is_neither_deep_nor_wide_and_never_another_training(rows):
+    tables, more = {"sources": rows}, {"sources": with_recogniser(rows)}
+    for source in ("resnet", "inception"):
+        same = [value(deep_minus_wide_from(each, source=source)) for each in (tables, more)]
+        assert same[0] == same[1]
+    assert value(deep_minus_wide_from_any(more)) == pytest.approx(-0.5)
+    # own: the five trained ones, 0; others: 16 of the 20 pairs as before and ten pairs with the recogniser, 0
+    assert value(own_minus_other(more)) == pytest.approx(-(8 * 0.5 + 12) / 30)
 
 
 def test_the_own_architecture_keeps_less(rows):

@@ -308,7 +308,7 @@ def test_the_vid_table_holds_the_three_readings_by_hand(shift):
     readings = [
         name for reading in ("mod", "image", "spread") for name in (reading, f"{reading}_low", f"{reading}_high")
     ]
-    assert list(table.columns) == ["network", "mode", "paper_mod", *readings]
+    assert list(table.columns) == ["network", "mode", "paper_mod", *readings, "noise"]
     assert list(zip(table["mode"], table["network"], strict=True)) == [
         (mode, network) for mode in ("own_pred", "clean_pred") for network in NETWORKS
     ]
@@ -321,6 +321,14 @@ def test_the_vid_table_holds_the_three_readings_by_hand(shift):
     vgg = [0.1, 0.12, 0.125, 0.13]  # (1 - SSIM) / 2 of the digitised figure; mean 0.11875
     expected = (sum((value - 0.11875) ** 2 for value in vgg) / 4) ** 0.5
     assert table["paper_mod"][0] == pytest.approx(expected)
+
+
+def test_the_vid_of_noise_stands_beside_that_of_the_attack_where_noise_was_drawn(shift):
+    white = shift[(shift["arm"] == "white") & (shift["mode"] == "own_pred")]
+    drawn = pd.concat([white, white.assign(arm="noise", nissim=white["nissim"] / 4)])
+    table = shift_tables.vid_table(drawn, **OPTIONS)
+    assert table["noise"].tolist() == pytest.approx((table["mod"] / 4).tolist())
+    assert shift_tables.vid_table(white, **OPTIONS)["noise"].isna().all()
 
 
 def test_a_network_that_the_paper_has_not_has_no_value_of_the_paper(shift):
@@ -512,6 +520,25 @@ def test_full_size_networks_count_as_their_family(predictions, shift, name, argu
     full = shift.replace({"network": renamed | {"xception": "legacy_xception"}})
     arguments = arguments | {"mode": "own_pred", "level": 0.1}
     assert estimate(name, predictions, full, **arguments) == estimate(name, predictions, shift, **arguments)
+
+
+SIDES = [
+    ("deep_minus_wide", {"arm": "white"}),
+    ("deep_below_wide", OWN | {"level": 0.05}),
+    ("wide_fall_more", {"arm": "black"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), SIDES)
+def test_a_recogniser_is_neither_deep_nor_wide(predictions, shift, name, arguments):
+    both = [
+        pd.concat([rows, rows[rows["network"] == "xception"].assign(network="mobilefacenet", family="recogniser")])
+        for rows in (predictions, shift)
+    ]
+    assert estimate(name, *both, **arguments) == estimate(name, predictions, shift, **arguments)
+    alone = {each: rows[rows["family"] != "wide"] for each, rows in zip(("predictions", "shift"), both, strict=True)}
+    values, statistic = ESTIMATORS[name](alone, **arguments)
+    assert np.isnan(statistic(values))
 
 
 @pytest.mark.parametrize("networks", [["resnet", "inception"], ["vgg"], ["resnet"]])

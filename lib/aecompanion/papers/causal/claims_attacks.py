@@ -81,7 +81,8 @@ def detection(tables, *, score: str, attack: str, level: int):
 
 @claim("P1.54", "F1.8", "report", "> 0",
        "A small effect beats low confidence under PGD at {level}/255 (difference of AUROC, both one-sided)",
-       scores=["small_effect", "confidence"], attack="pgd", over=[{"level": 2}, {"level": 8}])
+       scores=["small_effect", "confidence"], attack="pgd", over=[{"level": 2}, {"level": 8}],
+       note="strong attacks raise confidence, whose AUROC then lies below 1/2: P1.94 and P1.95 take both sides")
 @claim("P1.101", "F1.8", "report", "> 0",
        "A large sum of the probabilities beats a small effect under {ATTACK} at {level}/255 (difference of AUROC, both "
        "one-sided)", scores=["sum", "small_effect"],
@@ -90,6 +91,9 @@ def detection(tables, *, score: str, attack: str, level: int):
 @claim("P1.109", "F1.8", "report", "> 0",
        "The sum of the probabilities beats the effect under PGD at {level}/255 (difference of AUROC, both two-sided)",
        scores=["sum_two", "effect"], attack="pgd", over=[{"level": 2}, {"level": 8}])
+@claim("P1.94", "F1.8", "report", "> 0",
+       "The effect beats confidence under PGD at {level}/255 (difference of AUROC, both two-sided)",
+       scores=["effect", "confidence_two"], attack="pgd", over=[{"level": 2}, {"level": 8}])
 @claim("P1.57", "F1.8", "report", "> 0",
        "NISSIM of Grad-CAM beats a small effect under PGD at 2/255 (difference of AUROC)",
        scores=["heatmap", "small_effect"], attack="pgd", level=2)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from aecompanion.papers.halftone import specifications
+from aecompanion.papers.halftone.doublings import beyond, efforts
 from aecompanion.papers.halftone.tables import HYBRID, LEVEL, METRICS, WORST, first_drop
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import cube, untestable
@@ -78,18 +79,45 @@ def below_transfer(tables, *, metric: str):
 @claim("P4.48", "X4.3", "report", "> 0", "A halftone before the adversarially trained network adds to its worst case "
        "(gain in {METRIC}, mean over 2, 4 and 8/255)", margin=0.05, defence="adversarial training + halftone",
        control="adversarial training", over=TOP_1_AND_5)
+@claim("P4.50", "X4.3", "report", "> 0", "Halftones are more than noise: hybrid + halftone keeps more in the worst "
+       "case than a network trained on grey images and noisy copies, noise as large as the dots, equal updates (gain "
+       "in {METRIC}, mean over 2, 4 and 8/255)", margin=0.05, control="grey, noise", over=TOP_1_AND_5)
+@claim("P4.54", "X4.13", "report", "<= 0", "Nor does halftoning add anything when what is left gets the largest budget "
+       "(mean over 2, 4 and 8/255 of top-1 with halftone minus without)", margin=0.05, most=True, note="one seed")
 def halftone_gain(
-    tables, *, metric: str = "top1", defence: str = HYBRID, control: str = CONTROL, levels: tuple[int, ...] = (2, 4, 8)
+    tables, *, metric: str = "top1", defence: str = HYBRID, control: str = CONTROL,
+    levels: tuple[int, ...] = (2, 4, 8), most: bool = False,
 ):
     """Worst-case accuracy of a defence minus that of a control, by default the same network without transformation, the
-    mean over radii.
+    mean over radii; most: what the largest budget leaves, where both had it.
     """
     rows = tables["adaptive"]
     if not {defence, control} <= set(rows["defence"]) or not set(levels) <= set(rows["level"]):
         return untestable()
-    pairs = [worst(name, level) for level in levels for name in (defence, control)]
+    if most and len(efforts(rows)) == 1:
+        return untestable()
+    name_of = beyond(efforts(rows)[-1]) if most else WORST
+    pairs = [worst(name, level) | {"adversary": name_of} for level in levels for name in (defence, control)]
     values = cube(rows, metric, pairs)
     return values, lambda v: float((v[..., 0::2] - v[..., 1::2]).mean())
+
+
+@claim("P4.52", "X4.13", "report", "<= 0.02", "More work takes no more: the last doubling of the budget breaks at most "
+       "2 of 100 images of hybrid + halftone (share of them, {METRIC}, {WHERE})", note="one seed",
+       over=[{"METRIC": "top-1", "WHERE": "mean over 2, 4 and 8/255", "metric": "top1", "levels": (2, 4, 8)},
+             {"METRIC": "top-5", "WHERE": "8/255", "metric": "top5", "levels": (8,)}])
+def last_doubling(tables, *, metric: str, levels: tuple[int, ...], defence: str = HYBRID):
+    """Accuracy of a defence before the last doubling minus that after it, the mean over radii."""
+    rows = tables["adaptive"]
+    known = efforts(rows)
+    if len(known) == 1:
+        return untestable()
+    more = rows[rows["adversary"] == beyond(known[-1])]
+    same = rows[rows["seed"].isin(more["seed"].unique())]  # the worst case has further seeds
+    before = beyond(known[-2]) if len(known) > 2 else WORST
+    names = (before, beyond(known[-1]))
+    pairs = [worst(defence, level) | {"adversary": name} for level in levels for name in names]
+    return cube(same, metric, pairs), lambda v: float((v[..., 0::2] - v[..., 1::2]).mean())
 
 
 @claim("P4.80", "X4.11", "report", "> 0.5", "In most specifications halftoning leaves more accuracy in the worst case "

@@ -4,6 +4,7 @@ All take images or tidy rows that earlier stages saved and return a matplotlib f
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
@@ -52,6 +53,13 @@ def flip_maps(image: torch.Tensor, maps: dict[str, tuple[torch.Tensor, float]]) 
     return figure
 
 
+def signed(change: torch.Tensor) -> np.ndarray:
+    """A change of -1 to 1 for imshow: grey as it is, for a colour map; of RGB, which imshow takes from 0 to 1 only, the
+    half of it around grey.
+    """
+    return channels_last(change) if change.shape[0] == 1 else channels_last((change / 2 + 0.5).clamp(0, 1))
+
+
 def addition(clean: torch.Tensor, attacked: torch.Tensor, *, eps: float, titles: tuple[str, str]) -> Figure:
     """F4.1: image + change = adversarial example, the predicted label and its confidence under each. The change is ε
     times the sign of the gradient, but for what clipping to [0,1] takes off.
@@ -60,7 +68,7 @@ def addition(clean: torch.Tensor, attacked: torch.Tensor, *, eps: float, titles:
     figure, axes = plt.subplots(1, 5, figsize=(9, 3.1), width_ratios=[4, 1.1, 4, 0.6, 4])
     difference = (attacked - clean) * 255 / level
     picture(axes[0], channels_last(clean), right=True)
-    picture(axes[2], channels_last(difference), cmap=DIFFERENCE, vmin=-1, vmax=1)
+    picture(axes[2], signed(difference), cmap=DIFFERENCE, vmin=-1, vmax=1)
     picture(axes[4], channels_last(attacked), right=False)
     for panel, text in zip(axes[::2], (titles[0], "change / ε", titles[1]), strict=True):
         panel.set_xlabel(text, fontsize=10)
@@ -89,7 +97,7 @@ def attack_rows(rows: dict[str, dict[str, torch.Tensor]], *, eps: float) -> Figu
             line[3].set_axis_off()
             continue
         change = (row["grey"] - clean["grey"]) * 255 / level
-        picture(line[1], channels_last(change), cmap=DIFFERENCE, vmin=-1, vmax=1)
+        picture(line[1], signed(change), cmap=DIFFERENCE, vmin=-1, vmax=1)
         flips = (row["halftone"] - clean["halftone"]).abs()
         picture(line[3], 1 - channels_last(flips))
         line[3].set_xlabel(f"{flips.mean():.0%} of the dots", fontsize=9)
@@ -139,7 +147,7 @@ def activations(
     for line, (network, kind) in zip(axes, rows, strict=True):
         active = maps[network]["clean"].flatten(1).std(1).argsort(descending=True)[:channels].sort().values
         top = max(maps[network][each][active].max().item() for each in ("clean", "attacked"))
-        picture(line[0], images[f"{network}/{kind}"][0])
+        picture(line[0], channels_last(images[f"{network}/{kind}"]))
         for panel, index in zip(line[1:-1], active, strict=True):
             title = f"channel {index}" if kind == "clean" else ""
             picture(panel, maps[network][kind][index], cmap="viridis", vmin=0, vmax=top, title=title)

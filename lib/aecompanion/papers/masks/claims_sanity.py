@@ -31,6 +31,9 @@ UNDEFINED = "most maps of the re-initialised network are constant, or it has too
        "{method}: re-initialising the top layer takes the map's rank correlation to the original below half way "
        f"({SCALE})", measure="spearman", stage="mask_randomization", undefined=UNDEFINED,
        over=[{"method": "BP"}, {"method": "Grad-CAM"}, {"method": "RISE"}, {"method": "MP"}, {"method": "EP"}])
+@claim("P3.82", "X3.4", "report", "< 0.5",
+       "IG: re-initialising the top layer takes the map's rank correlation to the original below half way "
+       f"({SCALE})", method="IG", measure="spearman", stage="mask_randomization", undefined=UNDEFINED)
 @gated
 def top_layer(tables, *, method: str, measure: str):
     """Share of a retrained network's similarity that is left when the last layer alone is re-initialised."""

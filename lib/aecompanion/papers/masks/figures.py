@@ -57,26 +57,28 @@ def motivation(dataset: Dataset, part: Regions, maps: torch.Tensor) -> Figure:
     image, name = dataset.batch(part.image[:1])[0], dataset.classes[part.label[0]]
     picture(axes[0], channels_last(image), title="image, box of the finding")
     box(axes[0], part.boxes[0], name)
-    picture(axes[1], channels_last(image), title=f"what the network needs for “{name}” (RP)")
+    picture(axes[1], channels_last(image), title=f"what RP takes away for “{name}”")
     shown = axes[1].imshow(maps[0, 0].numpy(), cmap=HEAT, alpha=0.65, vmin=0, vmax=1)
     figure.colorbar(shown, ax=axes[1], shrink=0.8, label="attribution, 1 - m")
     return figure
 
 
-def qualitative(parts: Sequence[Part]) -> Figure:
-    """F3.8, F3.9: one row per pair, the image with its box and the map of every method."""
+def qualitative(parts: Sequence[Part], names: Sequence[str] = ()) -> Figure:
+    """F3.8, F3.9: one row per pair, the image with its box and the map of every method; `names` of the data sets, where
+    there are several, stand beside their rows.
+    """
     count = sum(len(part) for _, part, _ in parts)
     methods = list(parts[0][2])
     figure, axes = plt.subplots(
         count, len(methods) + 1, figsize=(1.45 * (len(methods) + 1), 1.33 * count + 0.4), squeeze=False
     )
     row = 0
-    for dataset, part, maps in parts:
+    for k, (dataset, part, maps) in enumerate(parts):
         for index, image in enumerate(dataset.batch(part.image)):
             line = axes[row]
             picture(line[0], channels_last(image), title="input" if row == 0 else "")
             box(line[0], part.boxes[index])
-            line[0].set_ylabel(dataset.classes[part.label[index]], fontsize=9)
+            line[0].set_ylabel("\n".join([*names[k : k + 1], dataset.classes[part.label[index]]]), fontsize=9)
             for panel, method in zip(line[1:], methods, strict=True):
                 picture(panel, scaled(maps[method][index, 0]), cmap=HEAT, title=method if row == 0 else "")
             row += 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from aecompanion.report.figures import COLOURS, HEAT, WRONG, channels_last, pict
 from aecompanion.studies.photographs import VIEWS, shares, views
 
 RISEN = 0.1  # a share, or a probability, that has risen by more is marked
+SEEN = 0.02  # a rival whose share is below this in every view has no line
 LABELS = {
     "Grad-CAM": "share of each map's maximum",
     "RISE": "p(T) where kept / mean p(T)",
@@ -105,14 +107,16 @@ def said(panel: Axes, part: pd.DataFrame, view: str) -> None:
 
 
 def share_panel(panel: Axes, here: pd.DataFrame, methods: Sequence[str]) -> None:
-    """The shares of the rivals, a line per rival: clean, and masked by each method."""
+    """The shares of the rivals, clean and masked by each method: a line per rival that has `SEEN` of them somewhere."""
     parts = {method: shares(here[here["method"] == method]) for method in methods}
-    order = next(iter(parts.values())).index
+    first = next(iter(parts.values()))
+    largest = np.max([part.loc[first.index, ["clean", "masked"]].max(axis=1) for part in parts.values()], axis=0)
+    order = first.index[largest >= min(SEEN, largest.max())]
     height = range(len(order))[::-1]
     panel.scatter(parts[methods[0]].loc[order, "clean"], height, marker="|", s=90, lw=2, color="black", label="clean")
     for method, marker, colour in zip(methods, "s^ov", COLOURS, strict=False):
         panel.scatter(parts[method].loc[order, "masked"], height, marker=marker, s=24, color=colour, label=method)
-    panel.set(xlim=(-0.03, 1), yticks=list(height))
+    panel.set(xlim=(-0.03, 1.03), ylim=(-0.6, len(order) - 0.4), yticks=list(height))
     panel.set_yticklabels([short(name) for name in order], fontsize=7.5)
     panel.tick_params(axis="x", labelsize=8)
     panel.grid(axis="y", lw=0.4)

@@ -19,6 +19,7 @@ from aecompanion.report.cubes import cube, mean_row
 FOR_READERS = {"voc": "VOC-like", "coco": "COCO-like", "chest": "chest phantoms"}
 ORACLE = "oracle"  # removes exactly the object's pixels, where these are known
 UNBOUNDED = 1e9  # so far above every ratio that the logit scale of intervals within (0, UNBOUNDED) is the log scale
+CUT = ("p_reverse_cut", "change_cut")  # of every map's hottest pixels, as many as RP's mask removes on that pair
 NOT_IN_SHORT = ("BP",)  # the baseline that no claim of the README is about
 
 
@@ -78,9 +79,10 @@ def deletion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
 
 def distortion_table(scores: pd.DataFrame, **options) -> pd.DataFrame:
     """T3.1: the three class distortion scores per data set and method, the median of the default one, and what they
-    are to be read with: the other classes' change, p of the class in the reverse image, the share of the image removed.
+    are to be read with: the other classes' change, p of the class in the reverse image, the share of the image removed;
+    and the first two again with every map cut to RP's area on that pair.
     """
-    columns = ["cds_absolute", "cds_signed", "cds_ratio", "change", "p_reverse", "area"]
+    columns = ["cds_absolute", "cds_signed", "cds_ratio", "change", "p_reverse", "area", *CUT]
     parts = []
     for data in scores["data"].unique():
         extra = present(scores, [ORACLE, *AS_PUBLISHED], data=data)

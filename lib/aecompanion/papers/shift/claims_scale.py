@@ -4,7 +4,7 @@ import numpy as np
 
 from aecompanion.evaluate.intervals import largest, least
 from aecompanion.papers.shift.scale import block, ceiling_share, noise_share, over_noise
-from aecompanion.papers.shift.tables import LEVELS, cube, curve, families, family_mask
+from aecompanion.papers.shift.tables import LEVELS, cube, curve, families, families_of
 from aecompanion.report.claims import claim
 from aecompanion.report.cubes import untestable
 
@@ -66,11 +66,11 @@ def vgg_margin_in_shares(tables, *, mode: str, level: float):
        over=EVERY_LEVEL)
 def deep_below_wide(tables, *, mode: str, level: float):
     """Smallest share of the ceiling among wide networks minus the largest among deep ones, at one level."""
-    deep = family_mask(tables["shift"])
-    if len(set(deep)) == 1:
+    deep, wide = families_of(tables["shift"])
+    if not (deep.any() and wide.any()):
         return untestable()
     values = block(tables["shift"], mode=mode, levels=(level,))
-    return values, least(lambda v: ceiling_share(v)[~deep] - ceiling_share(v)[deep].T)
+    return values, least(lambda v: ceiling_share(v)[wide] - ceiling_share(v)[deep].T)
 
 
 @claim("P5.50", "T5.2", "report", "> 0",
@@ -99,12 +99,12 @@ def deeper_resnet_shifts_less(tables, *, mode: str, scaled: bool):
              {"arm": "black", "note": "notes on the paper say so; the signs come from a deep network"}])
 def wide_fall_more(tables, *, arm: str):
     """Fall of accuracy from the smallest to the largest level, of the wide networks minus that of the deep ones."""
-    deep = family_mask(tables["predictions"])
-    if len(set(deep)) == 1:
+    deep, wide = families_of(tables["predictions"])
+    if not (deep.any() and wide.any()):
         return untestable()
 
     def difference(v: np.ndarray) -> float:
         fall = curve(v)[:, 0] - curve(v)[:, -1]
-        return fall[~deep].mean() - fall[deep].mean()
+        return fall[wide].mean() - fall[deep].mean()
 
     return cube(tables["predictions"], "correct", arm=arm), difference

@@ -11,7 +11,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aecompanion.papers.shift.tables import ARMS, COUNTERPART, LEVELS, names
+from aecompanion.evaluate.intervals import interval
+from aecompanion.papers.shift.tables import ARMS, COUNTERPART, LEVELS, MODES, cube, digitised, names
 from aecompanion.report.figures import HEAT, RIGHT, WRONG, channels_last, colours, markers, picture
 
 Cell = tuple[np.ndarray, bool | None, float | None]  # a heatmap in [0,1], was the network right, its NISSIM
@@ -25,7 +26,8 @@ def label(network: str) -> str:
 
 def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") -> Figure:
     """F5.4: one density panel per level, one curve per network, each of area 1 and none outside what the quantity can
-    be (the paper's five share one area); `quantity` is "ssim" (as plotted there) or "nissim".
+    be (the paper's five share one area); ticks: medians, crosses: the paper's digitised means. `quantity` is "ssim" (as
+    plotted there) or "nissim".
     """
     rows = shift[(shift["arm"] == "white") & (shift["mode"] == mode) & shift["correct0"]]
     figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), sharey=True)
@@ -48,6 +50,11 @@ def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") ->
         medians = rows[rows["eps"] == level].groupby("network")[quantity].median()
         for network, median in medians.items():
             panel.plot(median, 0, "|", color=palette[network], markersize=14, markeredgewidth=2, clip_on=False)
+            if known := digitised(network):
+                mean = known[LEVELS.index(level)]
+                place = mean if quantity == "ssim" else (1 - mean) / 2
+                look = {"color": palette[network], "transform": panel.get_xaxis_transform()}
+                panel.scatter(place, 0.95, marker="x", s=45, lw=2, **look)
         shown = (-0.4, 1.02) if quantity == "ssim" else (-0.02, 0.7)
         panel.set(title=f"({letter}) ε = {level:g}", xlabel=axis_label, ylabel="density", xlim=shown)
     for panel in axes.flat[len(LEVELS) :]:
@@ -56,7 +63,8 @@ def kde_panels(shift: pd.DataFrame, *, quantity: str, mode: str = "own_pred") ->
         plt.Line2D([], [], color=colour, linestyle=style, label=label(network))
         for (network, colour), style in zip(palette.items(), LINES, strict=False)
     ]
-    axes.flat[len(LEVELS)].legend(handles=handles, loc="center", title="(e) networks; ticks: medians")
+    title = "(e) networks; ticks: medians;\ncrosses: the paper's means (digitised)"
+    axes.flat[len(LEVELS)].legend(handles=handles, loc="center", title=title)
     return figure
 
 
@@ -114,7 +122,7 @@ def scale_panels(table: pd.DataFrame) -> Figure:
                 paper = rows[rows["arm"] == "white"]
                 panel.plot(paper["eps"], paper["paper"], "x", color="0.5", ms=5, label="paper (digitised)")
                 panel.set_title(label(network), fontsize=10)
-        line[0].set_ylabel(f"MOD, {mode}")
+        line[0].set_ylabel(f"MOD, {MODES.get(mode, mode)}", fontsize=9)
     top = table[["ci_high", "ceiling", "paper"]].max().max()
     axes[0, 0].set(xlim=(0, 1.08 * table["eps"].max()), ylim=(0, 1.08 * top))
     figure.supxlabel("ε (pixel units)", fontsize=11)
@@ -122,30 +130,26 @@ def scale_panels(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
+def failure_panels(shift: pd.DataFrame, *, level: float = 0.01, resamples: int = 200, seed: int = 0) -> Figure:
     """X5.1: NISSIM of fooled and of still-correct images per network, for own_pred and, without the class confound,
-    for clean_pred; mean with 95 % interval over images and seeds pooled. Short lines: noise of equal size (grey) and
+    for clean_pred; mean with 95 % interval over images and training seeds. Short lines: noise of equal size (grey) and
     the ceiling, another person's map (black).
     """
     bounds = [("noise", level, "0.6", "random signs"), ("other", 0.0, "black", "another person")]
+    outcomes = {"still correct": (1, -0.15, RIGHT, "o"), "fooled": (0, 0.15, WRONG, "X")}
     rows = shift[(shift["arm"] == "white") & (shift["eps"] == level) & shift["correct0"]]
     modes = [mode for mode in ("own_pred", "clean_pred") if mode in set(rows["mode"])]
-    titles = {"own_pred": "own_pred: region and class may change", "clean_pred": "clean_pred: the region alone"}
+    what = {"own_pred": "region and class may change", "clean_pred": "the region alone"}
     figure, axes = plt.subplots(1, len(modes), figsize=(5 * len(modes), 3.8), sharey=True, squeeze=False)
     for panel, mode in zip(axes[0], modes, strict=True):
-        seaborn.pointplot(
-            rows[rows["mode"] == mode].assign(outcome=rows["correct"].map({True: "still correct", False: "fooled"})),
-            x="network",
-            y="nissim",
-            hue="outcome",
-            hue_order=["still correct", "fooled"],
-            palette=[RIGHT, WRONG],
-            markers=["o", "X"],
-            linestyle="none",
-            dodge=0.3,
-            seed=0,
-            ax=panel,
-        )
+        both = [cube(shift, column, mode=mode, levels=(level,))[..., 0] for column in ("nissim", "correct")]
+        for name, (outcome, aside, colour, marker) in outcomes.items():
+            of_outcome = np.where(both[1] == outcome, both[0], np.nan)
+            shown = np.flatnonzero(np.isfinite(of_outcome).any((0, 1)))
+            means = [interval(np.nanmean, of_outcome[..., k], resamples=resamples, seed=seed) for k in shown]
+            panel.plot(shown + aside, [mean.value for mean in means], marker, color=colour, ms=8, label=name)
+            ends = [[mean.low for mean in means], [mean.high for mean in means]]
+            panel.vlines(shown + aside, *ends, color=colour, lw=2)
         for arm, at, colour, text in bounds:
             kept = shift[(shift["arm"] == arm) & (shift["eps"] == at) & (shift["mode"] == mode) & shift["correct0"]]
             heights = kept.groupby("network")["nissim"].mean()
@@ -153,9 +157,9 @@ def failure_panels(shift: pd.DataFrame, *, level: float = 0.01) -> Figure:
             if ends:
                 x, y = np.transpose(ends)
                 panel.hlines(y, x - 0.3, x + 0.3, color=colour, lw=1.5, label=text)
-        panel.set(title=titles[mode], xlabel="", ylabel=f"NISSIM at ε = {level:g}")
-        panel.tick_params(axis="x", rotation=20)
-        panel.get_legend().remove()
+        panel.set_title(f"{MODES[mode]}: {what[mode]}", fontsize=11)
+        panel.set_xticks(range(len(names(rows))), names(rows), rotation=20)
+    axes[0, 0].set_ylabel(f"NISSIM at ε = {level:g}")
     axes[0, 0].set_ylim(0, max(panel.dataLim.y1 for panel in axes[0]) * 1.05)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure

@@ -19,7 +19,7 @@ import pandas as pd
 
 from aecompanion.evaluate.intervals import Interval
 from aecompanion.evaluate.replicates import interval, weighted_mean, weighted_median, weights
-from aecompanion.papers.shift.tables import ARMS, LEVELS, cube, family_mask
+from aecompanion.papers.shift.tables import ARMS, LEVELS, cube, families_of
 from aecompanion.report import multiverse
 
 ORDER = "Every deep network moves less than every wide one"
@@ -48,7 +48,7 @@ class Replicates:
     def __init__(self, shift: pd.DataFrame, *, resamples: int, seed: int):
         self.shift, self.resamples, self.seed = shift.assign(unlike=1 - shift["rank"]), resamples, seed
         self.training = sorted(shift["seed"].unique())
-        self.deep = family_mask(shift)
+        self.deep, self.wide = families_of(shift)
         pairs = dict.fromkeys(zip(shift["arm"], shift["mode"], strict=True))
         self.arms = {
             f"{ARMS[arm]}, {CLASSES[mode]}": (arm, mode)
@@ -93,7 +93,7 @@ class Replicates:
         moved = self.scaled(chosen)
         if moved is None:
             return None
-        gaps = moved[:, ~self.deep, None] - moved[:, None, self.deep]
+        gaps = moved[:, self.wide, None] - moved[:, None, self.deep]
         return interval(gaps.reshape(len(gaps), -1), self.left_out(chosen["seeds"]), self.images())
 
     def noise(self, **chosen: str) -> Interval | None:
@@ -147,7 +147,7 @@ def table(shift: pd.DataFrame, *, resamples: int = 60, seed: int = 0) -> pd.Data
     of_order = choices | {"ε": [*levels, VID], "scale": list(SCALES)}
     of_noise = choices | {"networks": ["least", "mean"]}
     tables = []
-    if len(set(replicates.deep)) > 1:
+    if replicates.deep.any() and replicates.wide.any():
         own = published | {"scale": SCALES[2]}
         tables.append(multiverse.specifications(ORDER, of_order, replicates.order, own))
     own = published | {"networks": "least"}

@@ -14,6 +14,7 @@ from aecompanion.evaluate.dissimilarity import vid
 from aecompanion.evaluate.intervals import interval
 
 LEVELS = (0.01, 0.05, 0.075, 0.1)  # the paper's ε
+MODES = {"own_pred": "own class", "clean_pred": "class of the clean prediction"}  # what is explained
 ARMS = {"white": "white-box", "black": "black-box", "noise": "random signs"}
 # Mean of the quantity plotted in Fig. 4 (it behaves as SSIM), read off the figure at LEVELS, ±0.03
 DIGITISED = {
@@ -119,10 +120,13 @@ def accuracy_table(predictions: pd.DataFrame, **options) -> pd.DataFrame:
 
 
 def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """T5.3: VID per network and class mode in its three readings (the spread of one level is averaged over levels)."""
-    rows = []
-    for mode in (mode for arm, mode in settings(shift) if arm == "white"):
+    """T5.3: VID per network and class mode in its three readings (the spread of one level is averaged over levels), and
+    `noise`, that of the MOD of random signs of equal size (NaN where they were not drawn).
+    """
+    rows, measured = [], settings(shift)
+    for mode in (mode for arm, mode in measured if arm == "white"):
         values = cube(shift, "nissim", mode=mode)
+        noise = cube(shift, "nissim", mode=mode, arm="noise") if ("noise", mode) in measured else None
         for i, network in enumerate(names(shift)):
             paper = digitised(network)
             row = {
@@ -133,7 +137,7 @@ def vid_table(shift: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame
             for reading in ("mod", "image", "spread"):
                 found = interval(vid_statistic(reading), values[:, :, i], resamples=resamples, seed=seed)
                 row |= {reading: found.value, f"{reading}_low": found.low, f"{reading}_high": found.high}
-            rows.append(row)
+            rows.append(row | {"noise": np.nan if noise is None else vid_statistic("mod")(noise[:, :, i])})
     return pd.DataFrame(rows)
 
 
@@ -160,6 +164,13 @@ def gap_between_outcomes(v: np.ndarray) -> float:
     return float(np.mean(gaps)) if gaps else np.nan
 
 
-def family_mask(rows: pd.DataFrame) -> np.ndarray:
-    family = rows.drop_duplicates("network").set_index("network")["family"]
-    return (family[names(rows)] == "deep").to_numpy()
+def families_of(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which networks the paper calls deep, and which wide; a network of another kind is neither."""
+    family = rows.drop_duplicates("network").set_index("network")["family"][names(rows)]
+    return (family == "deep").to_numpy(), (family == "wide").to_numpy()
+
+
+def recognisers(rows: pd.DataFrame) -> np.ndarray:
+    """Which networks are enrolled instead of trained (`train.enrol`), so that seeds share their weights."""
+    family = rows.drop_duplicates("network").set_index("network")["family"][names(rows)]
+    return (family == "recogniser").to_numpy()

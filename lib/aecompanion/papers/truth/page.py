@@ -48,7 +48,8 @@ def page(methods: pd.DataFrame, metrics: pd.DataFrame) -> str:
         "## Metrics",
         "Kendall's τ with the truth: order of methods / on the way from the truth to noise. Bold: believed, the "
         "interval lies above 0 / above 0.5. Italic: it misleads, one lies below 0. Last rows: what one could reach, "
-        "with another score of the same truth, or with the truth's own order on other pictures.",
+        "with another score of the same truth, or with the truth's own order on other pictures. Metrics were asked on "
+        "fewer pictures than methods.",
         tables.markdown(metric_matrix(metrics)),
         "## Rules of the advice",
         f"First: the highest mean over columns, and the highest among those of at most {FEW} passes; elsewhere the "

@@ -1,8 +1,8 @@
 """Tables of the truth bench from its tidy rows, one per world, family, seed, pair (picture, target) and method.
 
 Intervals are over seeds × items: an item is what is drawn anew when a study is done again. In worlds that are composed
-it is a picture (over its targets a score is averaged), in mosaics the target's photograph (averaged over the mosaics
-that it lies in), because mosaics share photographs; there the "seeds" are the three networks.
+it is a picture (over its targets a score is averaged); mosaics are taken as far as no two share a photograph, and there
+the "seeds" are the three networks.
 """
 
 import functools
@@ -22,6 +22,7 @@ FOR_READERS = {
     "chest": "chest phantoms",
     "objects": "objects with mark",
     "mosaics": "mosaics",
+    "mosaics 3x3": "mosaics of 3×3",
 }
 FAMILIES = {  # of objects
     "plain": "trained without mark",
