@@ -12,6 +12,7 @@ from aecompanion.pipeline.paths import ROOT
 from aecompanion.report.papers import papers
 from aecompanion.site import build, extension, files
 
+ICONS = [("sun", "[9728]", '"M0"'), ('"moon-o"', '["luna"]', '["M1",""]'), ("bars", "[]", '"M2"')]
 CHOSEN = ("00_start_here", "mask_steps", "mask_games")
 SIDE_TREE = ROOT.parent.name == "profiles"  # whose results have other pages
 pytestmark = pytest.mark.skipif(SIDE_TREE, reason="the site shows the published results")
@@ -104,6 +105,34 @@ def test_heavy_pictures_become_webp_and_light_ones_stay(tmp_path):
     files.shrink(tmp_path)
     assert sorted(file.name for file in (tmp_path / "_images").iterdir()) == ["heavy.webp", "light.png"]
     assert re.findall(r'"(.*?)"', page.read_text()) == ["_images/heavy.webp", "_images/light.png", "files/heavy.png"]
+
+
+def test_only_icons_that_pages_show_are_left(tmp_path):
+    script, page = tmp_path / files.ICONS, tmp_path / "a.html"
+    script.parent.mkdir(parents=True)
+    sun, moon, bars = (f'{name}:[512,512,{others},"f1",{path}]' for name, others, path in ICONS)
+    script.write_text(f"var b={{{sun},{moon},{bars}}};go(b)")
+    page.write_text('<i class="fa-solid fa-luna fa-lg"></i>')
+    (tmp_path / "_static" / "theme.js").write_text('x="fa-bars"')
+    files.lighten(tmp_path)
+    assert script.read_text() == f"var b={{{moon},{bars}}};go(b)"
+
+
+def test_every_icon_of_the_site_is_in_its_script(site):
+    script = (site / files.ICONS).read_text()
+    known = set().union(*map(files.names, files.ICON.finditer(script)))
+    shown = {name for file in pages(site) for name in re.findall(r"\bfa-([a-z0-9-]+)", file.read_text())}
+    assert shown - known <= {"solid", "fw", "lg"}  # styles
+    assert len(known) < 60
+    assert (site / files.ICONS).stat().st_size < 150_000
+
+
+def test_pages_get_lighter_and_say_the_same(tmp_path):
+    page = tmp_path / "a.html"
+    code = '<pre>  <span class="n">f</span><span class="p">(</span><span class="mi">1</span>\n    )</pre>'
+    page.write_text(f"<div>\n    <p>a\n    b</p>\n{code}</div>")
+    files.lighten(tmp_path)
+    assert page.read_text() == '<div>\n<p>a\nb</p>\n<pre>  f(<span class="mi">1</span>\n    )</pre></div>'
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):

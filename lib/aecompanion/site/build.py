@@ -17,12 +17,12 @@ from sphinx.util.console import nocolor
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from aecompanion.pipeline.paths import BUILD, ROOT
-from aecompanion.site.files import add_files, dead, shrink
+from aecompanion.site.files import add_files, dead, lighten, shrink
 from aecompanion.site.links import Links
 from aecompanion.site.tree import write_pages
 
 STATIC = Path(__file__).parent / "static"
-LARGEST = 30_000_000  # bytes of the site with the stored outputs, which has 28.6 million: so that it grows no further
+LARGEST = 25_000_000  # bytes of the site with the stored outputs
 OPTIONS = {
     "project": "Companion to five papers on adversarial examples and visual explanation",
     "html_title": "Adversarial examples and visual explanation",
@@ -107,6 +107,7 @@ def build(out: Path, chosen: Collection[str] = (), *, executed: bool = False) ->
     shutil.rmtree(folder)
     shrink(out)
     add_files(out)
+    lighten(out)
     if wrong := dead(out):
         raise RuntimeError(f"{len(wrong)} dead links:\n" + "\n".join(wrong[:20]))
     if not executed and size(out) > LARGEST:

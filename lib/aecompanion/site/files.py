@@ -1,4 +1,6 @@
-"""What Sphinx leaves to be done: source pages, copies of linked files, smaller pictures, and a look at every link."""
+"""What Sphinx leaves to be done: source pages, copies of linked files, smaller pictures and pages, and a look at every
+link.
+"""
 
 import io
 import os
@@ -15,7 +17,13 @@ from aecompanion.site import reference, source_pages
 from aecompanion.site.tree import put
 
 UNUSED = ["*.map", "*macros.html"]  # what themes leave for those who develop them
-HEAVY = 30_000  # bytes from which a picture is written as WebP
+HEAVY = 8_000  # bytes from which a picture is written as WebP
+ICONS = "_static/scripts/fontawesome.js"  # of the theme: two thousand, of which pages show a dozen
+ICON = re.compile(  # name, size, other names, code point, path
+    r'(?:"([\w-]+)"|([a-zA-Z]\w*)):\[\d+,\d+,\[((?:"?[\w-]+"?,?)*)\],"[0-9a-f]+",(?:"[^"]*"|\["[^"]*","[^"]*"\])\],?'
+)
+BLACK = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')  # names, punctuation and blanks of highlighted code
+VERBATIM = re.compile(r"(<pre\b.*?</pre>|<script\b.*?</script>|<textarea\b.*?</textarea>)", re.DOTALL)
 LOSSY = 0.75  # of the size without loss: what a WebP with loss must save (photographs do)
 
 
@@ -73,12 +81,34 @@ def add_files(out: Path) -> None:
             put(out / name, source_pages.page(path, reference.place(reference.dotted(ROOT / path)) if ours else ""))
 
 
+def lighten(out: Path) -> None:
+    """Leave out what no reader sees: icons and languages of the theme that no page uses, colours of code that are the
+    text's, and the indentation of HTML.
+    """
+    shutil.rmtree(out / "_static" / "locales", ignore_errors=True)
+    scripts = [file for file in (out / "_static").rglob("*.js") if file != out / ICONS]
+    shown = set()
+    for file in [*out.rglob("*.html"), *scripts]:
+        text = file.read_text()
+        shown |= set(re.findall(r"\bfa-([a-z0-9-]+)", text))
+        if file.suffix == ".html":
+            parts = VERBATIM.split(BLACK.sub(r"\1", text))
+            file.write_text("".join(part if at % 2 else re.sub(r"\n\s+", "\n", part) for at, part in enumerate(parts)))
+    if (icons := out / ICONS).exists():
+        icons.write_text(ICON.sub(lambda icon: icon[0] if shown & names(icon) else "", icons.read_text()))
+
+
+def names(icon: re.Match) -> set[str]:
+    """Under which an icon of the theme's script is known."""
+    return {icon[1] or icon[2], *re.findall(r"[\w-]+", icon[3])}
+
+
 def smaller(picture: Image.Image, *, exact: bool) -> bytes:
     """A picture as WebP; `exact`: without loss, unless loss saves enough."""
     lossy, lossless = io.BytesIO(), io.BytesIO()
     picture.save(lossy, "webp", quality=85, method=2)
     if exact:
-        picture.save(lossless, "webp", lossless=True, method=1, quality=20)
+        picture.save(lossless, "webp", lossless=True, method=4, quality=80)
     saved = not exact or lossy.tell() < LOSSY * lossless.tell()
     return (lossy if saved else lossless).getvalue()
 
