@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aecompanion.pipeline.paths import ROOT
-from aecompanion.report import pages
+from aecompanion.report import carried, pages
 
 README, FINDINGS = ROOT / "README.md", ROOT / "docs" / "findings.md"
 SIDE_TREE = ROOT.parent.name == "profiles"  # whose results are of another size
@@ -67,7 +67,7 @@ def test_the_findings_show_the_published_tables():
     text, results = FINDINGS.read_text(), ROOT / "results"
     default, public = (pd.read_csv(results / place / "claims.csv") for place in ("", "public"))
     for mark, table in {
-        "claims": pages.counts(default, pages.on_real_images(public)),
+        "claims": pages.counts(default, carried.real(public)),
         **pages.in_short(results),
     }.items():
         assert text == pages.insert(text, table, mark, "docs/findings.md")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from aecompanion.pipeline import paths
-from aecompanion.report import claims, gallery, pages
+from aecompanion.report import carried, claims, gallery, pages
 from aecompanion.report.papers import papers
 
 
@@ -132,7 +132,7 @@ def test_claims_about_scenes_that_stay_composed_are_no_evidence_on_real_images()
     rows = [("P3.01", "T3.2", "VOC-like: it deletes"), ("P3.02", "T3.2", "COCO-like: it deletes")]
     rows += [("P3.52", "X3.4", "BP: it changes"), ("P2.05", "T2.2", "it is sparse")]
     given = pd.DataFrame(rows, columns=["id", "display", "statement"]).assign(verdict="reproduced")
-    found = pages.on_real_images(given).set_index("id")["verdict"]
+    found = carried.real(given).set_index("id")["verdict"]
     assert found.to_dict() == {
         "P3.01": "not testable here",
         "P3.02": "reproduced",
@@ -143,7 +143,7 @@ def test_claims_about_scenes_that_stay_composed_are_no_evidence_on_real_images()
 
 def test_the_published_public_run_has_no_finding_about_masks_on_real_images():
     """Its scenes are composed, its COCO networks fail the gate, and no radiograph was explained."""
-    public = pages.on_real_images(pd.read_csv(paths.ROOT / "results" / "public" / "claims.csv"))
+    public = carried.real(pd.read_csv(paths.ROOT / "results" / "public" / "claims.csv"))
     assert set(public.loc[public["paper"] == 3, "verdict"]) == {"not testable here"}
 
 

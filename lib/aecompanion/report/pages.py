@@ -7,11 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from aecompanion.pipeline import paths
-from aecompanion.report import data_page, displays, gallery, networks_page, tables
+from aecompanion.report import carried, data_page, displays, gallery, networks_page, tables
 from aecompanion.report.gallery import VERDICTS
 from aecompanion.report.papers import ROOM, Paper, papers
-
-ON_SCENES = ("F3.12", "X3.4")  # displays of the randomisation check, whose networks are those of the VOC-like scenes
 
 
 def paper_table(claims: pd.DataFrame) -> str:
@@ -62,14 +60,6 @@ def counts(claims: pd.DataFrame, public: pd.DataFrame | None = None) -> str:
     return tables.markdown(pd.DataFrame(found))
 
 
-def on_real_images(public: pd.DataFrame) -> pd.DataFrame:
-    """The public run's claims, those about scenes that stay composed there as not testable: they say nothing of real
-    images, whatever their verdict.
-    """
-    composed = public["statement"].str.startswith("VOC-like") | public["display"].isin(ON_SCENES)
-    return public.assign(verdict=public["verdict"].mask(composed, "not testable here"))
-
-
 def in_short(results: Path) -> dict[str, str]:
     """The short tables of the findings by the name of their marks, from published tables (`IN_SHORT` of each paper)."""
     found = {}
@@ -94,7 +84,7 @@ def texts() -> dict[str, str]:
     """What the pages should say now, by their path in the tree. Raises ValueError for a mark that one of them lacks."""
     results = paths.ROOT / "results"
     claims, public = pd.read_csv(results / "claims.csv"), results / "public" / "claims.csv"
-    verdicts = counts(claims, on_real_images(pd.read_csv(public)) if public.exists() else None)
+    verdicts = counts(claims, carried.real(pd.read_csv(public)) if public.exists() else None)
     parts = {
         "README.md": {"papers": paper_table(claims)},
         "docs/findings.md": {"claims": verdicts, **in_short(results)},
@@ -105,7 +95,8 @@ def texts() -> dict[str, str]:
         found[name] = (paths.ROOT / name).read_text()
         for mark, table in marked.items():
             found[name] = insert(found[name], table, mark, name)
-    return found | own_pages(results) | {f"results/{name}": text for name, text in of_results(results).items()}
+    found |= own_pages(results) | carried.pages(results)
+    return found | {f"results/{name}": text for name, text in of_results(results).items()}
 
 
 def own_pages(results: Path) -> dict[str, str]:
