@@ -95,6 +95,16 @@ def test_cleaning_drops_stderr_and_widgets_and_keeps_the_other_outputs():
     assert [cell.source for cell in after.cells] == [cell.source for cell in before.cells]
 
 
+def test_a_stream_that_was_cut_in_two_is_one_again():
+    def said(text, name="stdout"):
+        return v4.new_output("stream", name=name, text=text)
+
+    shown = v4.new_output("display_data", data={"text/plain": "3"})
+    cell = v4.new_code_cell("go()", outputs=[said("a\n"), said("25%", "stderr"), said("b\n"), shown, said("c\n")])
+    (cleaned,) = notebooks.clean(v4.new_notebook(cells=[cell])).cells
+    assert [output.get("text") for output in cleaned.outputs] == ["a\nb\n", None, "c\n"]
+
+
 def test_cleaning_keeps_an_error():
     failed = notebook(run=1)
     error = v4.new_output("error", ename="ValueError", evalue="no", traceback=["no"])

@@ -49,15 +49,26 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove what differs between two runs of the same code (timestamps, the injected cell's random id, progress bars
-    on stderr, widget state), keep the outputs; in place.
+    on stderr, widget state, where a stream was cut in two), keep the outputs; in place.
     """
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
         cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
         if cell.cell_type == "code":
-            cell.outputs = [lighter(output) for output in cell.outputs if not volatile(output)]
+            cell.outputs = joined([lighter(output) for output in cell.outputs if not volatile(output)])
     return notebook
+
+
+def joined(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """The outputs with neighbouring pieces of one stream as one: where a kernel cuts it depends on its speed."""
+    found = []
+    for output in outputs:
+        if found and output.output_type == found[-1].output_type == "stream" and output.name == found[-1].name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def lighter(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
