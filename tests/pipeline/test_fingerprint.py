@@ -167,6 +167,11 @@ def test_the_title_of_a_display_makes_only_the_report_stale(edited):
     assert "lib/aecompanion/papers/masks/paper.yaml changed" in said
 
 
+def test_the_answer_of_a_paper_makes_nothing_stale(edited):
+    name = "lib/aecompanion/papers/masks/paper.yaml"
+    assert edited(name, lambda text: text.replace("answer: >-\n", "answer: >-\n  In other words.\n", 1)) == (set(), "")
+
+
 def test_a_number_of_a_paper_makes_stale_what_shows_it_and_the_report(edited):
     stale, _ = edited(
         "lib/aecompanion/papers/masks/reported.yaml", lambda text: text.replace("value: 0.2068", "value: 0.2069")
