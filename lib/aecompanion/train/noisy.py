@@ -11,6 +11,8 @@ is as large as the dots, root mean square, after clipping:
 Noise on half of every batch as a rival of a defence: Ford et al., ICML 2019; Rusak et al., ECCV 2020.
 """
 
+import math
+
 import pandas as pd
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ def noisy(images: torch.Tensor, *, sigma: float) -> torch.Tensor:
 
 def size(images: torch.Tensor, changed: torch.Tensor) -> float:
     """The root mean square of what was changed."""
-    return float((changed - images).double().square().mean().sqrt())
+    return math.sqrt((changed - images).double().square().mean().item())
 
 
 def matched(images: torch.Tensor, *, target: float, seed: int = 0) -> float:
