@@ -111,7 +111,7 @@ def test_predictions_confidence_and_psnr_are_those_of_the_perturbed_images(
         confidence, prediction = networks["vgg_deep", 2](attacked).softmax(1).max(1)
     found = rows[(rows["network"] == "vgg_deep") & (rows["seed"] == 2) & (rows["arm"] == arm) & (rows["eps"] == eps)]
     assert found["prediction"].tolist() == prediction.tolist()
-    assert found["confidence"].tolist() == confidence.tolist()
+    np.testing.assert_allclose(found["confidence"], confidence, atol=1e-6)  # another batch, another sum
     assert found["psnr"].tolist() == psnr(images, attacked).tolist()
     assert found["psnr_float"].tolist() == psnr(images, perturb(images, signs[sender], eps, bits=None)).tolist()
 

@@ -94,7 +94,7 @@ def test_features_are_not_overwritten_by_an_in_place_layer_that_follows(convolut
     convolutional.relu.inplace = True
     before = condition(convolutional)
     for batch in (2, 128):
-        assert torch.allclose(features(convolutional, images, layer=convolutional.norm, batch=batch), expected)
+        torch.testing.assert_close(features(convolutional, images, layer=convolutional.norm, batch=batch), expected)
     assert condition(convolutional) == before
 
 

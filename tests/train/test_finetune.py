@@ -8,6 +8,7 @@ from torch import nn
 from aecompanion.data.dataset import Dataset
 from aecompanion.networks import checkpoint
 from aecompanion.networks.zoo import create
+from aecompanion.pipeline import jobs
 from aecompanion.pipeline.rng import generator
 from aecompanion.train import ensemble, finetune, fit as plain, shifts
 
@@ -82,7 +83,7 @@ def test_a_file_that_is_not_there_or_does_not_fit_stops_before_training(toy, fil
 def test_an_ensemble_trains_from_files(toy, file, tmp_path, monkeypatch):
     """In a process of its own, as notebooks do it: a network of the zoo from its own weights under another seed."""
     toy.save(tmp_path / "data")
-    monkeypatch.setattr(ensemble, "resume_folder", lambda: tmp_path / "resume")
+    monkeypatch.setattr(jobs, "folder", lambda: tmp_path / "resume")
     name = "aecompanion.networks.cifar_resnet:resnet8"
     given = create(name, classes=2, channels=1, size=6, seed=5)
     torch.save(given.body.state_dict(), tmp_path / "resnet8.th")
