@@ -28,6 +28,7 @@ LIBRARY = ROOT / "lib" / "aecompanion"
 KNOWN = metadata.packages_distributions()  # what is imported: what is installed for it
 EXTRAS = {"pipeline": "pipeline", "site": "site"}  # what a whole room needs
 OF_REPORT = (
+    "carried",
     "data_page",
     "gallery",
     "headers",

@@ -7,6 +7,7 @@ numbers of a real one).
 
 import copy
 import dataclasses
+import importlib
 
 import numpy as np
 import pandas as pd
@@ -143,6 +144,9 @@ def compute(function, args, kwargs):
 def pretended(monkeypatch):
     """The device, in this thread; jobs run one after another since others know nothing of it."""
     monkeypatch.setattr("aecompanion.pipeline.parallel.over", one_by_one)
+    optimizer = importlib.import_module("torch.optim.optimizer")
+    known = optimizer._get_fused_kernels_supported_devices() + [NAME]  # it computes on the CPU, which has them
+    monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: list(known))
     with Pretended(), Made():
         yield
 

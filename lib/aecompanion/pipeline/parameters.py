@@ -116,6 +116,7 @@ TOP_LEVEL = {"threads": Positive, "device": Device, "precision": Literal["float3
 # of a profile: what it lies over; whether to fetch data that are missing; files by path, which must have their hashes
 PROFILE = {"extends": str, "download": bool, "files": dict[str, dict[Literal["sha256", "source"], str]]}
 NOTEBOOKS = "notebooks"  # what a profile extends to start from the notebooks' own values
+LONGEST = 200  # letters of a value that a message repeats
 
 
 class Parameter(NamedTuple):
@@ -198,8 +199,9 @@ def check_value(value: Any, kind: Any, where: str) -> Any:
     except ValidationError as error:
         # A union reports one problem per member; a range problem says more than "should be None".
         problems = sorted(error.errors(), key=lambda problem: problem["type"] in ("none_required",))
-        message = problems[0]["msg"]
-        raise ValueError(f"{where} is {value!r}: {message[0].lower()}{message[1:]}") from None
+        message, said = problems[0]["msg"], repr(value)
+        said = said if len(said) <= LONGEST else f"{said[:LONGEST]} …"
+        raise ValueError(f"{where} is {said}: {message[0].lower()}{message[1:]}") from None
 
 
 def composed(name: str | None = None) -> dict[str, Any]:
