@@ -24,7 +24,7 @@ ICON = re.compile(  # name, size, other names, code point, path
 )
 BLACK = re.compile(r'<span class="(?:n|nn|p|w)">([^<]*)</span>')  # names, punctuation and blanks of highlighted code
 VERBATIM = re.compile(r"(<pre\b.*?</pre>|<script\b.*?</script>|<textarea\b.*?</textarea>)", re.DOTALL)
-LOSSY = 0.75  # of the size without loss: what a WebP with loss must save (photographs do)
+LOSSY = 0.85  # of the size without loss: what a WebP with loss may have at most (photographs do, drawings do not)
 
 
 class Targets(HTMLParser):
@@ -106,7 +106,7 @@ def names(icon: re.Match) -> set[str]:
 def smaller(picture: Image.Image, *, exact: bool) -> bytes:
     """A picture as WebP; `exact`: without loss, unless loss saves enough."""
     lossy, lossless = io.BytesIO(), io.BytesIO()
-    picture.save(lossy, "webp", quality=85, method=2)
+    picture.save(lossy, "webp", quality=80, method=4)
     if exact:
         picture.save(lossless, "webp", lossless=True, method=4, quality=80)
     saved = not exact or lossy.tell() < LOSSY * lossless.tell()
