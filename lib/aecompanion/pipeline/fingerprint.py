@@ -43,7 +43,6 @@ LOADED = {  # modules that import others by name: what their users reach through
     "aecompanion.report.claims": r"aecompanion\.papers\.\w+\.claims\w*",
     "aecompanion.report.pages": r"aecompanion\.papers\.\w+\.tables",
 }
-ANSWER = "answer"  # of a paper.yaml: what came out, in words that only pages outside the pipeline repeat
 HARMLESS = {"aecompanion.report.claims.claim"}  # who takes no more than this from such a module loads nothing
 DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
@@ -135,13 +134,11 @@ def beside(module: str) -> Iterator[Path]:
 
 @functools.cache
 def content(file: Path) -> str:
-    """Hash of what a data file says: a YAML file without comments and layout, a paper's without the answer to its
-    question; others by their bytes.
-    """
+    """Hash of what a data file says: YAML without comments and layout, and no paper's answer; others by their bytes."""
     if file.suffix in (".yaml", ".yml"):
         said = yaml.safe_load(file.read_text())
-        if file.name == "paper.yaml":
-            said = {name: value for name, value in said.items() if name != ANSWER}
+        if file.name == "paper.yaml":  # the answer is repeated by pages outside the pipeline only
+            said.pop("answer", None)
         return digest(json.dumps(said, ensure_ascii=False, default=str).encode())
     return digest(file.read_bytes())
 

@@ -23,7 +23,7 @@ INTRODUCTION = (
     "(../results/public/README.md); do not edit. Compared are the {count} claims, no checks, that both runs test and "
     "the public one tests on real images: {same} of them have the same verdict, {opposite} have opposite ones. "
     "Statements are worded for the default's data: in the public run read CIFAR-10 for its objects and crops, AT&T "
-    "faces for its faces, radiographs for its phantoms, {photographs} photographs of ImageNet for its {ours}."
+    "faces for its faces, radiographs for its phantoms{photographs}."
 )
 NOT_CONTRADICTED = (
     "Where an interval holds both sides in one run only, the claim is not contradicted: more images or trainings would "
@@ -56,13 +56,14 @@ def real(public: pd.DataFrame) -> pd.DataFrame:
 
 
 def compared(claims: pd.DataFrame, public: pd.DataFrame) -> pd.DataFrame:
-    """One row per claim that both runs test: the embedded run's columns, the public run's as `public_NAME`, `same`
-    (of verdicts) and, where it is not, `why`. `public` as `real` returns it.
+    """One row per claim that both runs test: the embedded run's columns, the public run's as `public_NAME`, `same` and
+    `opposite` (of verdicts) and, where they are not the same, `why`. `public` as `real` returns it.
     """
     other = public.add_prefix("public_").rename(columns={"public_id": "id", "public_statement": "statement"})
     both = claims[claims["strength"] != "check"].merge(other, on=["id", "statement"])
     both = both[(both[["verdict", "public_verdict"]] != "not testable here").all(axis=1)].reset_index(drop=True)
     both["same"] = both["verdict"] == both["public_verdict"]
+    both["opposite"] = both[["verdict", "public_verdict"]].agg(set, axis=1) == DECIDED
     both["why"] = [why(row) if not row["same"] else "" for _, row in both.iterrows()]
     return both
 
@@ -144,14 +145,13 @@ def summary(both: pd.DataFrame) -> str:
     rows = []
     for paper in papers():
         own = both[both["paper"] == paper.number]
-        opposite = own[["verdict", "public_verdict"]].agg(set, axis=1).map(lambda each: each == DECIDED).sum()
         rows.append(
             {
                 "paper": f"{paper.number}. {paper.name}",
                 "compared": len(own),
                 "same verdict": int(own["same"].sum()),
-                "one run undecided, or within a margin": int(len(own) - own["same"].sum() - opposite),
-                "opposite": int(opposite),
+                "one run undecided, or within a margin": int((~own["same"] & ~own["opposite"]).sum()),
+                "opposite": int(own["opposite"].sum()),
             }
         )
     return tables.markdown(pd.DataFrame(rows))
@@ -160,21 +160,22 @@ def summary(both: pd.DataFrame) -> str:
 def page(claims: pd.DataFrame, public: pd.DataFrame) -> str:
     """The text of docs/carried.md."""
     both = compared(claims, real(public))
-    opposite = both[["verdict", "public_verdict"]].agg(set, axis=1).map(lambda each: each == DECIDED)
     photographs = both[both["statement"].str.startswith("ImageNet")]
     facts = {
         "count": len(both),
         "same": both["same"].sum(),
-        "opposite": opposite.sum(),
-        "photographs": f"up to {photographs['public_n'].max():.0f}" if len(photographs) else "the",
-        "ours": f"{photographs['n'].max():.0f}" if len(photographs) else "own",
+        "opposite": both["opposite"].sum(),
+        "photographs": "",
     }
+    if len(photographs):
+        most, ours = photographs["public_n"].max(), photographs["n"].max()
+        facts["photographs"] = f", up to {most:.0f} photographs of ImageNet for its {ours:.0f}"
     return PAGE.format(
         introduction=INTRODUCTION.format(**facts),
         counts=summary(both),
         not_contradicted=NOT_CONTRADICTED,
-        contradicted=table(both[opposite]),
-        others=table(both[~both["same"] & ~opposite]),
+        contradicted=table(both[both["opposite"]]),
+        others=table(both[~both["same"] & ~both["opposite"]]),
     )
 
 
