@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from aecompanion.report import claims
 
@@ -50,3 +51,8 @@ def mask_of(rows, columns, size=8):
     mask = torch.zeros(1, 1, size, size, dtype=torch.bool)
     mask[..., rows, columns] = True
     return mask
+
+
+def flat(*, classes: int, channels: int, size: int) -> nn.Sequential:
+    """One linear layer, a factory of networks for `create`."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))

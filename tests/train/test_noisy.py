@@ -1,9 +1,7 @@
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from support import flat
 
-from aecompanion.data.dataset import Dataset
 from aecompanion.defend.halftone import halftone
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
@@ -45,31 +43,12 @@ def test_a_size_that_no_noise_has_is_an_error(target):
         noisy.matched(IMAGES, target=target)
 
 
-def flat(*, classes: int, channels: int, size: int) -> nn.Sequential:
-    """One linear layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))
-
-
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    return Dataset(
-        images=rng.integers(0, 256, (48, 1, 12, 12), dtype=np.uint8),
-        labels=torch.from_numpy(np.arange(48) % 2),
-        split=np.array((["train"] * 4 + ["validation", "test"]) * 8, dtype=object),
-        classes=["a", "b"],
-        source="noise",
-        channels=1,
-        size=12,
-    )
-
-
-def trained(fit, data, **options):
+def trained(fit, noise, **options):
     network = create(flat, classes=2, channels=1, size=12, seed=0, cam_layers=["0"])
-    return network, fit(network, [data, data], epochs=6, batch=16, lr=0.05, seed=0, **options)
+    return network, fit(network, [noise, noise], epochs=6, batch=16, lr=0.05, seed=0, **options)
 
 
-def test_the_first_half_of_a_batch_is_plain_and_the_second_noisy(data, monkeypatch):
+def test_the_first_half_of_a_batch_is_plain_and_the_second_noisy(noise, monkeypatch):
     seen = []
     whole = noisy.noisy
 
@@ -78,28 +57,28 @@ def test_the_first_half_of_a_batch_is_plain_and_the_second_noisy(data, monkeypat
         return whole(images, sigma=sigma)
 
     monkeypatch.setattr(noisy, "noisy", watched)
-    _, history = trained(noisy.fit, data, sigma=0.4)
+    _, history = trained(noisy.fit, noise, sigma=0.4)
     assert len(history) == 6
     assert {(len(images), sigma) for images, sigma in seen} == {(8, 0.4)}
     grid = torch.cat([images for images, _ in seen]) * 255
     assert torch.allclose(grid, grid.round(), atol=1e-3)  # the stored images: noise comes after
 
 
-def test_without_noise_it_is_training_on_the_same_images_twice(data):
-    (first, _), (second, _) = trained(plain.fit, data), trained(noisy.fit, data, sigma=0.0)
+def test_without_noise_it_is_training_on_the_same_images_twice(noise):
+    (first, _), (second, _) = trained(plain.fit, noise), trained(noisy.fit, noise, sigma=0.0)
     pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_training_with_noise_repeats_bit_for_bit_and_hangs_on_its_size(data):
-    (first, _), (second, _), (other, _) = (trained(noisy.fit, data, sigma=sigma) for sigma in (0.4, 0.4, 0.2))
+def test_training_with_noise_repeats_bit_for_bit_and_hangs_on_its_size(noise):
+    (first, _), (second, _), (other, _) = (trained(noisy.fit, noise, sigma=sigma) for sigma in (0.4, 0.4, 0.2))
     pairs = list(zip(*(each.state_dict().values() for each in (first, second, other)), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
     assert not all(torch.equal(a, c) for a, _, c in pairs)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_other_than_two_representations_are_an_error(data, count):
+def test_other_than_two_representations_are_an_error(noise, count):
     network = create(flat, classes=2, channels=1, size=12, seed=0, cam_layers=["0"])
     with pytest.raises(ValueError, match="expected a list of two"):
-        noisy.fit(network, [data] * count, sigma=0.1, epochs=1)
+        noisy.fit(network, [noise] * count, sigma=0.1, epochs=1)

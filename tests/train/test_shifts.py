@@ -1,9 +1,7 @@
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from support import flat
 
-from aecompanion.data.dataset import Dataset
 from aecompanion.networks.zoo import create
 from aecompanion.pipeline.rng import generator, seeded
 from aecompanion.train import fit as plain, shifts
@@ -36,26 +34,6 @@ def test_dots_stay_dots():
 def test_a_shift_of_nothing_or_of_the_whole_image_is_an_error(most):
     with pytest.raises(ValueError, match=f"up to {most} pixels, expected 1 to 7"):
         shifts.shifted(torch.zeros(1, 1, 8, 8), most=most)
-
-
-def flat(*, classes: int, channels: int, size: int) -> nn.Sequential:
-    """One linear layer."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size * size, classes))
-
-
-@pytest.fixture(scope="module")
-def noise():
-    """Images of noise with labels that have nothing to do with them: what is learned is learned by heart."""
-    rng = np.random.default_rng(0)
-    return Dataset(
-        images=rng.integers(0, 256, (48, 1, 12, 12), dtype=np.uint8),
-        labels=torch.from_numpy(np.arange(48) % 2),
-        split=np.array((["train"] * 4 + ["validation", "test"]) * 8, dtype=object),
-        classes=["a", "b"],
-        source="noise",
-        channels=1,
-        size=12,
-    )
 
 
 def trained(fit, noise, **options):
