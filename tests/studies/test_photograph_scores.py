@@ -8,6 +8,7 @@ from aecompanion.networks.zoo import create
 from aecompanion.papers.masks import claims_photographs
 from aecompanion.pipeline.rng import generator
 from aecompanion.report.claims import evaluate, register
+from aecompanion.studies import photograph_scores
 from aecompanion.studies.photograph_scores import COMPARED, scored
 
 
@@ -37,6 +38,21 @@ def test_there_is_a_row_per_network_method_and_photograph(rows):
     assert passes.loc["RP"].tolist() == [1 + 2 * 2, 2 * 2]  # two perturbed images per step, one clean pass
     assert passes.loc["MP (start 1)"].tolist() == [1 + 2, 2]
     assert passes.loc["RISE"].tolist() == [4, 0]
+
+
+def test_photographs_are_scored_a_batch_at_a_time(monkeypatch):
+    images = torch.rand(3, 3, 48, 48, generator=generator(0), dtype=torch.float64)
+    settings = {
+        name: methods.rescaled(name.split()[0], side=4, steps=2, area=1.0, variation=0.0, noise=0.1)
+        for name in ("RP", "MP", "MP (start 1)")
+    }
+    network = create("compact/vgg", classes=4, channels=3, size=48, seed=1).eval().double()
+    run = {"settings": settings, "rise_masks": 4, "rivals": 2, "keys": np.array([4, 7, 9])}
+    given = (network, images, torch.tensor([0, 1, 2]), images.mean((2, 3), keepdim=True).expand_as(images))
+    whole = scored(*given, **run).set_index(["method", "image"]).drop(columns="seconds")
+    monkeypatch.setattr(photograph_scores, "BATCH", 2)
+    parts = scored(*given, **run).set_index(["method", "image"]).drop(columns="seconds")
+    pd.testing.assert_frame_equal(parts.loc[whole.index], whole, rtol=1e-5, atol=1e-6)
 
 
 def test_maps_without_a_mask_remove_as_much_as_rp(rows):

@@ -20,10 +20,29 @@ from aecompanion.networks.read import probabilities
 from aecompanion.studies.photographs import views
 
 COMPARED = ("RP", "MP", "MP (start 1)", "RISE", "Grad-CAM", "BP")  # RP first: its areas are those of maps without masks
-BATCH = 16  # images per pass in the games
+BATCH = 16  # images per pass in the games, photographs at a time in the methods: sixty would hold 5 GB of activations
 
 
 def scored(
+    network: nn.Module,
+    images: torch.Tensor,
+    target: torch.Tensor,
+    references: torch.Tensor,
+    *,
+    keys: Sequence[int],
+    **options,
+) -> pd.DataFrame:
+    """Rows of one network, `BATCH` photographs at a time; see `scored_together` for arguments and columns."""
+    starts = range(0, len(images), BATCH)
+    parts = (slice(start, start + BATCH) for start in starts)
+    rows = [
+        scored_together(network, images[part], target[part], references[part], keys=keys[part], **options)
+        for part in parts
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+def scored_together(
     network: nn.Module,
     images: torch.Tensor,
     target: torch.Tensor,
@@ -35,7 +54,7 @@ def scored(
     keys: Sequence[int],
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Rows of one network.
+    """Rows of one network, all photographs in one batch.
 
     Args:
         images, references: n×3×H×W; target: n class indices. settings: of the mask methods in `COMPARED`, by name.
