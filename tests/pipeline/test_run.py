@@ -19,7 +19,10 @@ import os
 import sys
 print(word, count, os.environ.get("COMPANION_STAGE"), os.environ["OMP_NUM_THREADS"], os.getcwd())
 print("100%|###| 3/3", file=sys.stderr)
+from ipykernel.connect import get_connection_info
+print(get_connection_info(unpack=True)["transport"])
 """
+TRANSPORT = "tcp" if os.name == "nt" else "ipc"
 WRITTEN = ("executed/tiny.ipynb", "stripped/tiny.ipynb", "locks/tiny", "locks/tiny.pid", "passes/tiny.json")
 FAIL = '\n\nassert count != 13, "thirteen"\nprint("not reached")'
 
@@ -103,8 +106,17 @@ def executions(monkeypatch):
 
 def test_a_stage_runs_in_the_root_with_the_parameters_of_its_section_its_name_and_the_threads(history):
     text, injected = printed(history["stage"])
-    assert text == f"given 1 tiny 3 {history['root']}\nnot reached\n"
+    assert text == f"given 1 tiny 3 {history['root']}\n{TRANSPORT}\nnot reached\n"
     assert injected == ['# Parameters\nword = "given"\n']
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no channels over files")
+def test_no_two_kernels_share_a_channel_and_nothing_of_it_stays():
+    with run.channels() as one, run.channels() as other:
+        places = [Path(each.KernelManager.ip) for each in (one, other)]
+        assert places[0] != places[1] and all(place.parent.is_dir() for place in places)
+        assert all(len(f"{place}-12345") < 100 for place in places)  # a Unix socket's name has 107 bytes at most
+    assert not any(place.parent.exists() for place in places)
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("bfloat16", "bfloat16"), ("float32", None), (None, None)])
@@ -201,7 +213,7 @@ def test_an_empty_section_injects_nothing(make, executions):
 
 def test_a_run_by_hand_is_no_stage_and_lays_its_values_over_the_section(history):
     text, injected = printed(history["by_hand"])
-    assert text == f"given 5 None 3 {history['root']}\nnot reached\n"
+    assert text == f"given 5 None 3 {history['root']}\n{TRANSPORT}\nnot reached\n"
     assert injected == ['# Parameters\nword = "given"\ncount = 5\n']
 
 
@@ -257,7 +269,7 @@ def test_a_failing_notebook_is_kept_as_far_as_it_came_and_no_executed_copy_is_wr
     for root, _ in failures:
         kept = nbformat.read(root / "build" / "failed" / "tiny.ipynb", as_version=4)
         outputs = [output for cell in kept.cells for output in cell.get("outputs", [])]
-        assert [output.text for output in outputs if output.get("name") == "stdout"] == [f"own 13 tiny 1 {root}\n"]
+        assert [output.text for output in outputs if output.get("name") == "stdout"] == [f"own 13 tiny 1 {root}\n{TRANSPORT}\n"]
         assert [output.ename for output in outputs if output.output_type == "error"] == ["AssertionError"]
         assert not {name for name in files(root) if "executed" in name or ".part." in name}
 

@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from aecompanion.data import sources
 from aecompanion.pipeline import arithmetic, conditions, parameters, passes, record
@@ -79,7 +81,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if not overrides:
         environment[STAGE_VARIABLE] = name
     counted = passes.recorded(place / "passes" / f"{name}.json")
-    with locked(name, place), variables(environment), counted:
+    with locked(name, place), variables(environment), counted, channels() as config:
         remove(saved)
         nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
         try:
@@ -91,6 +93,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
                 cwd=ROOT,
                 stderr_file=sys.stderr,  # so that a notebook's own progress bars show in the terminal
                 extra_arguments=["--IPKernelApp.log_level=50"],
+                config=config,
             )
         except (OSError, KeyboardInterrupt):  # a full disk, or somebody's patience
             if part.exists():
@@ -163,6 +166,18 @@ def locked(name: str, place: Path) -> Iterator[None]:
         owner = file.with_suffix(".pid")
         process = owner.read_text() if owner.exists() else "unknown"
         raise RuntimeError(f"{name} is already running (process {process}): wait or end it") from None
+
+
+@contextlib.contextmanager
+def channels() -> Iterator[Config]:
+    """How the kernel is spoken to: over files of its own. TCP ports are drawn before they are taken, so that a kernel
+    which starts at the same moment may take one of them, and both sides wait for ever. Windows has no other way.
+    """
+    if os.name == "nt":
+        yield Config()
+        return
+    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+        yield Config(KernelManager={"transport": "ipc", "ip": os.path.join(folder, "channel")})
 
 
 @contextlib.contextmanager
