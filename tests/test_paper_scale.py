@@ -51,7 +51,7 @@ REDUCTION = {  # laid over paper.yaml; sizes that the networks accept (aecompani
     "halftone_activations": {"images": 4, **RESAMPLES},
     "defence_transfer": RESAMPLES,
     "defence_adaptive": {"images": 4, "eps": GRID, "steps": 1, "table_steps": 2, "long_steps": 3, **RESAMPLES},
-    "imagenet_defences": {"images": 2, "steps": 1, **RESAMPLES},
+    "imagenet_defences": {"images": 2, "steps": 1, "known": 1, "known_steps": 1, "queries": 1, **RESAMPLES},
     "digits_data": {"samples": 40},
     "digits_train": {"epochs": 1, "bottleneck_epochs": 1, "bottleneck_images": 64},
     "chest_data": {"size": 64},
