@@ -152,11 +152,14 @@ def test_status_takes_the_fingerprints_before_it_asks_dvc(started):
     assert [command[2:] for command in started.commands] == [["dvc", "repro", "--quiet", "code"], ["dvc", "status"]]
 
 
-def test_status_does_not_ask_after_fingerprints_that_failed(started):
-    started.codes[1] = 1
-    with pytest.raises(SystemExit):
+def test_status_does_not_ask_after_fingerprints_that_failed_and_says_so(started, capsys):
+    started.codes[1] = 255  # of DVC, told to be quiet, where another one holds the file
+    with pytest.raises(SystemExit) as ended:
         repro.status()
     assert len(started.commands) == 1
+    assert ended.value.code == 255
+    said = capsys.readouterr().err
+    assert said.startswith("aecompanion: the fingerprints of the code were not taken") and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("cloned", [False, True])

@@ -269,7 +269,9 @@ def test_a_failing_notebook_is_kept_as_far_as_it_came_and_no_executed_copy_is_wr
     for root, _ in failures:
         kept = nbformat.read(root / "build" / "failed" / "tiny.ipynb", as_version=4)
         outputs = [output for cell in kept.cells for output in cell.get("outputs", [])]
-        assert [output.text for output in outputs if output.get("name") == "stdout"] == [f"own 13 tiny 1 {root}\n{TRANSPORT}\n"]
+        assert [output.text for output in outputs if output.get("name") == "stdout"] == [
+            f"own 13 tiny 1 {root}\n{TRANSPORT}\n"
+        ]
         assert [output.ename for output in outputs if output.output_type == "error"] == ["AssertionError"]
         assert not {name for name in files(root) if "executed" in name or ".part." in name}
 

@@ -33,8 +33,10 @@ def prepare() -> None:
         own.write_text("[core]\n    no_scm = true\n")
 
 
-def call(*command: str) -> None:
-    """Run a module in the checkout with this interpreter; ends the process with its exit code if that is not 0."""
+def call(*command: str, sentence: str = "") -> None:
+    """Run a module in the checkout with this interpreter; ends the process with its exit code if that is not 0, after
+    the sentence, for a module that was told to be quiet.
+    """
     if not is_checkout(ROOT):
         sys.exit(f"aecompanion: {ROOT} is no checkout of the project")
     if importlib.util.find_spec(command[0]) is None:
@@ -43,7 +45,17 @@ def call(*command: str) -> None:
         prepare()
     code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment()).returncode
     if code:
+        if sentence:
+            print(sentence, file=sys.stderr)
         sys.exit(code)
+
+
+def fingerprints() -> None:
+    """Run the stage `code`: what it finds unchanged is not stale. DVC ends it where another one is at work."""
+    again = "end or wait for another `dvc` that runs in this checkout, or see what `dvc repro code` says"
+    call(
+        "dvc", "repro", "--quiet", "code", sentence=f"aecompanion: the fingerprints of the code were not taken: {again}"
+    )
 
 
 def main() -> None:
@@ -72,7 +84,7 @@ def at_once(targets: list[str], jobs: int) -> None:
     """Run the stages that are stale, several at once; any problem ends the process with one sentence."""
     if any(each.startswith("-") for each in targets):
         sys.exit("aecompanion repro: with --jobs only stages can be named, no options of DVC")
-    call("dvc", "repro", "--quiet", "code")  # first: what it finds unchanged is not stale
+    fingerprints()
     try:
         needs, stale = stages.pipeline(ROOT, targets)
         stages.run(ROOT, needs, stale, jobs=jobs, environment=environment())
@@ -84,5 +96,5 @@ def at_once(targets: list[str], jobs: int) -> None:
 
 def status() -> None:
     """What changed since the last run: the fingerprints first, then what DVC finds stale."""
-    call("dvc", "repro", "--quiet", "code")
+    fingerprints()
     call("dvc", "status")
