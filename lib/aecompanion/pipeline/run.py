@@ -177,7 +177,7 @@ def channels() -> Iterator[Config]:
         yield Config()
         return
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
-        yield Config(KernelManager={"transport": "ipc", "ip": os.path.join(folder, "channel")})
+        yield Config(KernelManager={"transport": "ipc", "ip": str(Path(folder) / "channel")})
 
 
 @contextlib.contextmanager
