@@ -96,6 +96,12 @@ def test_the_table_has_means_over_photographs_and_no_top5_of_the_worst_case(rows
     assert found.drop(index=worst.index.map(lambda name: (name, study.WORST)))["top5"].notna().all()
 
 
+@pytest.mark.parametrize(("right", "low", "high"), [(0, 0.0, 1 - 0.025**0.2), (5, 0.025**0.2, 1.0)])
+def test_photographs_that_all_agree_have_an_interval(right, low, high):
+    found = photographs.share(np.repeat(right == 5, 5), "top1", resamples=100, seed=0)
+    assert found == pytest.approx({"top1": right / 5, "top1_low": low, "top1_high": high})
+
+
 def test_the_figure_has_a_panel_per_network_and_a_bar_per_number(rows):
     both = pd.concat([rows, rows.assign(network="again")], ignore_index=True)
     found = photographs.table(both, resamples=100, seed=0)
@@ -103,3 +109,5 @@ def test_the_figure_has_a_panel_per_network_and_a_bar_per_number(rows):
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["linear", "again"]
     heights = sorted(bar.get_height() for axes in figure.axes for bar in axes.patches)
     np.testing.assert_allclose(heights, sorted(found["top1"]))
+    zeros = sum(text.get_text() == "0" for axes in figure.axes for text in axes.texts)
+    assert zeros == (found["top1"] == 0).sum() > 0

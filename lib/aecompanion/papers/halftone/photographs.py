@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
-from aecompanion.papers.halftone.tables import METRICS, matrix
+from aecompanion.papers.halftone.tables import METRICS
 from aecompanion.report.cubes import error_bars, mean_row
 from aecompanion.report.figures import COLOURS
 from aecompanion.studies.photograph_defences import CONDITIONS, WORST
@@ -17,12 +18,22 @@ def table(rows: pd.DataFrame, **options) -> pd.DataFrame:
     """
     keys = ["network", "transform", "condition"]
     found = []
-    for key, part in rows.assign(seed=0).groupby(keys, sort=False):
+    for key, part in rows.groupby(keys, sort=False):
         row = dict(zip(keys, key, strict=True)) | {"n": len(part)}
         for metric in METRICS[: 1 if part["condition"].iloc[0] == WORST else 2]:
-            row |= mean_row(matrix(part.astype({metric: bool}), metric), metric, **options)
+            row |= share(part[metric].to_numpy(bool), metric, **options)
         found.append(row)
     return pd.DataFrame(found)
+
+
+def share(right: np.ndarray, name: str, **options) -> dict[str, float]:
+    """{name, name_low, name_high}: a share of photographs. Where all of them agree their spread is 0 and says nothing:
+    the interval is then the exact binomial one (Clopper and Pearson).
+    """
+    if right.all() or not right.any():
+        found = binomtest(int(right.sum()), len(right)).proportion_ci()
+        return {name: float(right[0]), f"{name}_low": found.low, f"{name}_high": found.high}
+    return mean_row(right[None].astype(float), name, **options)
 
 
 def panels(found: pd.DataFrame) -> Figure:
@@ -38,6 +49,8 @@ def panels(found: pd.DataFrame) -> Figure:
             errors = error_bars(rows["top1"], rows["top1_low"], rows["top1_high"])
             x = np.arange(len(names)) + (i - (len(CONDITIONS) - 1) / 2) * width
             panel.bar(x, rows["top1"], 0.92 * width, yerr=errors, color=COLOURS[i], error_kw={"lw": 1}, label=condition)
+            for place in x[(rows["top1"] == 0).to_numpy()]:  # else a zero looks like a missing bar
+                panel.annotate("0", (place, 0.02), ha="center", color=COLOURS[i], fontsize=9)
         panel.set(ylim=(0, 1.02), ylabel="top-1")
         panel.set_title(network, fontsize=10, loc="left")
     axes[-1, 0].set_xticks(range(len(names)), names)
