@@ -49,8 +49,6 @@ def panels(found: pd.DataFrame) -> Figure:
             errors = error_bars(rows["top1"], rows["top1_low"], rows["top1_high"])
             x = np.arange(len(names)) + (i - (len(CONDITIONS) - 1) / 2) * width
             panel.bar(x, rows["top1"], 0.92 * width, yerr=errors, color=COLOURS[i], error_kw={"lw": 1}, label=condition)
-            for place in x[(rows["top1"] == 0).to_numpy()]:  # else a zero looks like a missing bar
-                panel.annotate("0", (place, 0.02), ha="center", color=COLOURS[i], fontsize=9)
         panel.set(ylim=(0, 1.02), ylabel="top-1")
         panel.set_title(network, fontsize=10, loc="left")
     axes[-1, 0].set_xticks(range(len(names)), names)
