@@ -114,6 +114,13 @@ def test_no_case_and_no_truth_leave_the_rest(estimates):
     assert set(table(bare, resamples=3)["claim"]) == {GAP}
 
 
+def test_where_a_network_sees_no_case_that_choice_does_not_arise(estimates):
+    faint = estimates.assign(value=estimates["value"] / 4)  # no probability reaches a half
+    found = table(faint, **OPTIONS)
+    assert SEEN not in set(found["cases"]) and "all" in set(found["cases"])
+    assert set(found["claim"]) == {RANKING, GAP}
+
+
 def test_the_figure_shows_the_gap_in_one_unit(curves):
     figure = specifications.figure(curves)
     names = [label.get_text() for label in figure.axes[3].get_yticklabels()]

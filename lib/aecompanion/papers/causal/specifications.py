@@ -160,7 +160,7 @@ def logit(p: np.ndarray) -> np.ndarray:
 
 def table(estimates: pd.DataFrame, *, resamples: int = 60, seed: int = 0) -> pd.DataFrame:
     """One row per claim and specification, see `report.multiverse`; without a known truth only the gap, without a case
-    none.
+    none, and none of the cases that a network sees where there are no such.
     """
     if estimates.empty:
         return pd.DataFrame(columns=["claim", *CHOICES, "estimate", "low", "high", "published"])
@@ -168,7 +168,8 @@ def table(estimates: pd.DataFrame, *, resamples: int = 60, seed: int = 0) -> pd.
     findings = [f"without {name}" for name in sorted(set(replicates.findings))]
     seeds = [*map(str, replicates.training)] if len(replicates.training) > 1 else []
     shared = {"effect of": list(SCALES)}
-    subsets = {"cases": ["all", SEEN, *(findings if len(findings) > 1 else [])], "seeds": ["all", *seeds]}
+    seen = [SEEN] if (replicates.p >= 0.5).any() else []
+    subsets = {"cases": ["all", *seen, *(findings if len(findings) > 1 else [])], "seeds": ["all", *seeds]}
     tables = []
     if replicates.truths:
         choices = {"fill": [BEST, *FILLS], "region": ["box", "mask", "cam"], "truth": list(replicates.truths)}
