@@ -110,15 +110,6 @@ def test_a_stage_runs_in_the_root_with_the_parameters_of_its_section_its_name_an
     assert injected == ['# Parameters\nword = "given"\n']
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no channels over files")
-def test_no_two_kernels_share_a_channel_and_nothing_of_it_stays():
-    with run.channels() as one, run.channels() as other:
-        places = [Path(each.KernelManager.ip) for each in (one, other)]
-        assert places[0] != places[1] and all(place.parent.is_dir() for place in places)
-        assert all(len(f"{place}-12345") < 100 for place in places)  # a Unix socket's name has 107 bytes at most
-    assert not any(place.parent.exists() for place in places)
-
-
 @pytest.mark.parametrize(("precision", "expected"), [("bfloat16", "bfloat16"), ("float32", None), (None, None)])
 def test_a_precision_other_than_float32_reaches_the_training(make, executions, monkeypatch, precision, expected):
     root = make({})

@@ -15,7 +15,6 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +25,9 @@ import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from aecompanion.data import sources
-from aecompanion.pipeline import arithmetic, conditions, parameters, passes, record
+from aecompanion.pipeline import arithmetic, conditions, kernels, parameters, passes, record
 from aecompanion.pipeline.notebooks import clean, injected, locate, strip
 from aecompanion.pipeline.paths import BUILD, BY_HAND, NOTEBOOK_VARIABLE, ROOT, SAVED_VARIABLE, STAGE_VARIABLE, remove
 
@@ -81,7 +79,7 @@ def run(name: str, overrides: dict[str, Any] | None = None) -> Path:
     if not overrides:
         environment[STAGE_VARIABLE] = name
     counted = passes.recorded(place / "passes" / f"{name}.json")
-    with locked(name, place), variables(environment), counted, channels() as config:
+    with locked(name, place), variables(environment), counted, kernels.channels() as config:
         remove(saved)
         nbformat.write(strip(nbformat.read(source, as_version=4)), stripped)
         try:
@@ -166,18 +164,6 @@ def locked(name: str, place: Path) -> Iterator[None]:
         owner = file.with_suffix(".pid")
         process = owner.read_text() if owner.exists() else "unknown"
         raise RuntimeError(f"{name} is already running (process {process}): wait or end it") from None
-
-
-@contextlib.contextmanager
-def channels() -> Iterator[Config]:
-    """How the kernel is spoken to: over files of its own. TCP ports are drawn before they are taken, so that a kernel
-    which starts at the same moment may take one of them, and both sides wait for ever. Windows has no other way.
-    """
-    if os.name == "nt":
-        yield Config()
-        return
-    with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
-        yield Config(KernelManager={"transport": "ipc", "ip": str(Path(folder) / "channel")})
 
 
 @contextlib.contextmanager
