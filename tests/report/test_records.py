@@ -40,6 +40,19 @@ def test_facts_of_a_prepared_set(toy):
     assert found["sha256"]["images.npy"] == hashlib.sha256((toy / "images.npy").read_bytes()).hexdigest()
 
 
+def test_a_part_that_these_data_do_not_have_is_left_out_and_a_stage_that_did_not_run_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(records.paths, "BUILD", tmp_path)
+    monkeypatch.setattr(records.paths, "BY_HAND", tmp_path / "by_hand")
+    monkeypatch.setattr(records.paths, "ROOT", tmp_path)
+    with pytest.raises(FileNotFoundError, match="photos/data"):
+        records.prepared("photos/data/held_out")
+    (tmp_path / "photos" / "data" / "grey").mkdir(parents=True)
+    assert records.prepared("photos/data/held_out") is None
+    assert records.prepared("photos/data/grey") == tmp_path / "photos" / "data" / "grey"
+    with pytest.raises(FileNotFoundError, match="faces/data"):
+        records.prepared("faces/data")
+
+
 def test_many_classes_are_counted_and_a_lazy_set_has_no_pixels_to_hash(toy):
     card = json.loads((toy / "dataset.json").read_text())
     (toy / "dataset.json").write_text(json.dumps(card | {"classes": list("abcdefghijklmn")}))

@@ -38,7 +38,7 @@ def page(results: Path) -> str:
         "own: [NETWORKS.md](NETWORKS.md).",
     ]
     for domain in domains():
-        lines += ["", *section(domain, {name: data[name] for name in domain.sets}, up)]
+        lines += ["", *section(domain, {name: data[name] for name in domain.sets if name in data}, up)]
     lines += ["", "## What the displays show", "", shown(gallery.cards_of(results), data)]
     lines += ["", "## Raw files", "", raw_files()]
     return "\n".join(lines).rstrip("\n") + "\n"

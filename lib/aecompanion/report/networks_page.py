@@ -81,10 +81,13 @@ def row_of(row: dict[str, Any], regime: str, up: str) -> dict[str, str]:
 
 
 def architecture(name: str, up: str) -> str:
-    """The name of the zoo; of a factory of this library its line."""
+    """The name of the zoo; of a factory of this library its line, of one that its module makes on demand the file."""
     module, colon, factory = name.partition(":")
     if colon and module.startswith("aecompanion."):
-        _, file, line = source.where(f"{module}.{factory}")
+        try:
+            _, file, line = source.where(f"{module}.{factory}")
+        except ValueError:
+            return f"[{module.rpartition('.')[2]}:{factory}]({up}lib/{module.replace('.', '/')}.py)"
         return f"[{module.rpartition('.')[2]}:{factory}]({up}{file}#L{line})"
     return name
 

@@ -31,10 +31,15 @@ SHIPPED = "imagenet/right.csv"  # what each network with published weights says 
 
 
 def collect() -> dict[str, Any]:
-    """All facts: `data` by prepared set, `networks` by folder of weights, `shipped` by raw file."""
+    """All facts: `data` by prepared set, `networks` by folder of weights, `shipped` by raw file. A set that these data
+    do not have (a folder of photographs has no held-out regions) is left out.
+    """
     return {
         "data": {
-            name: data_of(paths.find(name)) | {"stage": stage_of(name)} for each in domains() for name in each.sets
+            name: data_of(folder) | {"stage": stage_of(name)}
+            for each in domains()
+            for name in each.sets
+            if (folder := prepared(name)) is not None
         },
         "networks": {
             name: {"stage": stage_of(name), "used": readers(name), "rows": rows_of(paths.find(name))}
@@ -46,6 +51,20 @@ def collect() -> dict[str, Any]:
 
 
 # ---- data
+
+
+def prepared(name: str) -> Path | None:
+    """The folder of a prepared set, None for one that its stage does not always make, below "photos/data", say. Raises
+    FileNotFoundError where that stage has not run.
+    """
+    try:
+        return paths.find(name)
+    except FileNotFoundError:
+        within = Path(name).parent
+        if len(within.parts) < 2:
+            raise
+        paths.find(within.as_posix())
+        return None
 
 
 def data_of(folder: Path) -> dict[str, Any]:
