@@ -141,10 +141,11 @@ def test_claims_about_scenes_that_stay_composed_are_no_evidence_on_real_images()
     }
 
 
-def test_the_published_public_run_has_no_finding_about_masks_on_real_images():
+def test_the_published_public_run_s_findings_about_masks_are_on_photographs_of_imagenet():
     """Its scenes are composed, its COCO networks fail the gate, and no radiograph was explained."""
     public = carried.real(pd.read_csv(paths.ROOT / "results" / "public" / "claims.csv"))
-    assert set(public.loc[public["paper"] == 3, "verdict"]) == {"not testable here"}
+    found = public[(public["paper"] == 3) & (public["verdict"] != "not testable here")]
+    assert len(found) and found["statement"].str.startswith("ImageNet").all()
 
 
 def test_the_readmes_table_has_a_row_per_paper_with_its_verdicts():
