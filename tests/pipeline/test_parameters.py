@@ -146,7 +146,7 @@ BAD = [  # section, parameter, value, what the sentence says after "is VALUE: "
     ("defence_adaptive", "draws", 0, "input should be greater than or equal to 1"),
     ("defence_adaptive", "noise", -0.1, "input should be greater than or equal to 0"),
     ("defence_adaptive", "noise", 0.51, "input should be less than or equal to 0.5"),
-    ("imagenet_defences", "known", 0, "input should be greater than 0"),
+    ("imagenet_defences", "known", 0, "input should be greater than or equal to 1"),
     ("imagenet_defences", "eps", 1.5, "input should be less than or equal to 1"),
 ]
 
