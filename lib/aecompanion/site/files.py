@@ -106,7 +106,7 @@ def names(icon: re.Match) -> set[str]:
 def smaller(picture: Image.Image, *, exact: bool) -> bytes:
     """A picture as WebP; `exact`: without loss, unless loss saves enough."""
     lossy, lossless = io.BytesIO(), io.BytesIO()
-    picture.save(lossy, "webp", quality=80, method=4)
+    picture.save(lossy, "webp", quality=75, method=4)
     if exact:
         picture.save(lossless, "webp", lossless=True, method=4, quality=80)
     saved = not exact or lossy.tell() < LOSSY * lossless.tell()
