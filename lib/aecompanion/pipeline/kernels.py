@@ -2,9 +2,9 @@
 
     ready = poll(∞)          becomes          repeat: ready = poll(5 s)
 
-ZeroMQ tells a waiting event loop once that something came. Under load that one signal can be lost: the kernel was idle,
-its reply lay in the socket of papermill's client, and nobody looked (seen three times in several hundred runs, with two
-stages at once). A poll that ends looks into the socket itself, so waiting in slices finds what lies there.
+ZeroMQ tells a waiting event loop once that something came. Three runs under load hung with an idle kernel, one of which
+answered a second client at once: most likely that one signal was lost, and the reply lay in the socket of papermill's
+client. A poll that ends looks into the socket itself, so waiting in slices finds what lies there.
 
 Kernels are spoken to over files of their own, since TCP ports are drawn before they are taken, and a kernel that starts
 at the same moment may take one of them. Windows has ports only.
