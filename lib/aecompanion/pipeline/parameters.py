@@ -238,12 +238,8 @@ def compose(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """
     both = {name: dict(content) if isinstance(content, dict) else content for name, content in base.items()}
     for name, content in overlay.items():
-        if content is None:
-            both[name] = {}
-        elif isinstance(content, dict):
-            both[name] = (both.get(name) or {}) | content
-        else:
-            both[name] = content
+        laid = (both.get(name) or {}) | content if isinstance(content, dict) else content
+        both[name] = {} if laid is None else laid
     return both
 
 
